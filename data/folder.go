@@ -1,0 +1,262 @@
+package data
+
+import (
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"vitdecompose/data/picture"
+)
+
+// extensions of the files that a folder's pictures may have, in lower case.
+var extensions = []string{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+
+// folder is a directory of picture files.
+type folder struct {
+	dir     string
+	items   []Item
+	classes []string
+	limits  picture.Limits
+}
+
+func openFolder(dir string, opts Options) (Dataset, error) {
+	if dir == "" {
+		return nil, errors.New("data folder: names no directory: want folder:DIR")
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("data folder:%s: %w", dir, err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("data folder:%s: not a directory", dir)
+	}
+	f := &folder{dir: dir, limits: opts.Limits}
+	if opts.Labels != "" {
+		err = f.readLabels(opts.Labels)
+	} else {
+		err = f.scan()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// scan finds the pictures: in sub-folders, whose sorted names are the classes,
+// or all in the directory itself, without labels.
+func (f *folder) scan() error {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return fmt.Errorf("data folder:%s: %w", f.dir, err)
+	}
+	var flat []string
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		// Stat follows links: classes are often links to folders elsewhere.
+		info, err := os.Stat(filepath.Join(f.dir, entry.Name()))
+		if err != nil {
+			return fmt.Errorf("data folder:%s: %w", f.dir, err)
+		}
+		switch {
+		case info.IsDir():
+			f.classes = append(f.classes, entry.Name())
+		case isPicture(entry.Name()):
+			flat = append(flat, entry.Name())
+		}
+	}
+	slices.Sort(f.classes)
+	slices.Sort(flat)
+	switch {
+	case len(f.classes) == 0 && len(flat) == 0:
+		return fmt.Errorf("data folder:%s: no pictures found (looked for %s)", f.dir, strings.Join(extensions, " "))
+	case len(f.classes) > 0 && len(flat) > 0:
+		return fmt.Errorf("data folder:%s: has pictures (%s) beside sub-folders (%s): move them into a class's sub-folder, or give labels in a CSV file",
+			f.dir, flat[0], f.classes[0])
+	}
+	for _, name := range flat {
+		f.items = append(f.items, Item{Name: name, Label: -1})
+	}
+	for label, class := range f.classes {
+		names, err := f.below(class)
+		if err != nil {
+			return fmt.Errorf("data folder:%s: %w", f.dir, err)
+		}
+		if len(names) == 0 {
+			return fmt.Errorf("data folder:%s: no pictures found in sub-folder %s (looked for %s)", f.dir, class, strings.Join(extensions, " "))
+		}
+		for _, name := range names {
+			f.items = append(f.items, Item{Name: name, Label: label})
+		}
+	}
+	return nil
+}
+
+// below lists the pictures in and below a class's sub-folder, sorted.
+func (f *folder) below(class string) ([]string, error) {
+	root, err := filepath.EvalSymlinks(filepath.Join(f.dir, class))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if path != root && strings.HasPrefix(entry.Name(), ".") {
+			if entry.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !entry.IsDir() && isPicture(entry.Name()) {
+			rel, err := filepath.Rel(root, path)
+			if err != nil {
+				return err
+			}
+			names = append(names, class+"/"+filepath.ToSlash(rel))
+		}
+		return nil
+	})
+	slices.Sort(names)
+	return names, err
+}
+
+func isPicture(name string) bool {
+	return slices.Contains(extensions, strings.ToLower(filepath.Ext(name)))
+}
+
+// readLabels takes the pictures from a CSV file with the columns file and label.
+func (f *folder) readLabels(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("labels: %w", err)
+	}
+	defer file.Close()
+	labels, err := parseLabels(file)
+	if err != nil {
+		return fmt.Errorf("labels %s: %w", path, err)
+	}
+	for _, item := range labels {
+		info, err := os.Stat(filepath.Join(f.dir, filepath.FromSlash(item.Name)))
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("labels %s: names %s, which is not in %s", path, item.Name, f.dir)
+		}
+		if err != nil {
+			return fmt.Errorf("labels %s: %w", path, err)
+		}
+		if info.IsDir() {
+			return fmt.Errorf("labels %s: %s is a directory, not a picture", path, item.Name)
+		}
+	}
+	f.items = labels
+	return nil
+}
+
+// parseLabels reads the rows file,label of a CSV file with a header.
+func parseLabels(r io.Reader) ([]Item, error) {
+	rows := newCSV(r)
+	header, err := rows.Read()
+	if err == io.EOF {
+		return nil, errors.New("is empty: want a header with the columns file and label")
+	}
+	if err != nil {
+		return nil, err
+	}
+	fileColumn, labelColumn := column(header, "file"), column(header, "label")
+	if fileColumn < 0 || labelColumn < 0 {
+		return nil, fmt.Errorf("has the columns %s: want file and label", strings.Join(header, ", "))
+	}
+	var items []Item
+	seen := map[string]bool{}
+	for {
+		row, err := rows.Read()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		line, _ := rows.FieldPos(0)
+		if max(fileColumn, labelColumn) >= len(row) {
+			return nil, fmt.Errorf("line %d: has %d columns, the header %d", line, len(row), len(header))
+		}
+		name := row[fileColumn]
+		label, err := strconv.Atoi(strings.TrimSpace(row[labelColumn]))
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("line %d: label %q of %s is not an integer", line, row[labelColumn], name)
+		case label < -1 || label > 1<<31-1:
+			return nil, fmt.Errorf("line %d: label %d of %s is not a class index (0 or more, -1 for unknown)", line, label, name)
+		case !filepath.IsLocal(filepath.FromSlash(name)):
+			return nil, fmt.Errorf("line %d: file %q is not a path below the folder", line, name)
+		case seen[name]:
+			return nil, fmt.Errorf("line %d: file %s appears twice", line, name)
+		}
+		seen[name] = true
+		items = append(items, Item{Name: name, Label: label})
+	}
+	if len(items) == 0 {
+		return nil, errors.New("names no pictures")
+	}
+	return items, nil
+}
+
+func newCSV(r io.Reader) *csv.Reader {
+	rows := csv.NewReader(r)
+	rows.FieldsPerRecord = -1
+	return rows
+}
+
+// column finds a column by its name; a byte order mark before the first is not
+// part of it.
+func column(header []string, name string) int {
+	return slices.IndexFunc(header, func(h string) bool {
+		return strings.EqualFold(strings.TrimSpace(strings.TrimPrefix(h, "\ufeff")), name)
+	})
+}
+
+func (f *folder) Len() int          { return len(f.items) }
+func (f *folder) Classes() []string { return slices.Clone(f.classes) }
+func (f *folder) Item(i int) Item   { return f.items[i] }
+func (f *folder) path(i int) string { return filepath.Join(f.dir, filepath.FromSlash(f.items[i].Name)) }
+
+func (f *folder) Picture(i int) (*picture.Picture, error) {
+	return picture.DecodeFile(f.path(i), f.limits)
+}
+
+func (f *folder) Hash() (string, error) {
+	h := sha256.New()
+	fmt.Fprintf(h, "folder %d\n", len(f.items))
+	for i, item := range f.items {
+		sum, err := hashFile(f.path(i))
+		if err != nil {
+			return "", fmt.Errorf("data folder:%s: %w", f.dir, err)
+		}
+		fmt.Fprintf(h, "%q %d %x\n", item.Name, item.Label, sum)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func hashFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return nil, err
+	}
+	return h.Sum(nil), nil
+}
