@@ -1,0 +1,149 @@
+package backend
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/gomlx/go-xla/installer"
+)
+
+// The Python package whose wheel holds an unmodified build of XLA's CPU plugin
+// (zml/pjrt-artifacts, Apache-2.0). Its version and hashes are pinned: nothing
+// else is accepted under its name.
+const (
+	wheelPackage      = "fastatomstruct-xla-cpu"
+	wheelVersion      = "2026.6.23"
+	wheelSHA256       = "88b1c430b341b4bea40a37420311c9c75db6e22b46d2ff95b6986577bee6afe9"
+	wheelSize         = 63200622 // bytes
+	wheelMember       = "fastatomstruct_xla_cpu/libpjrt_cpu.so"
+	wheelPluginSHA256 = "0a0fe56ca17be9efc7b942e89e534e5e0ad4a0f1e369b66d27b62184509015b9"
+	wheelPluginSize   = 273768800 // bytes
+)
+
+// openWheel fetches the wheel with pip, which knows how this machine reaches
+// its package index, or without pip straight from the index.
+func openWheel(ctx context.Context, say func(string, ...any)) (io.ReadCloser, manifest, error) {
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		return nil, manifest{}, fmt.Errorf("it is for linux/amd64, this is %s/%s", runtime.GOOS, runtime.GOARCH)
+	}
+	dir, err := os.MkdirTemp("", "vitdecompose-plugin-")
+	if err != nil {
+		return nil, manifest{}, err
+	}
+	r := &archived{dir: dir}
+	say("fetching the Python package %s %s (%d MB)", wheelPackage, wheelVersion, wheelSize/1000000)
+	wheel, err := pipDownload(ctx, dir)
+	if err != nil && ctx.Err() == nil {
+		say("pip did not fetch it (%v), trying without pip", err)
+		var direct error
+		if wheel, direct = indexDownload(ctx, dir); direct != nil {
+			err = fmt.Errorf("pip: %w; without pip: %w", err, direct)
+		} else {
+			err = nil
+		}
+	}
+	if err != nil {
+		return nil, manifest{}, errors.Join(err, r.Close())
+	}
+	sum, err := hashFile(wheel)
+	if err == nil && sum != wheelSHA256 {
+		err = fmt.Errorf("the wheel's SHA-256 is %s, not %s", sum, wheelSHA256)
+	}
+	if err != nil {
+		return nil, manifest{}, errors.Join(err, r.Close())
+	}
+	archive, err := zip.OpenReader(wheel)
+	if err != nil {
+		return nil, manifest{}, errors.Join(fmt.Errorf("the wheel: %w", err), r.Close())
+	}
+	r.closers = append(r.closers, archive)
+	member, err := archive.Open(wheelMember)
+	if err != nil {
+		return nil, manifest{}, errors.Join(fmt.Errorf("the wheel: %w", err), r.Close())
+	}
+	r.Reader, r.closers = member, append([]io.Closer{member}, r.closers...)
+	return r, manifest{
+		Source: wheelPackage, Version: wheelVersion,
+		SHA256: wheelPluginSHA256, Size: wheelPluginSize,
+	}, nil
+}
+
+// pipDownload lets pip put the wheel into a directory and returns its path.
+func pipDownload(ctx context.Context, dir string) (string, error) {
+	python := ""
+	for _, name := range []string{"python3", "python"} {
+		if found, err := exec.LookPath(name); err == nil {
+			python = found
+			break
+		}
+	}
+	if python == "" {
+		return "", errors.New("no python3 on PATH")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, python, "-m", "pip", "download", "--quiet", "--no-deps",
+		"--only-binary=:all:", "--disable-pip-version-check", "--no-input",
+		"--retries", "4", "--timeout", "30", "--dest", dir, wheelPackage+"=="+wheelVersion)
+	command.WaitDelay = 5 * time.Second
+	var out bytes.Buffer
+	command.Stdout, command.Stderr = &out, &out
+	if err := command.Run(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, lastLine(out.String()))
+	}
+	wheels, err := filepath.Glob(filepath.Join(dir, "*.whl"))
+	if err != nil {
+		return "", err
+	}
+	if len(wheels) != 1 {
+		return "", fmt.Errorf("it left %d wheels in place of one", len(wheels))
+	}
+	return wheels[0], nil
+}
+
+// lastLine is what a program said last, which is where pip puts the reason.
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return s[strings.LastIndexByte(s, '\n')+1:]
+}
+
+// indexDownload asks the Python package index where the wheel is, and fetches it.
+func indexDownload(ctx context.Context, dir string) (string, error) {
+	type answer struct {
+		info *installer.PipPackageInfo
+		err  error
+	}
+	answers := make(chan answer, 1) // of one, so that a late answer blocks nobody
+	go func() {
+		info, err := installer.GetPipInfo(wheelPackage)
+		answers <- answer{info, err}
+	}()
+	var a answer
+	select {
+	case a = <-answers:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case <-time.After(15 * time.Second):
+		return "", errors.New("the Python package index did not answer within 15 seconds")
+	}
+	if a.err != nil {
+		return "", a.err
+	}
+	for _, file := range a.info.Releases[wheelVersion] {
+		if file.Digests["sha256"] == wheelSHA256 {
+			path := filepath.Join(dir, "plugin.whl")
+			return path, download(ctx, newClient(), file.URL, wheelSHA256, path)
+		}
+	}
+	return "", fmt.Errorf("the Python package index has no wheel %s %s with the pinned SHA-256", wheelPackage, wheelVersion)
+}
