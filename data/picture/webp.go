@@ -1,0 +1,146 @@
+package picture
+
+import (
+	"bytes"
+	"encoding/binary"
+	"image"
+
+	"golang.org/x/image/webp"
+)
+
+// decodeWebP decodes a still WebP picture. Its lossy form is limited-range YCbCr with its own upsampling filter, so the
+// planes are converted here, as libwebp does, and not by Go's image/color, which takes them for JPEG's.
+func decodeWebP(data []byte, l Limits) (*Picture, error) {
+	fail := func(err error) error { return cause("WebP", err, false) }
+	config, err := webp.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		if webpAnimated(data) {
+			err = &UnsupportedError{"WebP", "animation"}
+			return nil, err
+		}
+		return nil, fail(err)
+	}
+	if err := l.check("WebP", config.Width, config.Height); err != nil {
+		return nil, err
+	}
+	if webpAnimated(data) {
+		return nil, &UnsupportedError{"WebP", "animation"}
+	}
+	m, err := webp.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, fail(err)
+	}
+	p, err := fromWebP(m, webpHasAlpha(data))
+	if err != nil {
+		return nil, err
+	}
+	exif := bytes.TrimPrefix(webpChunk(data, "EXIF"), []byte("Exif\x00\x00"))
+	p.Orientation = exifOrientation(exif)
+	return p, nil
+}
+
+func fromWebP(m image.Image, alpha bool) (*Picture, error) {
+	mode := RGB
+	if alpha {
+		mode = RGBA
+	}
+	switch m := m.(type) {
+	case *image.YCbCr:
+		p := New(mode, m.Rect.Dx(), m.Rect.Dy())
+		webpYUV(p, m)
+		if alpha { // promised, but there is none: opaque
+			for i := 3; i < len(p.Pix); i += 4 {
+				p.Pix[i] = 255
+			}
+		}
+		return p, nil
+	case *image.NYCbCrA:
+		p := New(mode, m.Rect.Dx(), m.Rect.Dy())
+		webpYUV(p, &m.YCbCr)
+		if alpha {
+			for y := range p.Height {
+				for x, v := range m.A[y*m.AStride:][:p.Width] {
+					p.Pix[4*(y*p.Width+x)+3] = v
+				}
+			}
+		}
+		return p, nil
+	}
+	return fromDecoded("WebP", m, mode)
+}
+
+// webpFlags returns the flags of the extended header, if the file has one.
+func webpFlags(data []byte) (flags byte, ok bool) {
+	if c := webpChunk(data, "VP8X"); len(c) > 0 {
+		return c[0], true
+	}
+	return 0, false
+}
+
+func webpAnimated(data []byte) bool {
+	flags, _ := webpFlags(data)
+	return flags&(1<<1) != 0
+}
+
+func webpHasAlpha(data []byte) bool {
+	if flags, ok := webpFlags(data); ok {
+		return flags&(1<<4) != 0
+	}
+	// The lossless format's header: a signature byte, 14 bits of width, 14 of height, 1 of "alpha is used".
+	c := webpChunk(data, "VP8L")
+	return len(c) >= 5 && c[4]&(1<<4) != 0
+}
+
+// webpChunk returns the contents of the first chunk of the given type, nil when there is none.
+func webpChunk(data []byte, kind string) []byte {
+	for data = data[12:]; len(data) >= 8; {
+		n := int64(binary.LittleEndian.Uint32(data[4:]))
+		if n > int64(len(data))-8 {
+			return nil
+		}
+		if string(data[:4]) == kind {
+			return data[8 : 8+n]
+		}
+		// Chunks of odd length are padded.
+		data = data[min(int64(len(data)), 8+n+n&1):]
+	}
+	return nil
+}
+
+// webpYUV converts the planes of m to the first three bytes of every pixel of p.
+func webpYUV(p *Picture, m *image.YCbCr) {
+	w, h, n := p.Width, p.Height, p.Mode.Bytes()
+	cw, ch := (w+1)/2, (h+1)/2
+	u, v := make([]byte, w+1), make([]byte, w+1)
+	for y := range h {
+		near := y / 2 * m.CStride
+		far := min(max(y/2-1+2*(y&1), 0), ch-1) * m.CStride
+		webpUpsample(u, m.Cb[near:][:cw], m.Cb[far:][:cw])
+		webpUpsample(v, m.Cr[near:][:cw], m.Cr[far:][:cw])
+		luma := m.Y[y*m.YStride:][:w]
+		for x, l := range luma {
+			o := p.Pix[(y*w+x)*n:][:3]
+			// Fixed point with 6 fractional bits; the constants are 1.164, 1.596, 0.391, 0.813 and 2.018 times 2^14.
+			l, u, v := int(l)*19077>>8, int(u[x]), int(v[x])
+			o[0] = clamp(int32(l+v*26149>>8-14234) >> 6)
+			o[1] = clamp(int32(l-u*6419>>8-v*13320>>8+8708) >> 6)
+			o[2] = clamp(int32(l+u*33050>>8-17685) >> 6)
+		}
+	}
+}
+
+// webpUpsample writes the doubled row between the chroma rows near and far, weights 9, 3, 3, 1 to 16, rounded in libwebp's
+// two steps. out has room for 2*len(near) samples or one less.
+func webpUpsample(out, near, far []byte) {
+	edge := func(i int) byte { return byte((3*int(near[i]) + int(far[i]) + 2) >> 2) }
+	out[0] = edge(0)
+	for x := 1; x < len(near); x++ {
+		n0, n1, f0, f1 := int(near[x-1]), int(near[x]), int(far[x-1]), int(far[x])
+		sum := n0 + n1 + f0 + f1 + 8
+		out[2*x-1] = byte((n0 + (sum+2*(n1+f0))>>3) >> 1)
+		out[2*x] = byte((n1 + (sum+2*(n0+f1))>>3) >> 1)
+	}
+	if last := 2*len(near) - 1; last < len(out) {
+		out[last] = edge(len(near) - 1)
+	}
+}
