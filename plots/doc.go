@@ -1,0 +1,13 @@
+// Package plots draws the results of experiments in one house style, for paper and screen.
+//
+// A function per experiment turns a result into a [Figure], and [Save] writes it as PNG, SVG and PDF:
+//
+//	figure, err := plots.Ablation(result)
+//	if err != nil {
+//		return err
+//	}
+//	err = plots.Save(figure, "results/ablation/ablation", figure.Width, figure.Height)
+//
+// The style is in style.go: text readable at the size a figure has on paper, colours that colour-blind readers tell
+// apart, and for those who print in grey a marker and a dash of its own for every curve.
+package plots

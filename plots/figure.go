@@ -1,0 +1,158 @@
+package plots
+
+import (
+	"fmt"
+	"image/color"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// Figure is panels side by side under one legend, and the size they are made for.
+type Figure struct {
+	Width, Height vg.Length
+
+	panels []*plot.Plot
+	legend legend
+}
+
+// newFigure lays out a figure of the given width whose panels, with their axes and titles, have the given height.
+func newFigure(width, panelHeight vg.Length, entries []entry, panels ...*plot.Plot) *Figure {
+	f := &Figure{Width: width, panels: panels, legend: legend{entries}}
+	f.Height = panelHeight + f.legend.height(width-2*margin) + 2*margin
+	return f
+}
+
+// Draw draws the figure on all of the canvas.
+func (f *Figure) Draw(c draw.Canvas) {
+	c.SetColor(color.White)
+	c.Fill(c.Rectangle.Path())
+	c = draw.Crop(c, margin, -margin, margin, -margin)
+	height := f.legend.height(c.Size().X)
+	f.legend.draw(draw.Crop(c, 0, 0, c.Size().Y-height, 0))
+	tiles := draw.Tiles{Rows: 1, Cols: len(f.panels), PadX: 10}
+	for i, canvas := range plot.Align([][]*plot.Plot{f.panels}, tiles, draw.Crop(c, 0, 0, 0, -height))[0] {
+		f.panels[i].Draw(canvas)
+	}
+}
+
+// curve is a line through points, some of them marked.
+type curve struct {
+	points plotter.XYs
+	marked []bool // one per point
+	look   look
+}
+
+// newCurve checks the points, and copies them.
+func newCurve(points plotter.XYer, marked []bool, look look) (*curve, error) {
+	xys, err := plotter.CopyXYs(points)
+	if err != nil {
+		return nil, err
+	}
+	if len(marked) != len(xys) {
+		return nil, fmt.Errorf("%d marks for %d points", len(marked), len(xys))
+	}
+	return &curve{points: xys, marked: marked, look: look}, nil
+}
+
+// Plot implements plot.Plotter.
+func (v *curve) Plot(c draw.Canvas, p *plot.Plot) {
+	x, y := p.Transforms(&c)
+	path := make([]vg.Point, len(v.points))
+	for i, point := range v.points {
+		path[i] = vg.Point{X: x(point.X), Y: y(point.Y)}
+	}
+	c.StrokeLines(v.look.line, path)
+	for i, point := range path {
+		if v.marked[i] {
+			c.DrawGlyph(v.look.marker, point)
+		}
+	}
+}
+
+// DataRange implements plot.DataRanger.
+func (v *curve) DataRange() (xmin, xmax, ymin, ymax float64) {
+	return plotter.XYRange(v.points)
+}
+
+// entry is one line of a legend.
+type entry struct {
+	text string
+	look look
+}
+
+// legend is drawn outside the panels, where it cannot hide data: entries in rows and columns, centred.
+type legend struct{ entries []entry }
+
+const (
+	legendSample = 24 // the piece of curve before a text
+	legendGap    = 4  // between sample and text
+	legendColumn = 14 // between columns
+	legendBelow  = 6  // between legend and panels
+)
+
+func (l legend) rowHeight() vg.Length { return 1.5 * tickSize }
+
+// columns returns how many columns fit into width, evened out over the rows, and how wide one is.
+func (l legend) columns(width vg.Length) (n int, each vg.Length) {
+	style := l.style()
+	for _, e := range l.entries {
+		each = max(each, legendSample+legendGap+style.Width(e.text))
+	}
+	each = min(each, width)
+	n = max(1, int((width+legendColumn)/(each+legendColumn)))
+	rows := (len(l.entries) + n - 1) / n
+	return (len(l.entries) + rows - 1) / rows, each
+}
+
+func (l legend) style() draw.TextStyle {
+	style := plot.NewLegend().TextStyle
+	style.Font = typeface(tickSize)
+	style.Color = ink
+	style.YAlign = draw.YCenter
+	return style
+}
+
+func (l legend) height(width vg.Length) vg.Length {
+	if len(l.entries) == 0 {
+		return 0
+	}
+	n, _ := l.columns(width)
+	rows := (len(l.entries) + n - 1) / n
+	return vg.Length(rows)*l.rowHeight() + legendBelow
+}
+
+func (l legend) draw(c draw.Canvas) {
+	if len(l.entries) == 0 {
+		return
+	}
+	n, each := l.columns(c.Size().X)
+	style := l.style()
+	left := c.Center().X - (vg.Length(n)*(each+legendColumn)-legendColumn)/2
+	for i, e := range l.entries {
+		x := left + vg.Length(i%n)*(each+legendColumn)
+		y := c.Max.Y - (vg.Length(i/n)+0.5)*l.rowHeight()
+		c.StrokeLine2(e.look.line, x, y, x+legendSample, y)
+		c.DrawGlyph(e.look.marker, vg.Point{X: x + legendSample/2, Y: y})
+		// The middle of a line of text is below the middle of its small letters.
+		c.FillText(style, vg.Point{X: x + legendSample + legendGap, Y: y + 0.1*tickSize}, shorten(e.text, style, each-legendSample-legendGap))
+	}
+}
+
+// shorten returns text if it is no wider than width, and otherwise its beginning and end with dots between: long names
+// differ at their ends.
+func shorten(text string, style draw.TextStyle, width vg.Length) string {
+	if style.Width(text) <= width {
+		return text
+	}
+	letters := []rune(text)
+	for keep := len(letters) - 1; keep > 0; keep-- {
+		short := string(letters[:(keep+1)/2]) + "..." + string(letters[len(letters)-keep/2:])
+		if style.Width(short) <= width {
+			return short
+		}
+	}
+	return "..."
+}

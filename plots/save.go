@@ -1,0 +1,127 @@
+package plots
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"image/png"
+	"io"
+	"math"
+	"sync"
+	"time"
+
+	"codeberg.org/go-pdf/fpdf"
+	"golang.org/x/text/encoding/charmap"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgpdf"
+	"gonum.org/v1/plot/vg/vgsvg"
+
+	"vitdecompose/data/atomicfile"
+)
+
+// PNGResolution is the resolution of saved PNG pictures, in pixels per inch.
+const PNGResolution = 300
+
+// Drawer is what can be saved: a [Figure], a *plot.Plot.
+type Drawer interface {
+	// Draw draws on all of the canvas.
+	Draw(c draw.Canvas)
+}
+
+// Save writes the drawing, w wide and h high, as basePath.png, basePath.svg and basePath.pdf (fonts embedded). The
+// directory must exist. Each file is there in full or, when an error is returned, as it was. The same drawing gives
+// the same bytes.
+func Save(d Drawer, basePath string, w, h vg.Length) error {
+	for _, format := range []struct {
+		extension string
+		render    func(Drawer, vg.Length, vg.Length, io.Writer) error
+	}{
+		{".png", renderPNG},
+		{".svg", renderSVG},
+		{".pdf", renderPDF},
+	} {
+		path := basePath + format.extension
+		err := atomicfile.Write(path, func(out io.Writer) error { return format.render(d, w, h, out) })
+		if err != nil {
+			return fmt.Errorf("figure: %w", err)
+		}
+	}
+	return nil
+}
+
+func renderPNG(d Drawer, w, h vg.Length, out io.Writer) error {
+	canvas := vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(PNGResolution))
+	d.Draw(draw.New(canvas))
+	var encoded bytes.Buffer
+	if err := png.Encode(&encoded, canvas.Image()); err != nil {
+		return err
+	}
+	// image/png does not say how large a pixel is: put the chunk that does (pHYs) behind the first, IHDR, which ends
+	// at byte 33 in every PNG file.
+	const header = 33
+	chunk := binary.BigEndian.AppendUint32(nil, 9) // length of what follows the name
+	chunk = append(chunk, "pHYs"...)
+	perMetre := uint32(math.Round(PNGResolution / 0.0254))
+	chunk = binary.BigEndian.AppendUint32(chunk, perMetre)
+	chunk = binary.BigEndian.AppendUint32(chunk, perMetre)
+	chunk = append(chunk, 1) // the unit is the metre
+	chunk = binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:]))
+	for _, part := range [][]byte{encoded.Bytes()[:header], chunk, encoded.Bytes()[header:]} {
+		if _, err := out.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func renderSVG(d Drawer, w, h vg.Length, out io.Writer) error {
+	canvas := vgsvg.New(w, h)
+	d.Draw(draw.New(canvas))
+	var svg bytes.Buffer
+	if _, err := canvas.WriteTo(&svg); err != nil {
+		return err
+	}
+	// Embedding the typeface would take half a megabyte. The stand-ins have the same widths.
+	_, err := out.Write(bytes.ReplaceAll(svg.Bytes(),
+		[]byte("font-family:Liberation Sans;"),
+		[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;")))
+	return err
+}
+
+// fpdf takes the defaults of new documents from package variables.
+var pdfDefaults = sync.OnceFunc(func() {
+	// Not now: the same drawing gives the same bytes.
+	fpdf.SetDefaultCreationDate(time.Unix(0, 0).UTC())
+	fpdf.SetDefaultModificationDate(time.Unix(0, 0).UTC())
+	fpdf.SetDefaultCatalogSort(true)
+})
+
+func renderPDF(d Drawer, w, h vg.Length, out io.Writer) error {
+	pdfDefaults()
+	canvas := vgpdf.New(w, h)
+	canvas.EmbedFonts(true)
+	d.Draw(draw.New(westernCanvas{canvas}))
+	_, err := canvas.WriteTo(out)
+	return err
+}
+
+// westernCanvas writes text in the one encoding that gonum/plot gives its PDF fonts (Windows 1252). Without it, a
+// letter outside ASCII comes out as two or three others. A letter that the encoding does not have becomes a question
+// mark, in PDF only.
+type westernCanvas struct{ *vgpdf.Canvas }
+
+func (c westernCanvas) FillString(face font.Face, at vg.Point, text string) {
+	western := make([]byte, 0, len(text))
+	for _, letter := range text {
+		b, ok := charmap.Windows1252.EncodeRune(letter)
+		if !ok {
+			b = '?'
+		}
+		western = append(western, b)
+	}
+	c.Canvas.FillString(face, at, string(western))
+}
