@@ -1,0 +1,442 @@
+// Package decompose splits the final representation of a vision model exactly into what each of its parts contributed
+// (RepDecompose of arXiv 2406.01583).
+//
+// [Transform] works on any marked GoMLX graph. A [Decomposer] applies it to a model of package gomlxvit and runs it:
+//
+//	d := decompose.New(backend, model, decompose.Options{First: 7, Last: 11, Split: decompose.Heads})
+//	out, err := d.Run(pixels) // pixels [batch, 3, height, width]
+//	for i, c := range d.Components() {
+//		fmt.Println(c.Name(decompose.Heads), out.Contribution(i, 0)) // dim numbers of picture 0
+//	}
+//
+// The contributions are direct effects: what a block reads counts as a constant, only what it adds to the residual
+// stream is followed. A norm is linear at its actual statistics.
+package decompose
+
+import (
+	"fmt"
+	"math"
+	"sync"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/mark"
+)
+
+// Version changes whenever the numbers of a decomposition may change; cached contributions depend on it.
+const Version = "1"
+
+// Split says how finely attention is split.
+type Split string
+
+// The splits of attention.
+const (
+	Heads  Split = "heads"  // one component for each head
+	Attns  Split = "attns"  // one component for all heads of a layer
+	Tokens Split = "tokens" // one component for each head, and each of them split over the source tokens
+)
+
+// Biases says what becomes of biases and norm shifts.
+type Biases string
+
+// The ways to treat biases.
+const (
+	BiasesApart  Biases = "const"  // they form a component of their own, const
+	BiasesShared Biases = "shared" // each is shared equally over the contributions it is added to
+)
+
+// Options choose what is taken apart.
+type Options struct {
+	// First and Last are the first and last block that are decomposed, counted from 0 in forward order. What enters the
+	// first is the component init; what blocks after the last add, if there are any, the component rest.
+	First, Last int
+	Split       Split
+	Biases      Biases
+
+	// Capture leaves the heads of a token split for a second graph and returns what that needs.
+	Capture bool
+	// Captured gives, in such a second graph, what the first captured for one attention layer; with OnlyBlock it is the
+	// only layer that is split.
+	Captured  []Capture
+	OnlyBlock *mark.Block
+}
+
+// skip says whether a source is left out of this graph.
+func (o *Options) skip(s source) bool {
+	return o.OnlyBlock != nil && (s.kind != Head || s.block != *o.OnlyBlock)
+}
+
+// Kind is what a component is.
+type Kind string
+
+// The kinds of components.
+const (
+	Init  Kind = "init"  // all that enters the first decomposed block
+	Conv  Kind = "conv"  // what a convolution block adds
+	Attn  Kind = "attns" // what an attention layer adds, its heads together
+	Head  Kind = "attn_head"
+	MLP   Kind = "mlp"
+	Rest  Kind = "rest"  // what blocks after the last decomposed one add
+	Const Kind = "const" // biases and norm shifts
+)
+
+var kindOf = map[mark.Part]Kind{mark.Conv: Conv, mark.Attn: Attn, mark.MLP: MLP}
+
+// Component is one part of the representation.
+type Component struct {
+	Kind  Kind
+	Block mark.Block // of Conv, Attn, Head and MLP
+	Head  int        // of Head
+}
+
+// String returns the component's published name: "init", "layer:07, attn_head:03", "layer:07, mlp".
+func (c Component) String() string {
+	switch c.Kind {
+	case Init, Rest, Const:
+		return string(c.Kind)
+	case Head:
+		return fmt.Sprintf("%s, attn_head:%02d", c.Block, c.Head)
+	}
+	return fmt.Sprintf("%s, %s", c.Block, c.Kind)
+}
+
+// Names returns the names of components.
+func Names(components []Component) []string {
+	names := make([]string, len(components))
+	for i, c := range components {
+		names[i] = c.String()
+	}
+	return names
+}
+
+// Output is the decomposition of a batch of pictures.
+type Output struct {
+	Components     []Component
+	Batch, Dim     int
+	Contributions  []float32 // [component, batch, dim]
+	Representation []float32 // [batch, dim]
+	Logits         []float32 // [batch, class], nil without a head
+	// Error is max |sum of components - representation| / max |representation|.
+	Error float64
+}
+
+// Contribution returns what a component contributed to one picture, dim numbers.
+func (o *Output) Contribution(component, picture int) []float32 {
+	return o.Contributions[(component*o.Batch+picture)*o.Dim:][:o.Dim]
+}
+
+// TokenBlock is the token split of some components of a batch.
+type TokenBlock struct {
+	Components []int // indices into Decomposer.Components
+	Tokens     int
+	// Contributions is shaped [component, batch, token, dim].
+	Contributions []float32
+}
+
+// Decomposer runs the decomposition of a model. It may be used from several goroutines.
+type Decomposer struct {
+	model   *gomlxvit.Model
+	backend compute.Backend
+	opts    Options
+	program *gomlxvit.Program
+
+	mu       sync.Mutex
+	result   *Result // of the last graph built; its nodes are not used, only what they mean
+	perBlock map[mark.Block]*gomlxvit.Program
+	keys     map[mark.Block][]Key
+}
+
+// New prepares the decomposition of a model. Options left zero mean all blocks, heads, biases apart.
+func New(backend compute.Backend, model *gomlxvit.Model, opts Options) (*Decomposer, error) {
+	blocks := model.Arch.Blocks()
+	if opts.First == 0 && opts.Last == 0 {
+		opts.Last = len(blocks) - 1
+	}
+	if opts.Split == "" {
+		opts.Split = Heads
+	}
+	if opts.Biases == "" {
+		opts.Biases = BiasesApart
+	}
+	if opts.First < 0 || opts.First > opts.Last || opts.Last >= len(blocks) {
+		return nil, fmt.Errorf("%s has blocks 0 to %d, got %d to %d", model.Name, len(blocks)-1, opts.First, opts.Last)
+	}
+	if opts.Split == Tokens && opts.Biases == BiasesShared {
+		return nil, fmt.Errorf("biases cannot be shared over the tokens of a token split; keep them as the component const")
+	}
+	opts.Capture = opts.Split == Tokens
+	d := &Decomposer{
+		model: model, backend: backend, opts: opts,
+		perBlock: make(map[mark.Block]*gomlxvit.Program), keys: make(map[mark.Block][]Key),
+	}
+	var err error
+	d.program, err = model.Compile(backend, func(w gomlxvit.Weights, inputs []*graph.Node) []*graph.Node {
+		z := model.Arch.Representation(w, inputs[0])
+		outputs := []*graph.Node{z}
+		if logits := model.Arch.Head(w, z); logits != nil {
+			outputs = append(outputs, logits)
+		}
+		result := Transform(z, opts)
+		for _, p := range result.Pieces {
+			outputs = append(outputs, p.Node)
+		}
+		for _, c := range result.Captures {
+			outputs = append(outputs, c.Weights, c.Values)
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.result = result
+		return outputs
+	})
+	return d, err
+}
+
+// Components names the parts, in the order of the outputs. It is known after the first Run or RunTokens.
+func (d *Decomposer) Components() []Component {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.result == nil {
+		return nil
+	}
+	return d.result.Components
+}
+
+// Run takes a batch of pictures apart. pixels is shaped [batch, 3, height, width].
+func (d *Decomposer) Run(pixels *tensors.Tensor) (*Output, error) {
+	if d.opts.Split == Tokens {
+		return nil, fmt.Errorf("a token split is run by RunTokens")
+	}
+	out, pieces, result, err := d.forward(pixels)
+	if err != nil {
+		return nil, err
+	}
+	out.Contributions = make([]float32, len(result.Components)*out.Batch*out.Dim)
+	for i, p := range result.Pieces {
+		scatter(pieces[i], p.Keys, out.Batch, out.Dim, func(k Key, picture int) []float32 {
+			return out.Contribution(k.Component, picture)
+		})
+	}
+	sum := make([]float64, out.Batch*out.Dim)
+	for i, v := range out.Contributions {
+		sum[i%len(sum)] += float64(v)
+	}
+	out.Error = relativeError(sum, out.Representation)
+	return out, nil
+}
+
+// scatter adds a piece [batch, contribution, dim] to where each of its contributions belongs.
+func scatter(piece []float32, keys []Key, batch, dim int, to func(k Key, picture int) []float32) {
+	for picture := range batch {
+		for i, k := range keys {
+			target := to(k, picture)
+			for c, v := range piece[(picture*len(keys)+i)*dim:][:dim] {
+				target[c] += v
+			}
+		}
+	}
+}
+
+// forward runs the first graph and returns the representation, the logits and the pieces.
+func (d *Decomposer) forward(pixels *tensors.Tensor) (*Output, [][]float32, *Result, error) {
+	outputs, err := d.program.Run(pixels)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	d.mu.Lock()
+	result := d.result
+	d.mu.Unlock()
+	flat := make([][]float32, len(outputs))
+	for i, o := range outputs {
+		if flat[i], err = tensors.CopyFlatData[float32](o); err != nil {
+			return nil, nil, nil, fmt.Errorf("%s: reading results: %w", d.model.Name, err)
+		}
+		if err := o.FinalizeAll(); err != nil {
+			return nil, nil, nil, fmt.Errorf("%s: freeing results: %w", d.model.Name, err)
+		}
+	}
+	out := &Output{Components: result.Components, Batch: pixels.Shape().Dim(0), Representation: flat[0]}
+	out.Dim = len(flat[0]) / out.Batch
+	flat = flat[1:]
+	if d.model.Arch.NumClasses() > 0 {
+		out.Logits, flat = flat[0], flat[1:]
+	}
+	return out, flat, result, nil
+}
+
+// RunTokens splits a batch of pictures by component and source token. It hands one block after the other to visit, so
+// that only one block's contributions are in memory: first those of all components without attention, each at the token
+// it was added to, then the heads of each layer. The Output holds no contributions.
+func (d *Decomposer) RunTokens(pixels *tensors.Tensor, visit func(TokenBlock) error) (*Output, error) {
+	if d.opts.Split != Tokens {
+		return nil, fmt.Errorf("RunTokens is for the token split; use Run")
+	}
+	out, flat, result, err := d.forward(pixels)
+	if err != nil {
+		return nil, err
+	}
+	pieces, captured := flat[:len(result.Pieces)], flat[len(result.Pieces):]
+	sum := make([]float64, out.Batch*out.Dim)
+
+	tokens := 0
+	for _, c := range result.Captures {
+		tokens = max(tokens, c.Values.Shape().Dim(1))
+	}
+	for i, p := range result.Pieces {
+		for _, k := range p.Keys {
+			tokens = max(tokens, k.Token+1)
+		}
+		_ = i
+	}
+	var others []int
+	position := make(map[int]int)
+	for i, c := range result.Components {
+		if c.Kind != Head {
+			position[i] = len(others)
+			others = append(others, i)
+		}
+	}
+	block := newTokenBlock(others, tokens, out)
+	for i, p := range result.Pieces {
+		scatter(pieces[i], p.Keys, out.Batch, out.Dim, func(k Key, picture int) []float32 {
+			return block.at(position[k.Component], picture, k.Token, out)
+		})
+	}
+	if err := block.finish(sum, out, visit); err != nil {
+		return nil, err
+	}
+
+	for i := 0; i < len(result.Captures); {
+		// All captures of one layer go into one graph.
+		n := 1
+		for i+n < len(result.Captures) && result.Captures[i+n].Block == result.Captures[i].Block {
+			n++
+		}
+		if err := d.runLayer(result, i, n, captured, pixels, out, tokens, sum, visit); err != nil {
+			return nil, err
+		}
+		i += n
+	}
+	out.Error = relativeError(sum, out.Representation)
+	return out, nil
+}
+
+// runLayer splits the heads of one attention layer from its captured attention and values.
+func (d *Decomposer) runLayer(result *Result, first, count int, captured [][]float32, pixels *tensors.Tensor, out *Output,
+	tokens int, sum []float64, visit func(TokenBlock) error) error {
+	layer := result.Captures[first].Block
+	program, err := d.layerProgram(layer)
+	if err != nil {
+		return err
+	}
+	inputs := []*tensors.Tensor{pixels}
+	for i := first; i < first+count; i++ {
+		c := result.Captures[i]
+		inputs = append(inputs,
+			tensors.FromFlatDataAndDimensions(captured[2*i], c.Weights.Shape().Dimensions...),
+			tensors.FromFlatDataAndDimensions(captured[2*i+1], c.Values.Shape().Dimensions...))
+	}
+	outputs, err := program.Run(inputs...)
+	if err != nil {
+		return err
+	}
+	piece, err := tensors.CopyFlatData[float32](outputs[0])
+	if err != nil {
+		return fmt.Errorf("%s: reading results: %w", d.model.Name, err)
+	}
+	if err := outputs[0].FinalizeAll(); err != nil {
+		return fmt.Errorf("%s: freeing results: %w", d.model.Name, err)
+	}
+	d.mu.Lock()
+	keys := d.keys[layer]
+	d.mu.Unlock()
+	var heads []int
+	position := make(map[int]int)
+	for _, k := range keys {
+		if _, ok := position[k.Component]; !ok {
+			position[k.Component] = len(heads)
+			heads = append(heads, k.Component)
+		}
+	}
+	block := newTokenBlock(heads, tokens, out)
+	scatter(piece, keys, out.Batch, out.Dim, func(k Key, picture int) []float32 {
+		return block.at(position[k.Component], picture, k.Token, out)
+	})
+	return block.finish(sum, out, visit)
+}
+
+// layerProgram compiles the graph that splits one attention layer. It is the model's graph again, but with the captured
+// attention and values as inputs, so that XLA drops the forward pass.
+func (d *Decomposer) layerProgram(layer mark.Block) (*gomlxvit.Program, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p, ok := d.perBlock[layer]; ok {
+		return p, nil
+	}
+	p, err := d.model.Compile(d.backend, func(w gomlxvit.Weights, inputs []*graph.Node) []*graph.Node {
+		opts := d.opts
+		opts.Capture = false
+		opts.OnlyBlock = &layer
+		for i := 1; i < len(inputs); i += 2 {
+			opts.Captured = append(opts.Captured, Capture{Weights: inputs[i], Values: inputs[i+1]})
+		}
+		result := Transform(d.model.Arch.Representation(w, inputs[0]), opts)
+		var nodes []*graph.Node
+		var keys []Key
+		for _, piece := range result.Pieces {
+			nodes = append(nodes, piece.Node)
+			keys = append(keys, piece.Keys...)
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.keys[layer] = keys
+		if len(nodes) > 1 {
+			nodes[0] = graph.Concatenate(nodes, 1)
+		}
+		return nodes[:1]
+	})
+	if err == nil {
+		d.perBlock[layer] = p
+	}
+	return p, err
+}
+
+func newTokenBlock(components []int, tokens int, out *Output) *TokenBlock {
+	return &TokenBlock{
+		Components: components, Tokens: tokens,
+		Contributions: make([]float32, len(components)*out.Batch*tokens*out.Dim),
+	}
+}
+
+func (b *TokenBlock) at(position, picture, token int, out *Output) []float32 {
+	return b.Contributions[((position*out.Batch+picture)*b.Tokens+token)*out.Dim:][:out.Dim]
+}
+
+// finish adds the block to the sum of all components and hands it on.
+func (b *TokenBlock) finish(sum []float64, out *Output, visit func(TokenBlock) error) error {
+	for position := range b.Components {
+		for picture := range out.Batch {
+			for token := range b.Tokens {
+				for c, v := range b.at(position, picture, token, out) {
+					sum[picture*out.Dim+c] += float64(v)
+				}
+			}
+		}
+	}
+	return visit(*b)
+}
+
+// relativeError is max |sum - reference| / max |reference|.
+func relativeError(sum []float64, reference []float32) float64 {
+	var worst, largest float64
+	for i, v := range reference {
+		worst = math.Max(worst, math.Abs(sum[i]-float64(v)))
+		largest = math.Max(largest, math.Abs(float64(v)))
+	}
+	if worst == 0 {
+		return 0
+	}
+	return worst / largest
+}

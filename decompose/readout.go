@@ -1,0 +1,183 @@
+package decompose
+
+import (
+	"slices"
+
+	"github.com/gomlx/gomlx/core/graph"
+
+	"vitdecompose/gomlxvit/mark"
+)
+
+// readout says what of a node's tokens is needed further on: rows of weighted sums over some of its tokens,
+//
+//	row k = Σ_j weights[b, k, j] * x[b, tokens[j], :]
+//
+// Without weights there is a row for each token read.
+type readout struct {
+	tokens  []int
+	weights *graph.Node // [batch or 1, row, len(tokens)], or nil
+}
+
+// rows is the number of rows read.
+func (r *readout) rows() int {
+	if r.weights == nil {
+		return len(r.tokens)
+	}
+	return r.weights.Shape().Dim(1)
+}
+
+// readoutKey remembers readouts that were pulled through a node, so that they stay the same object.
+type readoutKey struct {
+	r *readout
+	n *graph.Node
+}
+
+// throughTokenMap reads from the input of a marked token map what r reads from n, its result.
+func (t *transform) throughTokenMap(r *readout, n *graph.Node, m mark.Tokens) *readout {
+	key := readoutKey{r, n}
+	if through, ok := t.readouts[key]; ok {
+		return through
+	}
+	through := &readout{}
+	position := make(map[int]int)
+	plain := m.Weight == 1 && r.weights == nil
+	for _, token := range r.tokens {
+		plain = plain && len(m.Index[token]) == 1
+		for _, i := range m.Index[token] {
+			if _, ok := position[i]; !ok {
+				position[i] = len(through.tokens)
+				through.tokens = append(through.tokens, i)
+			}
+		}
+	}
+	if plain && len(through.tokens) == len(r.tokens) {
+		t.readouts[key] = through
+		return through
+	}
+	matrix := make([][]float32, len(r.tokens)) // [token of n, token of the input]
+	for k, token := range r.tokens {
+		matrix[k] = make([]float32, len(through.tokens))
+		for _, i := range m.Index[token] {
+			matrix[k][position[i]] += float32(m.Weight)
+		}
+	}
+	through.weights = graph.InsertAxes(graph.Const(t.graph, matrix), 0)
+	if r.weights != nil {
+		through.weights = graph.Einsum("bkj,ji->bki", r.weights, graph.Const(t.graph, matrix))
+	}
+	t.readouts[key] = through
+	return through
+}
+
+// throughTokenScale moves a factor per token of n (1/σ of a norm) into the weights of the readout.
+func (t *transform) throughTokenScale(r *readout, n, factor *graph.Node) *readout {
+	key := readoutKey{r, n}
+	if through, ok := t.readouts[key]; ok {
+		return through
+	}
+	if n.Type() == graph.NodeTypeDiv {
+		factor = graph.Reciprocal(factor)
+	}
+	// The factor may be the same for all tokens (a factor per picture): then it is broadcast.
+	l := t.layout(n)
+	dims := factor.Shape().Dimensions
+	full := append([]int{dims[0]}, l.tokenDims...)
+	if l.hasChannels {
+		full = append(full, 1)
+	}
+	factor = graph.Reshape(graph.BroadcastToDims(factor, full...), dims[0], l.tokens, 1)
+	perToken := graph.Reshape(takeTokens(factor, r.tokens), dims[0], 1, len(r.tokens))
+	through := &readout{tokens: r.tokens}
+	switch {
+	case r.weights != nil:
+		through.weights = graph.Mul(r.weights, perToken)
+	case len(r.tokens) == 1:
+		through.weights = perToken
+	default: // a row for each token: a diagonal matrix
+		through.weights = graph.Mul(identity(t.graph, len(r.tokens)), perToken)
+	}
+	t.readouts[key] = through
+	return through
+}
+
+// takeTokens picks tokens of x, shaped [batch, token, channel].
+func takeTokens(x *graph.Node, tokens []int) *graph.Node {
+	if contiguous(tokens) {
+		if len(tokens) == x.Shape().Dim(1) {
+			return x
+		}
+		return graph.SliceAxis(x, 1, graph.AxisRange(tokens[0], tokens[0]+len(tokens)))
+	}
+	indices := make([][]int32, len(tokens))
+	for i, token := range tokens {
+		indices[i] = []int32{int32(token)}
+	}
+	byToken := graph.TransposeAllAxes(x, 1, 0, 2)
+	return graph.TransposeAllAxes(graph.Gather(byToken, graph.Const(x.Graph(), indices)), 1, 0, 2)
+}
+
+func contiguous(tokens []int) bool {
+	for i, token := range tokens {
+		if token != tokens[0]+i {
+			return false
+		}
+	}
+	return len(tokens) > 0
+}
+
+// identity is the matrix [1, n, n] of ones on the diagonal.
+func identity(g *graph.Graph, n int) *graph.Node {
+	eye := make([][]float32, n)
+	for i := range eye {
+		eye[i] = make([]float32, n)
+		eye[i][i] = 1
+	}
+	return graph.InsertAxes(graph.Const(g, eye), 0)
+}
+
+// flatten brings a node of known layout into the form [batch, token, channel].
+func (t *transform) flatten(x *graph.Node, like *graph.Node) *graph.Node {
+	l := t.layout(like)
+	return graph.Reshape(x, x.Shape().Dim(0), l.tokens, x.Shape().Size()/(x.Shape().Dim(0)*l.tokens))
+}
+
+// read gives the rows [batch, row, channel] of x, which has the layout of node like.
+func (t *transform) read(x, like *graph.Node, r *readout) *graph.Node {
+	taken := takeTokens(t.flatten(x, like), r.tokens)
+	if r.weights == nil {
+		return taken
+	}
+	return weigh(r.weights, taken)
+}
+
+// weigh sums tokens [batch, token, channel] with weights [batch or 1, row, token] to rows [batch, row, channel].
+func weigh(weights, taken *graph.Node) *graph.Node {
+	if weights.Shape().Dim(1) == 1 && weights.Shape().Dim(2) == 1 {
+		return graph.Mul(taken, weights)
+	}
+	if batch := max(taken.Shape().Dim(0), weights.Shape().Dim(0)); weights.Shape().Dim(0) != taken.Shape().Dim(0) {
+		dims := weights.Shape().Dimensions
+		weights = graph.BroadcastToDims(weights, batch, dims[1], dims[2])
+		taken = graph.BroadcastToDims(taken, batch, dims[2], taken.Shape().Dim(2))
+	}
+	return graph.Einsum("bkj,bjc->bkc", weights, taken)
+}
+
+// readConstant gives the rows [batch, row, channel] of a constant operand of n, which broadcasts to n's shape.
+func (t *transform) readConstant(constant, n *graph.Node, r *readout) *graph.Node {
+	l := t.layout(n)
+	dims := slices.Clone(n.Shape().Dimensions)
+	var rows *graph.Node
+	if constant.Rank() > 0 && constant.Shape().Size() == constant.Shape().Dim(-1) {
+		// The same for all tokens (a bias): the weights of each row add up.
+		constant = graph.Reshape(constant, 1, 1, constant.Shape().Size())
+		if r.weights == nil {
+			rows = constant
+		} else {
+			rows = graph.Mul(graph.ReduceAndKeep(r.weights, graph.ReduceSum, 2), constant)
+		}
+	} else {
+		rows = t.read(graph.BroadcastToDims(constant, dims...), n, r)
+	}
+	return graph.BroadcastToDims(rows, t.batch, r.rows(), l.channels)
+}

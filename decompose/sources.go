@@ -1,0 +1,166 @@
+package decompose
+
+import (
+	"slices"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/support/exceptions"
+)
+
+// sourceValue gives the contributions that begin at n.
+func (t *transform) sourceValue(n *graph.Node, s source, r *readout) *bundle {
+	if t.opts.skip(s) {
+		return &bundle{}
+	}
+	if r == nil {
+		return t.wholeSource(n, s)
+	}
+	if s.kind == Head {
+		if e := t.headEntry(n, s, r); e != nil {
+			return &bundle{entries: []*entry{e}}
+		}
+		return &bundle{}
+	}
+	if t.opts.Split == Tokens {
+		return &bundle{entries: []*entry{t.readTokens(s.first, takeTokens(t.flatten(n, n), r.tokens), r, false)}}
+	}
+	return &bundle{entries: []*entry{{keys: []Key{{Component: s.first}}, node: t.read(n, n, r)}}}
+}
+
+// wholeSource gives the contributions at n in full shape; heads are zero outside of their channels.
+func (t *transform) wholeSource(n *graph.Node, s source) *bundle {
+	if s.kind != Head {
+		return &bundle{entries: []*entry{{keys: []Key{{Component: s.first}}, node: n}}}
+	}
+	width := n.Shape().Dim(-1)
+	headDim := width / s.attention.Heads
+	out := &bundle{}
+	for h := range s.attention.Heads {
+		own := make([]float32, width)
+		for c := range headDim {
+			own[h*headDim+c] = 1
+		}
+		mask := graph.ConvertDType(graph.ExpandLeftToRank(graph.Const(t.graph, own), n.Rank()), n.DType())
+		out.entries = append(out.entries, &entry{keys: []Key{{Component: s.first + h}}, node: graph.Mul(n, mask)})
+	}
+	return out
+}
+
+// headEntry splits the concatenated heads n that r reads, by head or by head and source token; nil when they are left
+// for a second graph.
+func (t *transform) headEntry(n *graph.Node, s source, r *readout) *entry {
+	heads := s.attention.Heads
+	if t.opts.Split != Tokens {
+		rows := t.read(n, n, r) // [batch, row, heads*headDim]
+		byHead := graph.Reshape(rows, t.batch, rows.Shape().Dim(1), heads, rows.Shape().Dim(2)/heads)
+		e := &entry{heads: &headStack{graph.TransposeAllAxes(byHead, 0, 2, 1, 3)}}
+		for h := range heads {
+			e.keys = append(e.keys, Key{Component: s.first + h})
+		}
+		return e
+	}
+
+	var weights, values *graph.Node // [batch, head, row, token], [batch, token, head, headDim]
+	if len(t.opts.Captured) > 0 {
+		weights, values = t.opts.Captured[0].Weights, t.opts.Captured[0].Values
+		t.opts.Captured = t.opts.Captured[1:]
+	} else {
+		weights, values = t.readAttention(s.attention.Weights, r), s.attention.Values
+	}
+	if t.opts.Capture {
+		t.captures = append(t.captures, Capture{Block: s.block, Weights: weights, Values: values})
+		return nil
+	}
+	// Attention weight times value, not summed over the source token.
+	tokens, rows := weights.Shape().Dim(3), weights.Shape().Dim(2)
+	weights = graph.InsertAxes(graph.TransposeAllAxes(weights, 0, 1, 3, 2), -1) // [batch, head, token, row, 1]
+	values = graph.InsertAxes(graph.TransposeAllAxes(values, 0, 2, 1, 3), 3)    // [batch, head, token, 1, headDim]
+	product := graph.Mul(weights, values)                                       // [batch, head, token, row, headDim]
+	stack := graph.Reshape(product, t.batch, heads, tokens*rows, product.Shape().Dim(-1))
+	e := &entry{heads: &headStack{stack}}
+	for h := range heads {
+		for token := range tokens {
+			e.keys = append(e.keys, Key{Component: s.first + h, Token: token})
+		}
+	}
+	return e
+}
+
+// readAttention gives the attention [batch, head, row, token] that the rows of r pay, from the weights
+// [batch, head, query, token].
+func (t *transform) readAttention(weights *graph.Node, r *readout) *graph.Node {
+	dims := weights.Shape().Dimensions
+	byQuery := graph.Reshape(graph.TransposeAllAxes(weights, 0, 2, 1, 3), dims[0], dims[2], dims[1]*dims[3])
+	rows := takeTokens(byQuery, r.tokens)
+	if r.weights != nil {
+		rows = weigh(r.weights, rows)
+	}
+	return graph.TransposeAllAxes(graph.Reshape(rows, dims[0], r.rows(), dims[1], dims[3]), 0, 2, 1, 3)
+}
+
+// readTokens splits what r reads of a component by token: taken holds its tokens [batch, token, channel], or, for a
+// constant, the rows themselves, which then count for the first token read.
+func (t *transform) readTokens(component int, taken *graph.Node, r *readout, constant bool) *entry {
+	if constant {
+		return &entry{keys: []Key{{Component: component, Token: r.tokens[0]}}, node: taken}
+	}
+	tokens, channels := len(r.tokens), taken.Shape().Dim(2)
+	e := &entry{}
+	for _, token := range r.tokens {
+		e.keys = append(e.keys, Key{Component: component, Token: token})
+	}
+	weights := r.weights
+	if weights == nil {
+		weights = identity(t.graph, tokens)
+	}
+	// [batch, token, row, channel] = weight of the token in the row, times the token
+	product := graph.Mul(graph.InsertAxes(graph.TransposeAllAxes(weights, 0, 2, 1), -1), graph.InsertAxes(taken, 2))
+	e.node = graph.Reshape(product, t.batch, tokens*r.rows(), channels)
+	return e
+}
+
+// projectHeads applies the output projection n to heads with each head's own slice of the weight; nil when n is not a
+// product of its last axis with a matrix.
+func (t *transform) projectHeads(n *graph.Node, operand int, stack *headStack) *graph.Node {
+	if n.Type() != graph.NodeTypeDotGeneral || operand != 0 || n.Inputs()[1].Rank() != 2 {
+		return nil
+	}
+	weight := n.Inputs()[1]
+	dims := stack.node.Shape().Dimensions // [batch, head, row, headDim]
+	heads, rows, headDim := dims[1], dims[2], dims[3]
+	out := t.layout(n).channels
+	for axis, equation := range []string{"bhtd,hdo->bhto", "bhtd,ohd->bhto"} {
+		if weight.Shape().Dim(axis) != heads*headDim || !t.contracts(n, weight, axis, headDim) {
+			continue
+		}
+		split := []int{heads, headDim, out}
+		if axis == 1 {
+			split = []int{out, heads, headDim}
+		}
+		projected := graph.Einsum(equation, stack.node, graph.Reshape(weight, split...))
+		return graph.Reshape(projected, t.batch, heads*rows, out)
+	}
+	return nil
+}
+
+// contracts says whether n multiplies its first operand's channels with this axis of the weight, by trying it on a
+// narrower pair.
+func (t *transform) contracts(n, weight *graph.Node, axis, narrow int) bool {
+	l := t.layout(n.Inputs()[0])
+	l.channels = narrow
+	dims := l.withRows(t.batch, l.tokens+1)
+	probe := graph.BroadcastToDims(graph.ScalarZero(t.graph, weight.DType()), dims...)
+	var clone *graph.Node
+	err := exceptions.TryCatch[error](func() {
+		clone = n.CloneWithInputs(probe, graph.SliceAxis(weight, axis, graph.AxisRange(0, narrow)))
+	})
+	return err == nil && slices.Equal(clone.Shape().Dimensions, t.layout(n).withRows(t.batch, l.tokens+1))
+}
+
+// padHeads spreads heads to the full width, zero outside of each head's channels: [batch, head*row, heads*headDim].
+func padHeads(stack *headStack) *graph.Node {
+	dims := stack.node.Shape().Dimensions
+	eye := graph.Reshape(identity(stack.node.Graph(), dims[1]), 1, dims[1], 1, dims[1], 1)
+	padded := graph.Mul(graph.InsertAxes(stack.node, 3), eye)
+	return graph.Reshape(padded, dims[0], dims[1]*dims[2], dims[1]*dims[3])
+}

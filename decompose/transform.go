@@ -1,0 +1,486 @@
+package decompose
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+
+	"github.com/gomlx/gomlx/core/graph"
+
+	"vitdecompose/gomlxvit/mark"
+)
+
+// Result is a decomposition as nodes of the graph it was made in.
+type Result struct {
+	// Components names the parts: init, then the blocks in forward order, rest, const.
+	Components []Component
+	// Pieces hold the contributions. A component may be spread over several pieces (the tokens of the token split); the
+	// sum over all pieces is the representation.
+	Pieces []Piece
+	// Captures are the sources of components that [Options.Capture] left for a second graph.
+	Captures []Capture
+}
+
+// Piece is a stack of contributions.
+type Piece struct {
+	// Node is shaped [batch, contribution, dim].
+	Node *graph.Node
+	// Keys says what each contribution is.
+	Keys []Key
+}
+
+// Key identifies one contribution: a component, and in a token split the source token.
+type Key struct {
+	Component int // index into Result.Components
+	Token     int // token position in the component's block, 0 unless tokens are split
+}
+
+// Capture holds what the token split of one attention layer is computed from.
+type Capture struct {
+	Block mark.Block
+	// Weights is the attention paid by what is read of the block to each source token, [batch, head, readout, token].
+	Weights *graph.Node
+	// Values is shaped [batch, source token, head, headDim].
+	Values *graph.Node
+}
+
+// Transform takes the node z apart, shaped [batch, dim], into the contributions of the components that are marked in its
+// graph (package mark), as new nodes of the same graph.
+//
+// It walks back from z. An operation that is linear in what flows into it is applied to every contribution by cloning
+// its node; the marks say where a contribution begins and which nodes count as constants. A node that is not linear in
+// contributions that reach it is an error naming the node. Where marks say that only some tokens, or a weighted sum of
+// them, are read further on, that selection is moved in front of all operations that treat tokens alike, so that
+// contributions are computed for what is read and not for whole token maps.
+//
+// Like all graph-building code it panics with an error; gomlxvit.Model.Compile turns that into an error of the program.
+func Transform(z *graph.Node, opts Options) *Result {
+	t := &transform{
+		graph: z.Graph(), marks: mark.Of(z.Graph()), opts: opts, batch: z.Shape().Dim(0),
+		sources:  make(map[*graph.Node]source),
+		carries:  make(map[*graph.Node]bool),
+		layouts:  make(map[*graph.Node]layout),
+		values:   make(map[valueKey]*bundle),
+		readouts: make(map[readoutKey]*readout),
+		reached:  make(map[*graph.Node]map[int]bool),
+	}
+	t.findSources(z)
+	if len(t.sources) == 0 {
+		panic(fmt.Errorf("nothing to decompose: no marked component contributes to the representation"))
+	}
+	t.nameComponents()
+	var r *readout
+	if l := t.layout(z); l.known && l.tokens == 1 {
+		r = &readout{tokens: []int{0}}
+	} else if opts.Split == Tokens {
+		panic(fmt.Errorf("the token split needs the selection of tokens to be marked (mark.TokensOf) up to the representation"))
+	}
+	value := t.value(z, r)
+	if r == nil {
+		for _, e := range value.entries {
+			e.node = graph.Reshape(e.node, t.batch, 1, z.Shape().Size()/t.batch)
+		}
+	}
+	value.sumConst(t.constComponent())
+	result := &Result{Components: t.components, Captures: t.captures}
+	for _, e := range value.entries {
+		result.Pieces = append(result.Pieces, Piece{Node: e.node, Keys: e.keys})
+	}
+	return result
+}
+
+type transform struct {
+	graph *graph.Graph
+	marks *mark.Table
+	opts  Options
+	batch int
+
+	sources    map[*graph.Node]source
+	carries    map[*graph.Node]bool // whether contributions flow through a node
+	components []Component
+	layouts    map[*graph.Node]layout
+	values     map[valueKey]*bundle
+	readouts   map[readoutKey]*readout
+	reached    map[*graph.Node]map[int]bool
+	captures   []Capture
+}
+
+// source is a node where contributions begin.
+type source struct {
+	kind      Kind
+	block     mark.Block
+	attention *mark.Attention // the heads of one attention layer
+	first     int             // its first component
+}
+
+// valueKey asks for the contributions at a node, as seen by a readout; nil stands for the whole node.
+type valueKey struct {
+	node *graph.Node
+	r    *readout
+}
+
+// findSources walks back from z to the marked sources and notes through which nodes contributions flow.
+func (t *transform) findSources(z *graph.Node) {
+	var visit func(n *graph.Node) bool
+	visit = func(n *graph.Node) bool {
+		if carries, seen := t.carries[n]; seen {
+			return carries
+		}
+		if s, ok := t.sourceAt(n); ok {
+			t.sources[n] = s
+			t.carries[n] = true
+			return true
+		}
+		carries := false
+		if !t.marks.Statistics[n] {
+			for _, input := range n.Inputs() {
+				carries = visit(input) || carries
+			}
+		}
+		t.carries[n] = carries
+		return carries
+	}
+	visit(z)
+}
+
+// sourceAt says whether the marks and options make n a source.
+func (t *transform) sourceAt(n *graph.Node) (source, bool) {
+	if block, ok := t.marks.Inputs[n]; ok && block.Order == t.opts.First {
+		return source{kind: Init}, true
+	}
+	if c, ok := t.marks.Components[n]; ok {
+		switch {
+		case c.Block.Order > t.opts.Last:
+			return source{kind: Rest}, true
+		case c.Part == mark.Attn && t.opts.Split != Attns:
+			return source{}, false // walk on to its heads
+		}
+		return source{kind: kindOf[c.Part], block: c.Block}, true
+	}
+	if a, ok := t.marks.Heads[n]; ok {
+		return source{kind: Head, block: a.Block, attention: &a}, true
+	}
+	return source{}, false
+}
+
+// nameComponents numbers the components in their published order: init, forward order, rest, const.
+func (t *transform) nameComponents() {
+	nodes := make([]*graph.Node, 0, len(t.sources))
+	for n := range t.sources {
+		nodes = append(nodes, n)
+	}
+	slices.SortFunc(nodes, func(a, b *graph.Node) int {
+		x, y := t.sources[a], t.sources[b]
+		switch {
+		case (x.kind == Init) != (y.kind == Init):
+			return boolOrder(x.kind == Init)
+		case (x.kind == Rest) != (y.kind == Rest):
+			return -boolOrder(x.kind == Rest)
+		case x.block.Order != y.block.Order:
+			return x.block.Order - y.block.Order
+		}
+		return int(a.Id()) - int(b.Id())
+	})
+	rest := -1
+	for _, n := range nodes {
+		s := t.sources[n]
+		s.first = len(t.components)
+		switch {
+		case s.kind == Rest && rest >= 0:
+			s.first = rest
+		case s.kind == Head:
+			for h := range s.attention.Heads {
+				t.components = append(t.components, Component{Kind: Head, Block: s.block, Head: h})
+			}
+		default:
+			if s.kind == Rest {
+				rest = s.first
+			}
+			t.components = append(t.components, Component{Kind: s.kind, Block: s.block})
+		}
+		t.sources[n] = s
+	}
+	if t.opts.Biases == BiasesApart {
+		t.components = append(t.components, Component{Kind: Const})
+	}
+}
+
+func boolOrder(first bool) int {
+	if first {
+		return -1
+	}
+	return 1
+}
+
+// constComponent is the index of const, -1 when biases are shared.
+func (t *transform) constComponent() int {
+	if t.opts.Biases != BiasesApart {
+		return -1
+	}
+	return len(t.components) - 1
+}
+
+// reaching returns the components whose contributions flow through n.
+func (t *transform) reaching(n *graph.Node) map[int]bool {
+	if set, ok := t.reached[n]; ok {
+		return set
+	}
+	set := make(map[int]bool)
+	t.reached[n] = set
+	if s, ok := t.sources[n]; ok {
+		count := 1
+		if s.kind == Head {
+			count = s.attention.Heads
+		}
+		for i := range count {
+			set[s.first+i] = true
+		}
+		return set
+	}
+	for _, input := range t.carryingInputs(n) {
+		for c := range t.reaching(n.Inputs()[input]) {
+			set[c] = true
+		}
+	}
+	return set
+}
+
+func (t *transform) carryingInputs(n *graph.Node) []int {
+	var indices []int
+	for i, input := range n.Inputs() {
+		if t.carries[input] {
+			indices = append(indices, i)
+		}
+	}
+	return indices
+}
+
+// notLinear is the error for a node that contributions cannot pass.
+func notLinear(n *graph.Node, why string) error {
+	name := fmt.Sprintf("node #%d (%s, %s)", n.Id(), n.Type(), n.Shape())
+	if alias := n.GetAlias(); alias != "" {
+		name = fmt.Sprintf("node %q, #%d (%s, %s)", alias, n.Id(), n.Type(), n.Shape())
+	}
+	return fmt.Errorf("%s is not linear in the contributions that flow into it: %s; mark what it computes as a component or a statistic (package mark)", name, why)
+}
+
+// checkLinear panics unless n is linear in its carrying inputs together.
+func (t *transform) checkLinear(n *graph.Node) {
+	carrying := t.carryingInputs(n)
+	only := func(allowed int, what string) {
+		if len(carrying) != 1 || carrying[0] != allowed {
+			panic(notLinear(n, what))
+		}
+	}
+	switch n.Type() {
+	case graph.NodeTypeAdd, graph.NodeTypeSub, graph.NodeTypeNeg, graph.NodeTypeIdentity, graph.NodeTypeReshape,
+		graph.NodeTypeTranspose, graph.NodeTypeSlice, graph.NodeTypeBroadcastInDim, graph.NodeTypeReverse,
+		graph.NodeTypeReduceSum, graph.NodeTypeConcatenate:
+	case graph.NodeTypeConvertDType:
+		if !n.DType().IsFloat() || !n.Inputs()[0].DType().IsFloat() {
+			panic(notLinear(n, "it converts to or from a type that is not a float"))
+		}
+	case graph.NodeTypeMul, graph.NodeTypeDotGeneral:
+		if len(carrying) != 1 {
+			panic(notLinear(n, "it multiplies contributions with each other"))
+		}
+	case graph.NodeTypeDiv:
+		only(0, "it divides by contributions")
+	case graph.NodeTypeGather, graph.NodeTypeDynamicSlice:
+		only(0, "contributions choose the elements")
+	case graph.NodeTypeConvGeneral:
+		only(0, "contributions are the kernel of a convolution")
+	case graph.NodeTypePad:
+		only(0, "contributions are the padding")
+		if fill := n.Inputs()[1].ConstantValue(); fill == nil || fmt.Sprint(fill.Value()) != "0" {
+			panic(notLinear(n, "it pads with something other than 0"))
+		}
+	default:
+		panic(notLinear(n, "no linear rule for this operation"))
+	}
+}
+
+// value returns the contributions at node n as readout r sees them.
+func (t *transform) value(n *graph.Node, r *readout) *bundle {
+	key := valueKey{n, r}
+	if v, ok := t.values[key]; ok {
+		return v
+	}
+	var v *bundle
+	if s, ok := t.sources[n]; ok {
+		v = t.sourceValue(n, s, r)
+	} else if r == nil {
+		t.checkLinear(n)
+		v = t.wholeValue(n)
+	} else {
+		v = t.narrowValue(n, r)
+	}
+	t.values[key] = v
+	return v
+}
+
+// wholeValue applies n to every contribution in its full shape, by cloning it.
+func (t *transform) wholeValue(n *graph.Node) *bundle {
+	inputs := n.Inputs()
+	values := make([]*bundle, len(inputs))
+	keys := make(map[Key]bool)
+	for _, i := range t.carryingInputs(n) {
+		values[i] = t.value(inputs[i], nil)
+		for _, e := range values[i].entries {
+			keys[e.keys[0]] = true
+		}
+	}
+	// Only these join several inputs: an input that is constant is a contribution of its own there.
+	joins := n.Type() == graph.NodeTypeAdd || n.Type() == graph.NodeTypeSub || n.Type() == graph.NodeTypeConcatenate
+	constKey := Key{Component: t.constComponent()}
+	constants := joins && len(t.carryingInputs(n)) < len(inputs)
+	if constants && t.opts.Biases == BiasesApart {
+		keys[constKey] = true
+	}
+	sorted := make([]Key, 0, len(keys))
+	for k := range keys {
+		sorted = append(sorted, k)
+	}
+	sort.Slice(sorted, func(i, j int) bool { return sorted[i].less(sorted[j]) })
+
+	out := &bundle{}
+	for _, k := range sorted {
+		clone := make([]*graph.Node, len(inputs))
+		for i, input := range inputs {
+			switch {
+			case values[i] == nil && !joins:
+				clone[i] = input
+			case values[i] == nil:
+				switch {
+				case t.opts.Biases == BiasesShared:
+					clone[i] = graph.DivScalar(input, float64(len(t.reaching(n))))
+				case k == constKey:
+					clone[i] = input
+				}
+			default:
+				if e := values[i].find(k); e != nil {
+					clone[i] = e.node
+				}
+			}
+			if clone[i] == nil {
+				clone[i] = graph.ZerosLike(input)
+			}
+		}
+		out.entries = append(out.entries, &entry{keys: []Key{k}, node: n.CloneWithInputs(clone...)})
+	}
+	return out
+}
+
+// narrowValue pulls the readout through n where n allows it, else reads from the whole value.
+func (t *transform) narrowValue(n *graph.Node, r *readout) *bundle {
+	inputs := n.Inputs()
+	if m, ok := t.marks.TokenMaps[n]; ok && t.layout(n).known {
+		return t.value(m.Input, t.throughTokenMap(r, n, m))
+	}
+	t.checkLinear(n)
+	if !t.layout(n).known {
+		return t.readWhole(n, r)
+	}
+	switch n.Type() {
+	case graph.NodeTypeReshape, graph.NodeTypeIdentity:
+		return t.value(inputs[0], r)
+	case graph.NodeTypeAdd, graph.NodeTypeSub:
+		return t.narrowSum(n, r)
+	case graph.NodeTypeMul, graph.NodeTypeDiv:
+		carrying := t.carryingInputs(n)[0]
+		factor := inputs[1-carrying]
+		switch tokens, chans := t.varies(n, factor); {
+		case tokens && chans:
+			return t.readWhole(n, r)
+		case tokens:
+			return t.value(inputs[carrying], t.throughTokenScale(r, n, factor))
+		}
+		return t.applyNarrow(n, carrying, t.value(inputs[carrying], r))
+	default:
+		return t.applyNarrow(n, t.carryingInputs(n)[0], t.value(inputs[t.carryingInputs(n)[0]], r))
+	}
+}
+
+// readWhole reads r from contributions that exist only in their full shape.
+func (t *transform) readWhole(n *graph.Node, r *readout) *bundle {
+	if t.opts.Split == Tokens {
+		panic(fmt.Errorf("the token split cannot pass node #%d (%s, %s), which does not treat all tokens alike", n.Id(), n.Type(), n.Shape()))
+	}
+	whole := t.value(n, nil)
+	out := &bundle{}
+	for _, e := range whole.entries {
+		out.entries = append(out.entries, &entry{keys: e.keys, node: t.read(e.node, n, r)})
+	}
+	return out
+}
+
+// narrowSum adds or subtracts bundles; an operand without contributions is a constant.
+func (t *transform) narrowSum(n *graph.Node, r *readout) *bundle {
+	channels := t.layout(n).channels
+	var operands [2]*bundle
+	for i, input := range n.Inputs() {
+		if t.carries[input] {
+			operands[i] = t.value(input, r)
+		}
+	}
+	subtract := n.Type() == graph.NodeTypeSub
+	for i, constant := range n.Inputs() {
+		if t.carries[constant] {
+			continue
+		}
+		value := t.readConstant(constant, n, r)
+		if subtract && i == 1 {
+			value = graph.Neg(value)
+		}
+		other := operands[1-i]
+		if subtract && i == 0 {
+			other = other.mapNodes(graph.Neg)
+		}
+		if t.opts.Biases == BiasesShared {
+			return other.share(value, len(t.reaching(n)), channels)
+		}
+		if t.opts.skip(source{kind: Const}) {
+			return other
+		}
+		constant := &entry{keys: []Key{{Component: t.constComponent()}}, node: value}
+		if t.opts.Split == Tokens {
+			constant = t.readTokens(t.constComponent(), constant.node, r, true)
+		}
+		return &bundle{entries: append(slices.Clone(other.entries), constant)}
+	}
+	return combine(operands[0], operands[1], subtract, channels)
+}
+
+// applyNarrow clones n, which treats all tokens alike, on stacked contributions.
+func (t *transform) applyNarrow(n *graph.Node, operand int, in *bundle) *bundle {
+	if n.Type() != graph.NodeTypeDotGeneral {
+		in.stack(t.opts.Split != Tokens, t.constComponent())
+	}
+	out := &bundle{}
+	for _, e := range in.entries {
+		node := e.node
+		if e.heads != nil {
+			if projected := t.projectHeads(n, operand, e.heads); projected != nil {
+				out.entries = append(out.entries, &entry{keys: e.keys, node: projected})
+				continue
+			}
+			node = padHeads(e.heads)
+		}
+		out.entries = append(out.entries, &entry{keys: e.keys, node: t.cloneOn(n, operand, node)})
+	}
+	return out
+}
+
+// cloneOn applies n to rows, shaped [batch, row, channel], in place of its operand's tokens.
+func (t *transform) cloneOn(n *graph.Node, operand int, rows *graph.Node) *graph.Node {
+	l := t.layout(n.Inputs()[operand])
+	count := rows.Shape().Dim(1)
+	inputs := slices.Clone(n.Inputs())
+	inputs[operand] = graph.Reshape(rows, l.withRows(t.batch, count)...)
+	clone := n.CloneWithInputs(inputs...)
+	want := t.layout(n).withRows(t.batch, count)
+	if !slices.Equal(clone.Shape().Dimensions, want) {
+		panic(notLinear(n, fmt.Sprintf("on %d tokens it gives %v instead of %v", count, clone.Shape().Dimensions, want)))
+	}
+	return graph.Reshape(clone, t.batch, count, t.layout(n).channels)
+}

@@ -1,0 +1,72 @@
+package gomlxvit
+
+import (
+	"math"
+
+	"github.com/gomlx/gomlx/core/graph"
+
+	"vitdecompose/gomlxvit/mark"
+)
+
+// The layers that several architectures share.
+
+// multiHead splits qkv [batch, token, 3*width], ordered (3, head, headDim), into heads and computes scaled dot-product
+// attention. bias, added to the scores [batch, head, token, token], may be nil. It returns the concatenated heads
+// [batch, token, width], the attention weights [batch, head, token, token] and the values [batch, token, head, headDim].
+func multiHead(qkv *graph.Node, heads int, bias *graph.Node) (merged, weights, values *graph.Node) {
+	batch, tokens, width := qkv.Shape().Dim(0), qkv.Shape().Dim(1), qkv.Shape().Dim(2)/3
+	headDim := width / heads
+	part := func(i int) *graph.Node {
+		return graph.Reshape(graph.SliceAxis(qkv, 2, graph.AxisRange(i*width, (i+1)*width)), batch, tokens, heads, headDim)
+	}
+	q, k := part(0), part(1)
+	values = part(2)
+	q = graph.MulScalar(q, 1/math.Sqrt(float64(headDim)))
+	scores := graph.Einsum("bqhd,bkhd->bhqk", q, k)
+	if bias != nil {
+		scores = graph.Add(scores, bias)
+	}
+	weights = graph.Softmax(scores, -1)
+	merged = graph.Reshape(graph.Einsum("bhqk,bkhd->bqhd", weights, values), batch, tokens, width)
+	return merged, weights, values
+}
+
+// layerNorm normalises the last axis of x at its actual mean and variance:
+//
+//	(x - mean(x)) / sqrt(var(x) + epsilon) * weight + bias
+//
+// The inverse standard deviation is marked as a statistic: a constant of the decomposition.
+func layerNorm(w Weights, name string, x *graph.Node, epsilon float64) *graph.Node {
+	centred := graph.Sub(x, graph.ReduceAndKeep(x, graph.ReduceMean, -1))
+	variance := graph.ReduceAndKeep(graph.Square(centred), graph.ReduceMean, -1)
+	inverse := graph.Rsqrt(graph.AddScalar(variance, epsilon))
+	mark.Statistic(inverse)
+	scaled := graph.Mul(graph.Mul(centred, inverse), channels(w.Get(name+".weight"), x.Rank()))
+	return addBias(scaled, w.Get(name+".bias"))
+}
+
+// contractLast multiplies the last axis of x with a weight [out, in], as PyTorch's linear layers store it.
+func contractLast(x, weight *graph.Node) *graph.Node {
+	return graph.DotGeneral(x, []int{x.Rank() - 1}, nil, weight, []int{1}, nil)
+}
+
+// channels reshapes a vector [dim] to [1, ..., 1, dim] of the given rank, so that it broadcasts over tokens.
+func channels(vector *graph.Node, rank int) *graph.Node {
+	return graph.ExpandLeftToRank(vector, rank)
+}
+
+// addBias adds a vector [dim] to the last axis of x.
+func addBias(x, bias *graph.Node) *graph.Node { return graph.Add(x, channels(bias, x.Rank())) }
+
+func activate(x *graph.Node, activation Activation) *graph.Node {
+	half := func(y *graph.Node) *graph.Node { return graph.Mul(graph.MulScalar(x, 0.5), graph.AddScalar(y, 1)) }
+	switch activation {
+	case QuickGELU:
+		return graph.Mul(x, graph.Sigmoid(graph.MulScalar(x, 1.702)))
+	case GELUTanh:
+		cubic := graph.Mul(x, graph.AddScalar(graph.MulScalar(graph.Square(x), 0.044715), 1))
+		return half(graph.Tanh(graph.MulScalar(cubic, math.Sqrt(2/math.Pi))))
+	default:
+		return half(graph.Erf(graph.MulScalar(x, 1/math.Sqrt2)))
+	}
+}

@@ -1,0 +1,147 @@
+// Package mark tells package decompose where the parts of a model are in its computation graph.
+//
+// A GoMLX graph says of a node what it computes, not what it is for. The architectures of package gomlxvit therefore
+// mark, while they build the graph, the few nodes where a part of the model begins: the stream that enters a block, the
+// concatenated attention heads, what an MLP adds, the statistics of a norm. A mark changes nothing in the graph; it is
+// a note beside it, found again with [Of]:
+//
+//	merged := ... // [batch, token, heads*headDim]
+//	mark.Heads(merged, mark.Attention{Block: block, Heads: 12, Weights: weights, Values: values})
+//	out := Dot(merged, projection)
+//	mark.Component(out, block, mark.Attn)
+//
+// All marked nodes follow one convention: axis 0 is the batch, the last axis holds the channels, and everything between
+// is token positions, counted row by row (a [batch, height, width, channel] map has height*width tokens).
+//
+// Any GoMLX graph can be decomposed once it is marked; the graph need not come from package gomlxvit.
+package mark
+
+import (
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/graph"
+)
+
+// Block names a block of a model: blocks 0, 1, ... of a plain vision transformer, (stage, block) of a staged one.
+type Block struct {
+	Staged       bool
+	Stage, Index int
+	// Order is the position of the block in the forward pass, from 0.
+	Order int
+}
+
+// Plain returns the block number index of a model without stages.
+func Plain(index int) Block { return Block{Index: index, Order: index} }
+
+// String returns the name used in component names: "layer:07", or "layer:(2,14)" in a staged model.
+func (b Block) String() string {
+	if b.Staged {
+		return fmt.Sprintf("layer:(%d,%d)", b.Stage, b.Index)
+	}
+	return fmt.Sprintf("layer:%02d", b.Index)
+}
+
+// Part is what within a block a component is.
+type Part int
+
+// The parts of a block, in the order in which a block computes them.
+const (
+	Conv Part = iota // a convolution's (MBConv's) addition to the stream
+	Attn             // an attention's addition, its heads together
+	MLP              // an MLP's addition
+)
+
+// String returns the part as it stands in component names.
+func (p Part) String() string { return [...]string{"conv", "attns", "mlp"}[p] }
+
+// Attention describes the node that holds the concatenated heads of one attention layer.
+type Attention struct {
+	Block Block
+	// Heads is the number of heads; head h owns channels h*headDim ... (h+1)*headDim-1 of the marked node.
+	Heads int
+	// Weights holds softmax(QKᵀ/√d), shaped [batch, head, query token, source token].
+	Weights *graph.Node
+	// Values is shaped [batch, source token, head, headDim].
+	Values *graph.Node
+}
+
+// TokenMap says that a node is, channel by channel, a fixed linear map of the tokens of another:
+//
+//	y[b, k, c] = Weight * Σ_j x[b, Index[k][j], c]
+//
+// Taking the class token is {Index: {{0}}, Weight: 1}, the mean of 4 tokens {Index: {{0, 1, 2, 3}}, Weight: 0.25}.
+type TokenMap struct {
+	Index  [][]int
+	Weight float64
+}
+
+// Tokens is a marked token map with the node it reads.
+type Tokens struct {
+	TokenMap
+	Input *graph.Node
+}
+
+// Table holds the marks of one graph.
+type Table struct {
+	// Inputs are the nodes that enter a block: the residual stream [batch, token..., dim] as the block reads it.
+	Inputs map[*graph.Node]Block
+	// Components are the nodes that a block adds to the stream, before the bias of their last linear map.
+	Components map[*graph.Node]ComponentMark
+	// Heads are the concatenated heads [batch, token..., heads*headDim] that an output projection reads.
+	Heads map[*graph.Node]Attention
+	// Statistics are nodes that count as constants although they were computed from the stream: the inverse standard
+	// deviation of a norm.
+	Statistics map[*graph.Node]bool
+	// TokenMaps are the nodes that only select or average tokens.
+	TokenMaps map[*graph.Node]Tokens
+}
+
+// ComponentMark says which part of which block a node is.
+type ComponentMark struct {
+	Block Block
+	Part  Part
+}
+
+type tableKey struct{}
+
+// Of returns the marks of a graph, an empty table if it has none yet.
+func Of(g *graph.Graph) *Table {
+	if t, ok := g.State(tableKey{}).(*Table); ok {
+		return t
+	}
+	t := &Table{
+		Inputs:     make(map[*graph.Node]Block),
+		Components: make(map[*graph.Node]ComponentMark),
+		Heads:      make(map[*graph.Node]Attention),
+		Statistics: make(map[*graph.Node]bool),
+		TokenMaps:  make(map[*graph.Node]Tokens),
+	}
+	g.AttachState(tableKey{}, t)
+	return t
+}
+
+// BlockInput marks x, shaped [batch, token..., dim], as the residual stream that enters the block, and returns a node
+// of its own for it: two blocks never share their mark.
+func BlockInput(x *graph.Node, block Block) *graph.Node {
+	x = graph.Identity(x)
+	Of(x.Graph()).Inputs[x] = block
+	return x
+}
+
+// Component marks y, shaped [batch, token..., dim], as what a part of the block contributes.
+func Component(y *graph.Node, block Block, part Part) {
+	Of(y.Graph()).Components[y] = ComponentMark{Block: block, Part: part}
+}
+
+// Heads marks the concatenated heads, shaped [batch, token..., heads*headDim].
+func Heads(merged *graph.Node, attention Attention) {
+	Of(merged.Graph()).Heads[merged] = attention
+}
+
+// Statistic marks x as a constant of the decomposition (the inverse standard deviation of a norm).
+func Statistic(x *graph.Node) { Of(x.Graph()).Statistics[x] = true }
+
+// TokensOf marks y as the token map m of x. It is a promise that lets the decomposition read only the tokens it needs.
+func TokensOf(y, x *graph.Node, m TokenMap) {
+	Of(y.Graph()).TokenMaps[y] = Tokens{TokenMap: m, Input: x}
+}

@@ -1,0 +1,352 @@
+// Package gomlxvit holds vision transformers as GoMLX graphs: their architectures, the registry of their names, and the
+// loading of checkpoints with the tensor names of timm and open_clip.
+//
+// An [Architecture] only builds graphs; a [Model] is an architecture with its weights; a [Program] is a graph over a
+// model's weights, compiled once for each shape of its inputs:
+//
+//	ckpt, err := checkpoint.Open("path/to/vit_tiny_patch16_224")
+//	model, err := gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{})
+//	program, err := model.Compile(backend, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
+//		z := model.Arch.Representation(w, in[0])
+//		return []*graph.Node{z, model.Arch.Head(w, z)}
+//	})
+//	outputs, err := program.Run(pixels) // pixels [batch, 3, height, width], normalised
+package gomlxvit
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"vitdecompose/gomlxvit/checkpoint"
+	"vitdecompose/gomlxvit/mark"
+	"vitdecompose/gomlxvit/preprocess"
+)
+
+// Param is one tensor of a checkpoint.
+type Param struct {
+	Name string
+	Dims []int
+
+	position       bool // a position embedding, which may be resampled to another grid
+	positionPrefix int  // its leading rows that belong to class and register tokens
+}
+
+// size returns the number of elements.
+func (p Param) size() int {
+	n := 1
+	for _, d := range p.Dims {
+		n *= d
+	}
+	return n
+}
+
+// Weights gives the tensors of a checkpoint as nodes of the graph being built.
+type Weights interface {
+	// Get returns the node of the tensor with this name. It panics when the architecture did not list it in Params.
+	Get(name string) *graph.Node
+}
+
+// WeightMap are weights held as nodes, as a training step has them.
+type WeightMap map[string]*graph.Node
+
+// Get implements Weights.
+func (m WeightMap) Get(name string) *graph.Node {
+	node, ok := m[name]
+	if !ok {
+		panic(fmt.Errorf("no weight is called %q", name))
+	}
+	return node
+}
+
+// Architecture builds the graph of a vision model and marks its parts.
+type Architecture interface {
+	// Params lists every tensor the graph needs.
+	Params() []Param
+	// Blocks lists the blocks in forward order.
+	Blocks() []mark.Block
+	// InputSize is the side of the square input picture in pixels.
+	InputSize() int
+	// OutputDim is the number of channels of the representation.
+	OutputDim() int
+	// NumClasses is the number of logits, 0 without a head.
+	NumClasses() int
+	// Representation maps normalised pixels [batch, 3, height, width] to the final representation [batch, dim].
+	Representation(w Weights, pixels *graph.Node) *graph.Node
+	// Head maps the representation [batch, dim] to logits [batch, class]; nil without a head.
+	Head(w Weights, representation *graph.Node) *graph.Node
+}
+
+// InputSize implements Architecture.
+func (c *ViTConfig) InputSize() int { return c.ImageSize }
+
+// NumClasses implements Architecture.
+func (c *ViTConfig) NumClasses() int { return c.Classes }
+
+// Model is an architecture with its weights.
+type Model struct {
+	// Name is what the user called it: a directory, hf:owner/repo, or a name of the registry.
+	Name string
+	// ArchName is the architecture's name in the registry.
+	ArchName string
+	Arch     Architecture
+	// ClassNames name the logits, nil when the checkpoint does not say.
+	ClassNames []string
+	Preprocess preprocess.Config
+	// Hash is the SHA-256 of configuration and weights, in hexadecimal.
+	Hash string
+
+	weights map[string]*tensors.Tensor
+}
+
+// Options change how a checkpoint is loaded.
+type Options struct {
+	// ImageSize, if not 0, is the side of the pictures; position embeddings are resampled to its grid as timm does.
+	ImageSize int
+}
+
+// FromCheckpoint builds the model that a checkpoint describes and loads its weights. Every tensor of the file must be
+// one of the architecture's and every one of those must be there with its shape; the error lists the differences.
+func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
+	arch, extra, err := architectureOf(ckpt)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ckpt.Ref, err)
+	}
+	stored := arch.Params()
+	if opts.ImageSize != 0 {
+		vit := arch.(*ViTConfig)
+		resized := *vit
+		resized.ImageSize = opts.ImageSize
+		if err := resized.check(); err != nil {
+			return nil, fmt.Errorf("%s: --image-size: %w", ckpt.Ref, err)
+		}
+		arch = &resized
+	}
+	if err := compareTensors(ckpt, stored, extra); err != nil {
+		return nil, fmt.Errorf("%s: %w", ckpt.Ref, err)
+	}
+
+	m := &Model{
+		Name:       ckpt.Ref,
+		ArchName:   ckpt.Architecture,
+		Arch:       arch,
+		ClassNames: ckpt.LabelNames,
+		Preprocess: ckpt.Preprocess,
+		Hash:       ckpt.Hash,
+		weights:    make(map[string]*tensors.Tensor),
+	}
+	m.Preprocess.Size = [2]int{arch.InputSize(), arch.InputSize()}
+	if n := len(m.ClassNames); n != arch.NumClasses() {
+		m.ClassNames = nil
+	}
+	for i, p := range arch.Params() {
+		data, err := ckpt.Weights.Float32(p.Name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", ckpt.Ref, err)
+		}
+		if p.position && !slices.Equal(p.Dims, stored[i].Dims) {
+			data = resamplePositions(data, stored[i], p)
+		}
+		m.weights[p.Name] = tensors.FromFlatDataAndDimensions(data, p.Dims...)
+	}
+	return m, nil
+}
+
+// compareTensors checks the names and shapes of a checkpoint's tensors against what the architecture needs. Tensors
+// listed in extra belong to other parts of the checkpoint (a text tower) and must be there too.
+func compareTensors(ckpt *checkpoint.Checkpoint, needed, extra []Param) error {
+	var missing, wrong, unknown []string
+	known := make(map[string]bool)
+	for _, p := range slices.Concat(needed, extra) {
+		known[p.Name] = true
+		info, ok := ckpt.Weights.Info(p.Name)
+		switch {
+		case !ok:
+			missing = append(missing, p.Name)
+		case !slices.Equal(info.Shape, p.Dims):
+			wrong = append(wrong, fmt.Sprintf("%s is %v, not %v", p.Name, info.Shape, p.Dims))
+		}
+	}
+	for _, name := range ckpt.Weights.Names() {
+		if !known[name] {
+			unknown = append(unknown, name)
+		}
+	}
+	if len(missing)+len(wrong)+len(unknown) == 0 {
+		return nil
+	}
+	var parts []string
+	list := func(what string, names []string) {
+		if len(names) == 0 {
+			return
+		}
+		sort.Strings(names)
+		shown := names
+		more := ""
+		if len(names) > 12 {
+			shown, more = names[:12], fmt.Sprintf(" and %d more", len(names)-12)
+		}
+		parts = append(parts, fmt.Sprintf("%d %s (%s%s)", len(names), what, strings.Join(shown, ", "), more))
+	}
+	list("missing", missing)
+	list("of another shape", wrong)
+	list("that the architecture does not have", unknown)
+	return fmt.Errorf("the tensors do not fit the configuration: %s; check architecture and model_args in the configuration file",
+		strings.Join(parts, "; "))
+}
+
+// Random builds a model of the registry with random weights, for benchmarks: normal values of standard deviation 0.02,
+// norms at 1 and 0.
+func Random(name string, seed uint64) (*Model, error) {
+	arch, err := Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	return RandomOf(name, arch, seed), nil
+}
+
+// RandomOf gives an architecture random weights, see [Random].
+func RandomOf(name string, arch Architecture, seed uint64) *Model {
+	m := &Model{
+		Name: name, ArchName: name, Arch: arch, Hash: fmt.Sprintf("random-%d", seed),
+		Preprocess: preprocess.Config{
+			Library: "timm", Size: [2]int{arch.InputSize(), arch.InputSize()}, Interpolation: "bicubic",
+			CropPct: 0.9, CropMode: "center", Mean: [3]float32{0.5, 0.5, 0.5}, Std: [3]float32{0.5, 0.5, 0.5},
+		},
+		weights: make(map[string]*tensors.Tensor),
+	}
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for _, p := range arch.Params() {
+		data := make([]float32, p.size())
+		isScale := len(p.Dims) == 1 && !strings.HasSuffix(p.Name, "bias")
+		for i := range data {
+			switch {
+			case isScale:
+				data[i] = 1
+			case len(p.Dims) > 1:
+				data[i] = 0.02 * float32(rng.NormFloat64())
+			}
+		}
+		m.weights[p.Name] = tensors.FromFlatDataAndDimensions(data, p.Dims...)
+	}
+	return m
+}
+
+// Weight returns the tensor with this name, nil if there is none.
+func (m *Model) Weight(name string) *tensors.Tensor { return m.weights[name] }
+
+// NumParams counts the numbers in all tensors.
+func (m *Model) NumParams() int {
+	n := 0
+	for _, t := range m.weights {
+		n += t.Size()
+	}
+	return n
+}
+
+// Program is a graph over a model's weights. It is compiled once for each combination of input shapes and may be run
+// from several goroutines.
+type Program struct {
+	model   *Model
+	backend compute.Backend
+	exec    *graph.Exec
+}
+
+// Compile prepares a program. build gets the model's weights and one node for each input of Run and returns the
+// outputs. Whatever GoMLX or build panics with while the graph is built becomes an error of Run: this is the one place
+// where panics turn into errors.
+func (m *Model) Compile(backend compute.Backend, build func(w Weights, inputs []*graph.Node) []*graph.Node) (*Program, error) {
+	p := &Program{model: m, backend: backend}
+	exec, err := graph.NewExec(backend, func(inputs []*graph.Node) []*graph.Node {
+		return build(&boundWeights{graph: inputs[0].Graph(), model: m}, inputs)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.Name, err)
+	}
+	p.exec = exec.WithName(m.Name)
+	p.exec.SetSideParamsHook(p.bind)
+	return p, nil
+}
+
+// Run executes the program, compiling it first when the inputs have new shapes.
+func (p *Program) Run(inputs ...*tensors.Tensor) ([]*tensors.Tensor, error) {
+	outputs, _, err := p.exec.CallWithGraphOnDevice(0, inputs)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.model.Name, rootCause(err))
+	}
+	return outputs, nil
+}
+
+// Prepare compiles the program for inputs of these shapes without running it.
+func (p *Program) Prepare(inputs ...*tensors.Tensor) error {
+	if err := p.exec.PreCompile(toAny(inputs)...); err != nil {
+		return fmt.Errorf("%s: %w", p.model.Name, rootCause(err))
+	}
+	return nil
+}
+
+// Close frees the compiled graphs.
+func (p *Program) Close() { p.exec.Finalize() }
+
+func toAny(inputs []*tensors.Tensor) []any {
+	args := make([]any, len(inputs))
+	for i, t := range inputs {
+		args[i] = t
+	}
+	return args
+}
+
+// rootCause drops the call stacks that GoMLX attaches to its errors and keeps the message on one line.
+func rootCause(err error) error {
+	message, _, _ := strings.Cut(err.Error(), "\n")
+	return errors.New(message)
+}
+
+// bind hands the model's tensors to the parameters that the graph asked for.
+func (p *Program) bind(g *graph.Graph, buffers []compute.Buffer, _ []bool) error {
+	for handle := range buffers {
+		if buffers[handle] != nil {
+			continue
+		}
+		name := g.GetParameterByHandle(graph.ParameterHandle(handle)).GetParameterName()
+		tensor, ok := p.model.weights[strings.TrimPrefix(name, weightPrefix)]
+		if !ok {
+			return fmt.Errorf("the graph asks for an unknown parameter %q", name)
+		}
+		buffer, err := tensor.Buffer(p.backend, 0)
+		if err != nil {
+			return fmt.Errorf("weight %s: %w", name, err)
+		}
+		buffers[handle] = buffer
+	}
+	return nil
+}
+
+const weightPrefix = "weight:"
+
+// boundWeights makes a graph parameter of every weight that the graph uses.
+type boundWeights struct {
+	graph *graph.Graph
+	model *Model
+}
+
+// Get implements Weights.
+func (w *boundWeights) Get(name string) *graph.Node {
+	tensor, ok := w.model.weights[name]
+	if !ok {
+		panic(fmt.Errorf("architecture asks for a weight %q that it did not list", name))
+	}
+	if node := w.graph.GetParameterByName(weightPrefix + name); node != nil {
+		return node
+	}
+	return graph.Parameter(w.graph, weightPrefix+name, shapes.Make(dtypes.Float32, tensor.Shape().Dimensions...))
+}

@@ -1,0 +1,364 @@
+package gomlxvit
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"strings"
+
+	"vitdecompose/gomlxvit/checkpoint"
+)
+
+// size is one of the standard sizes of the ViT family.
+type size struct{ width, depth, heads int }
+
+var sizes = map[string]size{
+	"tiny":  {192, 12, 3},
+	"small": {384, 12, 6},
+	"base":  {768, 12, 12},
+	"large": {1024, 24, 16},
+}
+
+// registry maps names, as timm and open_clip publish them, to architectures.
+var registry = buildRegistry()
+
+func buildRegistry() map[string]ViTConfig {
+	r := make(map[string]ViTConfig)
+	for sizeName, s := range sizes {
+		vit := ViTConfig{
+			ImageSize: 224, PatchSize: 16, Width: s.width, Depth: s.depth, Heads: s.heads, MLPHidden: 4 * s.width,
+			ClassToken: true, PatchBias: true, QKVBias: true, FinalNorm: true,
+			Classes: 1000, Epsilon: 1e-6, Activation: GELU, names: timmNames,
+		}
+		for _, patch := range []int{8, 14, 16, 32} {
+			for _, image := range []int{224, 384} {
+				if image%patch != 0 {
+					continue
+				}
+				c := vit
+				c.PatchSize, c.ImageSize = patch, image
+				r[fmt.Sprintf("vit_%s_patch%d_%d", sizeName, patch, image)] = c
+				if sizeName != "large" && patch == 16 {
+					r[fmt.Sprintf("deit_%s_patch16_%d", sizeName, image)] = c
+				}
+			}
+		}
+
+		dinov2 := vit
+		dinov2.ImageSize, dinov2.PatchSize, dinov2.LayerScale, dinov2.Classes = 518, 14, true, 0
+		if sizeName != "tiny" {
+			r["vit_"+sizeName+"_patch14_dinov2"] = dinov2
+			dinov2.RegisterTokens, dinov2.PositionPatches = 4, true
+			r["vit_"+sizeName+"_patch14_reg4_dinov2"] = dinov2
+		}
+
+		// CLIP's image towers as timm publishes them: a norm before the blocks, no bias in the patch embedding.
+		clip := vit
+		clip.PreNorm, clip.PatchBias, clip.Epsilon, clip.Classes = true, false, 1e-5, 0
+		for _, patch := range []int{14, 16, 32} {
+			if sizeName != "base" && sizeName != "large" {
+				continue
+			}
+			c := clip
+			c.PatchSize = patch
+			r[fmt.Sprintf("vit_%s_patch%d_clip_224", sizeName, patch)] = c
+			c.Activation = QuickGELU
+			r[fmt.Sprintf("vit_%s_patch%d_clip_quickgelu_224", sizeName, patch)] = c
+		}
+	}
+	for name, c := range map[string]struct {
+		image, patch, embed int
+		size                string
+	}{
+		"ViT-B-32": {224, 32, 512, "base"}, "ViT-B-16": {224, 16, 512, "base"},
+		"ViT-L-14": {224, 14, 768, "large"}, "ViT-L-14-336": {336, 14, 768, "large"},
+	} {
+		s := sizes[c.size]
+		clip := clipTower(c.image, c.patch, s.width, s.depth, s.heads, 4*s.width, c.embed)
+		r[name] = clip
+		clip.Activation = QuickGELU
+		r[name+"-quickgelu"] = clip
+	}
+	return r
+}
+
+// clipTower is open_clip's image tower.
+func clipTower(image, patch, width, depth, heads, hidden, embed int) ViTConfig {
+	return ViTConfig{
+		ImageSize: image, PatchSize: patch, Width: width, Depth: depth, Heads: heads, MLPHidden: hidden,
+		ClassToken: true, QKVBias: true, PreNorm: true, FinalNorm: true, Projection: embed,
+		Epsilon: 1e-5, Activation: GELU, names: openCLIPNames,
+	}
+}
+
+// Names lists the architectures of the registry, sorted.
+func Names() []string {
+	names := make([]string, 0, len(registry))
+	for name := range registry {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// Lookup finds an architecture by its name in timm or open_clip. A timm tag after a dot ("vit_base_patch16_224.dino")
+// is left out: it names weights, not an architecture.
+func Lookup(name string) (Architecture, error) {
+	c, err := lookupViT(name)
+	if err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+func lookupViT(name string) (ViTConfig, error) {
+	base, tag, _ := strings.Cut(name, ".")
+	c, ok := registry[base]
+	if !ok {
+		return ViTConfig{}, fmt.Errorf("architecture %q is not known; `vitdecompose models` lists those that are", name)
+	}
+	if strings.HasPrefix(tag, "dino") {
+		c.Classes = 0
+	}
+	return c, nil
+}
+
+// architectureOf builds the architecture that a checkpoint's configuration describes, and lists the tensors of the
+// checkpoint that belong to its other parts.
+func architectureOf(ckpt *checkpoint.Checkpoint) (arch Architecture, extra []Param, err error) {
+	var c ViTConfig
+	if ckpt.OpenCLIP != nil {
+		c, extra, err = fromOpenCLIP(ckpt.OpenCLIP)
+	} else {
+		c, err = fromTimm(ckpt)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := c.check(); err != nil {
+		return nil, nil, err
+	}
+	return &c, extra, nil
+}
+
+// fromTimm applies model_args, the keyword arguments of timm's constructor, to the named architecture.
+func fromTimm(ckpt *checkpoint.Checkpoint) (ViTConfig, error) {
+	c, err := lookupViT(ckpt.Architecture)
+	if err != nil {
+		return c, err
+	}
+	if ckpt.NumClasses >= 0 {
+		c.Classes = ckpt.NumClasses
+	}
+	pool := ckpt.GlobalPool
+	mlpRatio := float64(c.MLPHidden) / float64(c.Width)
+	var poolNorm *bool
+	for _, key := range sortedKeys(ckpt.ModelArgs) {
+		value := ckpt.ModelArgs[key]
+		arg := argument{key, value}
+		switch key {
+		case "img_size":
+			err = arg.side(&c.ImageSize)
+		case "patch_size":
+			err = arg.side(&c.PatchSize)
+		case "embed_dim":
+			err = arg.integer(&c.Width)
+		case "depth":
+			err = arg.integer(&c.Depth)
+		case "num_heads":
+			err = arg.integer(&c.Heads)
+		case "mlp_ratio":
+			err = arg.number(&mlpRatio)
+		case "num_classes":
+			err = arg.integer(&c.Classes)
+		case "reg_tokens":
+			err = arg.integer(&c.RegisterTokens)
+		case "qkv_bias":
+			err = arg.boolean(&c.QKVBias)
+		case "class_token":
+			err = arg.boolean(&c.ClassToken)
+		case "no_embed_class":
+			err = arg.boolean(&c.PositionPatches)
+		case "pre_norm":
+			err = arg.boolean(&c.PreNorm)
+			c.PatchBias = !c.PreNorm
+		case "final_norm":
+			err = arg.boolean(&c.FinalNorm)
+		case "fc_norm":
+			poolNorm = new(bool)
+			err = arg.boolean(poolNorm)
+		case "global_pool":
+			err = arg.text(&pool)
+		case "init_values":
+			c.LayerScale = value != nil
+		case "in_chans":
+			channels := 0
+			if err = arg.integer(&channels); err == nil && channels != 3 {
+				err = fmt.Errorf("model_args.in_chans is %d; only colour pictures (3) are supported", channels)
+			}
+		case "act_layer":
+			var name string
+			if err = arg.text(&name); err == nil {
+				c.Activation = Activation(name)
+				if !slices.Contains([]Activation{GELU, GELUTanh, QuickGELU}, c.Activation) {
+					err = fmt.Errorf("model_args.act_layer %q is not one of gelu, gelu_tanh, quick_gelu", name)
+				}
+			}
+		case "drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate",
+			"weight_init", "fix_init", "dynamic_img_size", "dynamic_img_pad":
+			// these change training or pictures of other sizes, not what is computed here
+		default:
+			err = fmt.Errorf("model_args.%s is not supported", key)
+		}
+		if err != nil {
+			return c, err
+		}
+	}
+	if !c.PositionPatches && !c.ClassToken {
+		c.PositionPatches = true // with no class token there is nothing but patches to place
+	}
+	switch pool {
+	case "", "token":
+	case "avg":
+		c.AveragePool = true
+	default:
+		return c, fmt.Errorf("global_pool %q is not supported: only token and avg", pool)
+	}
+	// timm moves the norm behind the pooling when tokens are averaged, unless fc_norm says otherwise.
+	c.PoolNorm = c.AveragePool
+	if poolNorm != nil {
+		c.PoolNorm = *poolNorm
+	}
+	c.FinalNorm = c.FinalNorm && !c.PoolNorm
+	c.MLPHidden = int(mlpRatio * float64(c.Width))
+	return c, nil
+}
+
+// fromOpenCLIP reads model_cfg of open_clip_config.json.
+func fromOpenCLIP(cfg *checkpoint.OpenCLIPConfig) (ViTConfig, []Param, error) {
+	v := cfg.VisionCfg
+	headWidth := v.HeadWidth
+	if headWidth == 0 {
+		headWidth = 64
+	}
+	ratio := v.MLPRatio
+	if ratio == 0 {
+		ratio = 4
+	}
+	if v.Width%headWidth != 0 {
+		return ViTConfig{}, nil, fmt.Errorf("vision_cfg.width %d is not a multiple of head_width %d", v.Width, headWidth)
+	}
+	c := clipTower(v.ImageSize, v.PatchSize, v.Width, v.Layers, v.Width/headWidth, int(ratio*float64(v.Width)), cfg.EmbedDim)
+	if cfg.QuickGELU {
+		c.Activation = QuickGELU
+	}
+	return c, textTowerParams(cfg), nil
+}
+
+// textTowerParams lists the tensors of CLIP's text tower and the logit scale, which a checkpoint holds beside the image
+// tower.
+func textTowerParams(cfg *checkpoint.OpenCLIPConfig) []Param {
+	t := cfg.TextCfg
+	ratio := t.MLPRatio
+	if ratio == 0 {
+		ratio = 4
+	}
+	w, hidden := t.Width, int(ratio*float64(t.Width))
+	params := []Param{
+		{Name: "logit_scale", Dims: []int{}},
+		{Name: "token_embedding.weight", Dims: []int{t.VocabSize, w}},
+		{Name: "positional_embedding", Dims: []int{t.ContextLength, w}},
+		{Name: "ln_final.weight", Dims: []int{w}}, {Name: "ln_final.bias", Dims: []int{w}},
+		{Name: "text_projection", Dims: []int{w, cfg.EmbedDim}},
+	}
+	for i := range t.Layers {
+		block := fmt.Sprintf("transformer.resblocks.%d.", i)
+		for _, p := range []Param{
+			{Name: "ln_1.weight", Dims: []int{w}}, {Name: "ln_1.bias", Dims: []int{w}},
+			{Name: "attn.in_proj_weight", Dims: []int{3 * w, w}}, {Name: "attn.in_proj_bias", Dims: []int{3 * w}},
+			{Name: "attn.out_proj.weight", Dims: []int{w, w}}, {Name: "attn.out_proj.bias", Dims: []int{w}},
+			{Name: "ln_2.weight", Dims: []int{w}}, {Name: "ln_2.bias", Dims: []int{w}},
+			{Name: "mlp.c_fc.weight", Dims: []int{hidden, w}}, {Name: "mlp.c_fc.bias", Dims: []int{hidden}},
+			{Name: "mlp.c_proj.weight", Dims: []int{w, hidden}}, {Name: "mlp.c_proj.bias", Dims: []int{w}},
+		} {
+			p.Name = block + p.Name
+			params = append(params, p)
+		}
+	}
+	return params
+}
+
+// argument is one entry of model_args, read from JSON.
+type argument struct {
+	key   string
+	value any
+}
+
+func (a argument) wrong(want string) error {
+	return fmt.Errorf("model_args.%s is %v, want %s", a.key, a.value, want)
+}
+
+func (a argument) number(to *float64) error {
+	switch v := a.value.(type) {
+	case float64:
+		*to = v
+	case json.Number:
+		f, err := v.Float64()
+		if err != nil {
+			return a.wrong("a number")
+		}
+		*to = f
+	default:
+		return a.wrong("a number")
+	}
+	return nil
+}
+
+func (a argument) integer(to *int) error {
+	var f float64
+	if err := a.number(&f); err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<30 {
+		return a.wrong("a whole number")
+	}
+	*to = int(f)
+	return nil
+}
+
+// side reads a length that timm takes as a number or as a pair of equal numbers.
+func (a argument) side(to *int) error {
+	if pair, ok := a.value.([]any); ok {
+		if len(pair) != 2 || fmt.Sprint(pair[0]) != fmt.Sprint(pair[1]) {
+			return a.wrong("one number, or two that are equal")
+		}
+		return argument{a.key, pair[0]}.integer(to)
+	}
+	return a.integer(to)
+}
+
+func (a argument) boolean(to *bool) error {
+	v, ok := a.value.(bool)
+	if !ok {
+		return a.wrong("true or false")
+	}
+	*to = v
+	return nil
+}
+
+func (a argument) text(to *string) error {
+	v, ok := a.value.(string)
+	if !ok {
+		return a.wrong("a word")
+	}
+	*to = v
+	return nil
+}
+
+func sortedKeys(m map[string]any) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

@@ -1,0 +1,323 @@
+package gomlxvit
+
+import (
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/graph"
+
+	"vitdecompose/gomlxvit/mark"
+)
+
+// Activation is the non-linearity of the MLPs.
+type Activation string
+
+// The activations of the ViT family.
+const (
+	GELU      Activation = "gelu"       // x Φ(x), with the error function
+	GELUTanh  Activation = "gelu_tanh"  // the tanh approximation of it
+	QuickGELU Activation = "quick_gelu" // x σ(1.702 x), of the first CLIP models
+)
+
+// ViTConfig describes a plain vision transformer: Dosovitskiy et al. 2020 (arXiv 2010.11929) with the variations of
+// DeiT, AugReg, DINO, DINOv2 (LayerScale, register tokens) and the image tower of CLIP.
+type ViTConfig struct {
+	ImageSize int // side of the square picture in pixels
+	PatchSize int // side of a patch in pixels
+	Width     int // channels of the residual stream
+	Depth     int // number of blocks
+	Heads     int // attention heads of each block
+	MLPHidden int // hidden channels of each MLP
+
+	ClassToken      bool    // a class token is put before the patches
+	RegisterTokens  int     // register tokens between class token and patches (arXiv 2309.16588)
+	PositionPatches bool    // position embeddings are for patches only, added before class and registers are put in front
+	PatchBias       bool    // the patch embedding has a bias
+	QKVBias         bool    // queries, keys and values have biases
+	PreNorm         bool    // a norm before the first block (CLIP)
+	LayerScale      bool    // a learned scale per channel on what attention and MLP add (arXiv 2103.17239)
+	FinalNorm       bool    // a norm after the last block, before pooling
+	AveragePool     bool    // mean of the patch tokens instead of the class token
+	PoolNorm        bool    // a norm after pooling (timm's fc_norm)
+	Projection      int     // width of a linear projection after pooling without bias (CLIP), 0 for none
+	Classes         int     // outputs of the linear head, 0 for none
+	Epsilon         float64 // of every norm
+	Activation      Activation
+
+	names vitNames
+}
+
+// vitNames are the names of the tensors in a checkpoint. timm and open_clip call the same things differently.
+type vitNames struct {
+	patch, class, position, register, preNorm            string
+	block                                                string // with %d
+	norm1, qkvWeight, qkvBias, attnOut, scale1           string // within a block
+	norm2, fc1, fc2, scale2                              string
+	finalNorm, poolNorm, projection, headWeight, headBias string
+}
+
+var timmNames = vitNames{
+	patch: "patch_embed.proj", class: "cls_token", position: "pos_embed", register: "reg_token", preNorm: "norm_pre",
+	block: "blocks.%d.",
+	norm1: "norm1", qkvWeight: "attn.qkv.weight", qkvBias: "attn.qkv.bias", attnOut: "attn.proj", scale1: "ls1.gamma",
+	norm2: "norm2", fc1: "mlp.fc1", fc2: "mlp.fc2", scale2: "ls2.gamma",
+	finalNorm: "norm", poolNorm: "fc_norm", headWeight: "head.weight", headBias: "head.bias",
+}
+
+var openCLIPNames = vitNames{
+	patch: "visual.conv1", class: "visual.class_embedding", position: "visual.positional_embedding",
+	preNorm: "visual.ln_pre", block: "visual.transformer.resblocks.%d.",
+	norm1: "ln_1", qkvWeight: "attn.in_proj_weight", qkvBias: "attn.in_proj_bias", attnOut: "attn.out_proj", scale1: "ls_1.gamma",
+	norm2: "ln_2", fc1: "mlp.c_fc", fc2: "mlp.c_proj", scale2: "ls_2.gamma",
+	finalNorm: "visual.ln_post", projection: "visual.proj",
+}
+
+// Grid returns the number of patches along one side of the picture.
+func (c *ViTConfig) Grid() int { return c.ImageSize / c.PatchSize }
+
+// PrefixTokens returns the number of tokens before the patches: class and register tokens.
+func (c *ViTConfig) PrefixTokens() int {
+	if c.ClassToken {
+		return 1 + c.RegisterTokens
+	}
+	return c.RegisterTokens
+}
+
+// Tokens returns the number of tokens in a block.
+func (c *ViTConfig) Tokens() int { return c.PrefixTokens() + c.Grid()*c.Grid() }
+
+// check says what in the configuration cannot be built.
+func (c *ViTConfig) check() error {
+	switch {
+	case c.ImageSize <= 0 || c.PatchSize <= 0 || c.Width <= 0 || c.Depth <= 0 || c.Heads <= 0 || c.MLPHidden <= 0:
+		return fmt.Errorf("image size, patch size, width, depth, heads and MLP width must be positive, got %d, %d, %d, %d, %d, %d",
+			c.ImageSize, c.PatchSize, c.Width, c.Depth, c.Heads, c.MLPHidden)
+	case c.Width > 1<<16 || c.Depth > 1<<12 || c.ImageSize > 1<<14 || c.MLPHidden > 1<<20 || c.Classes > 1<<24:
+		return fmt.Errorf("width %d, depth %d, image size %d, MLP width %d or classes %d is beyond any known vision transformer",
+			c.Width, c.Depth, c.ImageSize, c.MLPHidden, c.Classes)
+	case c.ImageSize%c.PatchSize != 0:
+		return fmt.Errorf("image size %d is not a multiple of the patch size %d", c.ImageSize, c.PatchSize)
+	case c.Width%c.Heads != 0:
+		return fmt.Errorf("width %d is not a multiple of the number of heads %d", c.Width, c.Heads)
+	case !c.ClassToken && !c.AveragePool:
+		return fmt.Errorf("a model without class token needs average pooling")
+	case c.RegisterTokens < 0 || c.Classes < 0 || c.Projection < 0:
+		return fmt.Errorf("register tokens, classes and projection width must not be negative")
+	}
+	return nil
+}
+
+// OutputDim is the number of channels of the final representation.
+func (c *ViTConfig) OutputDim() int {
+	if c.Projection > 0 {
+		return c.Projection
+	}
+	return c.Width
+}
+
+// Blocks lists the blocks in forward order.
+func (c *ViTConfig) Blocks() []mark.Block {
+	blocks := make([]mark.Block, c.Depth)
+	for i := range blocks {
+		blocks[i] = mark.Plain(i)
+	}
+	return blocks
+}
+
+// Params lists every tensor of the checkpoint, in forward order.
+func (c *ViTConfig) Params() []Param {
+	n, d := &c.names, c.Width
+	var params []Param
+	add := func(name string, dims ...int) { params = append(params, Param{Name: name, Dims: dims}) }
+	linear := func(name string, out, in int) {
+		add(name+".weight", out, in)
+		add(name+".bias", out)
+	}
+	norm := func(name string, dim int) {
+		add(name+".weight", dim)
+		add(name+".bias", dim)
+	}
+
+	add(n.patch+".weight", d, 3, c.PatchSize, c.PatchSize)
+	if c.PatchBias {
+		add(n.patch+".bias", d)
+	}
+	positions := c.Tokens()
+	if c.PositionPatches {
+		positions = c.Grid() * c.Grid()
+	}
+	open := c.names.class == openCLIPNames.class
+	if open { // open_clip stores both without the leading axes of 1
+		add(n.class, d)
+		params = append(params, Param{Name: n.position, Dims: []int{positions, d}, positionPrefix: 1, position: true})
+	} else {
+		if c.ClassToken {
+			add(n.class, 1, 1, d)
+		}
+		if c.RegisterTokens > 0 {
+			add(n.register, 1, c.RegisterTokens, d)
+		}
+		prefix := c.PrefixTokens()
+		if c.PositionPatches {
+			prefix = 0
+		}
+		params = append(params, Param{Name: n.position, Dims: []int{1, positions, d}, positionPrefix: prefix, position: true})
+	}
+	if c.PreNorm {
+		norm(n.preNorm, d)
+	}
+	for i := range c.Depth {
+		block := fmt.Sprintf(n.block, i)
+		norm(block+n.norm1, d)
+		add(block+n.qkvWeight, 3*d, d)
+		if c.QKVBias {
+			add(block+n.qkvBias, 3*d)
+		}
+		linear(block+n.attnOut, d, d)
+		if c.LayerScale {
+			add(block+n.scale1, d)
+		}
+		norm(block+n.norm2, d)
+		linear(block+n.fc1, c.MLPHidden, d)
+		linear(block+n.fc2, d, c.MLPHidden)
+		if c.LayerScale {
+			add(block+n.scale2, d)
+		}
+	}
+	if c.FinalNorm {
+		norm(n.finalNorm, d)
+	}
+	if c.PoolNorm {
+		norm(n.poolNorm, d)
+	}
+	if c.Projection > 0 {
+		add(n.projection, d, c.Projection)
+	}
+	if c.Classes > 0 {
+		add(n.headWeight, c.Classes, d)
+		add(n.headBias, c.Classes)
+	}
+	return params
+}
+
+// Representation builds the forward pass from normalised pixels [batch, 3, height, width] to the final representation
+// [batch, dim], the input of the classifier head, and marks its parts for package decompose.
+func (c *ViTConfig) Representation(w Weights, pixels *graph.Node) *graph.Node {
+	x := c.embed(w, pixels)
+	for i, block := range c.Blocks() {
+		x = mark.BlockInput(x, block)
+		x = c.block(w, x, block, fmt.Sprintf(c.names.block, i))
+	}
+	if c.FinalNorm {
+		x = layerNorm(w, c.names.finalNorm, x, c.Epsilon)
+	}
+	x = c.pool(x)
+	if c.PoolNorm {
+		x = layerNorm(w, c.names.poolNorm, x, c.Epsilon)
+	}
+	if c.Projection > 0 {
+		x = graph.Dot(x, w.Get(c.names.projection)).Product()
+	}
+	return x
+}
+
+// Head builds the logits [batch, class] from the representation [batch, dim]; nil for a model without a head.
+func (c *ViTConfig) Head(w Weights, representation *graph.Node) *graph.Node {
+	if c.Classes == 0 {
+		return nil
+	}
+	logits := contractLast(representation, w.Get(c.names.headWeight))
+	return addBias(logits, w.Get(c.names.headBias))
+}
+
+// embed turns pixels [batch, 3, height, width] into tokens [batch, token, width] with their positions.
+func (c *ViTConfig) embed(w Weights, pixels *graph.Node) *graph.Node {
+	n, d, p, g := &c.names, c.Width, c.PatchSize, c.Grid()
+	batch := pixels.Shape().Dim(0)
+
+	// A convolution whose stride is its kernel is one matrix product over flattened patches.
+	patches := graph.Reshape(pixels, batch, 3, g, p, g, p)
+	patches = graph.TransposeAllAxes(patches, 0, 2, 4, 1, 3, 5)
+	patches = graph.Reshape(patches, batch, g*g, 3*p*p)
+	x := contractLast(patches, graph.Reshape(w.Get(n.patch+".weight"), d, 3*p*p))
+	if c.PatchBias {
+		x = addBias(x, w.Get(n.patch+".bias"))
+	}
+
+	position := w.Get(n.position)
+	position = graph.Reshape(position, 1, position.Shape().Size()/d, d)
+	if c.PositionPatches {
+		x = graph.Add(x, position)
+	}
+	tokens := []*graph.Node{x}
+	if c.RegisterTokens > 0 {
+		tokens = append([]*graph.Node{graph.BroadcastToDims(w.Get(n.register), batch, c.RegisterTokens, d)}, tokens...)
+	}
+	if c.ClassToken {
+		class := graph.Reshape(w.Get(n.class), 1, 1, d)
+		tokens = append([]*graph.Node{graph.BroadcastToDims(class, batch, 1, d)}, tokens...)
+	}
+	if len(tokens) > 1 {
+		x = graph.Concatenate(tokens, 1)
+	}
+	if !c.PositionPatches {
+		x = graph.Add(x, position)
+	}
+	if c.PreNorm {
+		x = layerNorm(w, n.preNorm, x, c.Epsilon)
+	}
+	return x
+}
+
+// block adds attention and MLP to the residual stream x [batch, token, width]:
+//
+//	x = x + ls1 * Attention(norm1(x));  x = x + ls2 * MLP(norm2(x))
+func (c *ViTConfig) block(w Weights, x *graph.Node, block mark.Block, prefix string) *graph.Node {
+	n := &c.names
+	attn := c.attention(w, layerNorm(w, prefix+n.norm1, x, c.Epsilon), block, prefix)
+	if c.LayerScale {
+		attn = graph.Mul(attn, channels(w.Get(prefix+n.scale1), attn.Rank()))
+	}
+	x = graph.Add(x, attn)
+
+	hidden := contractLast(layerNorm(w, prefix+n.norm2, x, c.Epsilon), w.Get(prefix+n.fc1+".weight"))
+	hidden = activate(addBias(hidden, w.Get(prefix+n.fc1+".bias")), c.Activation)
+	mlp := contractLast(hidden, w.Get(prefix+n.fc2+".weight"))
+	mark.Component(mlp, block, mark.MLP)
+	mlp = addBias(mlp, w.Get(prefix+n.fc2+".bias"))
+	if c.LayerScale {
+		mlp = graph.Mul(mlp, channels(w.Get(prefix+n.scale2), mlp.Rank()))
+	}
+	return graph.Add(x, mlp)
+}
+
+// attention computes multi-head self-attention of x [batch, token, width] with its output projection.
+func (c *ViTConfig) attention(w Weights, x *graph.Node, block mark.Block, prefix string) *graph.Node {
+	n := &c.names
+	qkv := contractLast(x, w.Get(prefix+n.qkvWeight))
+	if c.QKVBias {
+		qkv = addBias(qkv, w.Get(prefix+n.qkvBias))
+	}
+	merged, weights, values := multiHead(qkv, c.Heads, nil)
+	mark.Heads(merged, mark.Attention{Block: block, Heads: c.Heads, Weights: weights, Values: values})
+	out := contractLast(merged, w.Get(prefix+n.attnOut+".weight"))
+	mark.Component(out, block, mark.Attn)
+	return addBias(out, w.Get(prefix+n.attnOut+".bias"))
+}
+
+// pool takes the class token, or the mean of the patch tokens, of x [batch, token, width].
+func (c *ViTConfig) pool(x *graph.Node) *graph.Node {
+	if !c.AveragePool {
+		class := graph.Squeeze(graph.SliceAxis(x, 1, graph.AxisElem(0)), 1)
+		mark.TokensOf(class, x, mark.TokenMap{Index: [][]int{{0}}, Weight: 1})
+		return class
+	}
+	first, count := c.PrefixTokens(), c.Grid()*c.Grid()
+	mean := graph.ReduceMean(graph.SliceAxis(x, 1, graph.AxisRange(first, first+count)), 1)
+	index := make([]int, count)
+	for i := range index {
+		index[i] = first + i
+	}
+	mark.TokensOf(mean, x, mark.TokenMap{Index: [][]int{index}, Weight: 1 / float64(count)})
+	return mean
+}
+
