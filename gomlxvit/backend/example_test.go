@@ -14,7 +14,7 @@ func ExampleOpen() {
 	}
 	defer b.Finalize()
 	fmt.Println(b.Name(), b.NumDevices())
-	// Output: go 1
+	// Output: Go Backend 1
 }
 
 func ExampleOpen_unknown() {

@@ -102,7 +102,7 @@ func TestOpenSaysOnceThatItFallsBack(t *testing.T) {
 	for range 2 {
 		b, err := Open("")
 		require.NoError(t, err)
-		require.Equal(t, "go", b.Name())
+		require.Equal(t, "Go Backend", b.Name())
 		b.Finalize()
 	}
 	require.Equal(t, FallbackLine+"\n", said.String())
@@ -132,7 +132,7 @@ func TestBackendsCompute(t *testing.T) {
 			defer b.Finalize()
 			add, err := graph.NewExec(b, func(x, y *graph.Node) *graph.Node { return graph.Add(x, y) })
 			require.NoError(t, err)
-			sums, err := add.Exec([]float32{1, 2}, []float32{10, 20})
+			sums, err := add.Call([]float32{1, 2}, []float32{10, 20})
 			require.NoError(t, err)
 			require.Equal(t, []float32{11, 22}, sums[0].Value())
 		})
