@@ -123,13 +123,9 @@ func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
 	}
 	stored := arch.Params()
 	if opts.ImageSize != 0 {
-		vit := arch.(*ViTConfig)
-		resized := *vit
-		resized.ImageSize = opts.ImageSize
-		if err := resized.check(); err != nil {
-			return nil, fmt.Errorf("%s: --image-size: %w", ckpt.Ref, err)
+		if arch, err = arch.withImageSize(opts.ImageSize); err != nil {
+			return nil, fmt.Errorf("%s: image size %d: %w", ckpt.Ref, opts.ImageSize, err)
 		}
-		arch = &resized
 	}
 	if err := compareTensors(ckpt, stored, extra); err != nil {
 		return nil, fmt.Errorf("%s: %w", ckpt.Ref, err)

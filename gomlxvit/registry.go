@@ -125,9 +125,15 @@ func lookupViT(name string) (ViTConfig, error) {
 	return c, nil
 }
 
+// resizable is an architecture that can be built for pictures of another size.
+type resizable interface {
+	Architecture
+	withImageSize(size int) (resizable, error)
+}
+
 // architectureOf builds the architecture that a checkpoint's configuration describes, and lists the tensors of the
 // checkpoint that belong to its other parts.
-func architectureOf(ckpt *checkpoint.Checkpoint) (arch Architecture, extra []Param, err error) {
+func architectureOf(ckpt *checkpoint.Checkpoint) (arch resizable, extra []Param, err error) {
 	var c ViTConfig
 	if ckpt.OpenCLIP != nil {
 		c, extra, err = fromOpenCLIP(ckpt.OpenCLIP)
@@ -238,19 +244,35 @@ func fromTimm(ckpt *checkpoint.Checkpoint) (ViTConfig, error) {
 
 // fromOpenCLIP reads model_cfg of open_clip_config.json.
 func fromOpenCLIP(cfg *checkpoint.OpenCLIPConfig) (ViTConfig, []Param, error) {
-	v := cfg.VisionCfg
-	headWidth := v.HeadWidth
-	if headWidth == 0 {
-		headWidth = 64
+	v, t := cfg.VisionCfg, cfg.TextCfg
+	refuse := func(format string, args ...any) (ViTConfig, []Param, error) {
+		return ViTConfig{}, nil, fmt.Errorf(format, args...)
 	}
-	ratio := v.MLPRatio
-	if ratio == 0 {
-		ratio = 4
+	for where, extra := range map[string]map[string]any{
+		"model_cfg": cfg.Extra, "vision_cfg": v.Extra, "text_cfg": t.Extra,
+	} {
+		if len(extra) > 0 {
+			return refuse("%s.%s is not supported: only CLIP's own transformer towers are", where, sortedKeys(extra)[0])
+		}
 	}
-	if v.Width%headWidth != 0 {
-		return ViTConfig{}, nil, fmt.Errorf("vision_cfg.width %d is not a multiple of head_width %d", v.Width, headWidth)
+	switch {
+	case v.ImageSize[0] != v.ImageSize[1]:
+		return refuse("vision_cfg.image_size %v is not square", v.ImageSize)
+	case v.PoolType != "tok":
+		return refuse("vision_cfg.pool_type %q is not supported, only tok", v.PoolType)
+	case v.FinalLNAfterPool:
+		return refuse("vision_cfg.final_ln_after_pool is not supported")
+	case v.PosEmbedType != "learnable":
+		return refuse("vision_cfg.pos_embed_type %q is not supported, only learnable", v.PosEmbedType)
+	case v.HeadWidth <= 0 || v.Width%v.HeadWidth != 0:
+		return refuse("vision_cfg.width %d is not a multiple of head_width %d", v.Width, v.HeadWidth)
+	case t.PoolType != "argmax" || t.NoCausalMask || t.ProjBias:
+		return refuse("text_cfg: only the causal tower that pools at the end token, without projection bias, is supported")
 	}
-	c := clipTower(v.ImageSize, v.PatchSize, v.Width, v.Layers, v.Width/headWidth, int(ratio*float64(v.Width)), cfg.EmbedDim)
+	c := clipTower(v.ImageSize[0], v.PatchSize, v.Width, v.Layers, v.Width/v.HeadWidth, int(v.MLPRatio*float64(v.Width)), cfg.EmbedDim)
+	c.LayerScale = v.LSInitValue != 0
+	c.PreNorm = !v.NoLNPre
+	c.Epsilon = v.NormEps
 	if cfg.QuickGELU {
 		c.Activation = QuickGELU
 	}
@@ -261,11 +283,7 @@ func fromOpenCLIP(cfg *checkpoint.OpenCLIPConfig) (ViTConfig, []Param, error) {
 // tower.
 func textTowerParams(cfg *checkpoint.OpenCLIPConfig) []Param {
 	t := cfg.TextCfg
-	ratio := t.MLPRatio
-	if ratio == 0 {
-		ratio = 4
-	}
-	w, hidden := t.Width, int(ratio*float64(t.Width))
+	w, hidden := t.Width, int(t.MLPRatio*float64(t.Width))
 	params := []Param{
 		{Name: "logit_scale", Dims: []int{}},
 		{Name: "token_embedding.weight", Dims: []int{t.VocabSize, w}},
@@ -285,6 +303,9 @@ func textTowerParams(cfg *checkpoint.OpenCLIPConfig) []Param {
 		} {
 			p.Name = block + p.Name
 			params = append(params, p)
+		}
+		if t.LSInitValue != 0 {
+			params = append(params, Param{Name: block + "ls_1.gamma", Dims: []int{w}}, Param{Name: block + "ls_2.gamma", Dims: []int{w}})
 		}
 	}
 	return params

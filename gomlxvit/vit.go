@@ -48,10 +48,10 @@ type ViTConfig struct {
 
 // vitNames are the names of the tensors in a checkpoint. timm and open_clip call the same things differently.
 type vitNames struct {
-	patch, class, position, register, preNorm            string
-	block                                                string // with %d
-	norm1, qkvWeight, qkvBias, attnOut, scale1           string // within a block
-	norm2, fc1, fc2, scale2                              string
+	patch, class, position, register, preNorm             string
+	block                                                 string // with %d
+	norm1, qkvWeight, qkvBias, attnOut, scale1            string // within a block
+	norm2, fc1, fc2, scale2                               string
 	finalNorm, poolNorm, projection, headWeight, headBias string
 }
 
@@ -104,6 +104,13 @@ func (c *ViTConfig) check() error {
 		return fmt.Errorf("register tokens, classes and projection width must not be negative")
 	}
 	return nil
+}
+
+// withImageSize returns the same transformer for pictures of another size.
+func (c *ViTConfig) withImageSize(size int) (resizable, error) {
+	resized := *c
+	resized.ImageSize = size
+	return &resized, resized.check()
 }
 
 // OutputDim is the number of channels of the final representation.
@@ -320,4 +327,3 @@ func (c *ViTConfig) pool(x *graph.Node) *graph.Node {
 	mark.TokensOf(mean, x, mark.TokenMap{Index: [][]int{index}, Weight: 1 / float64(count)})
 	return mean
 }
-
