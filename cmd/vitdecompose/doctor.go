@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vitdecompose/experiments"
 	"vitdecompose/gomlxvit/backend"
 )
 
@@ -21,6 +22,7 @@ is missing. The exit code is 1 when the backend does not open.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			r := backend.Facts(caches()...)
+			r.Versions = experiments.Versions()
 			if err := r.Print(c.OutOrStdout()); err != nil {
 				return err
 			}

@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
-	"vitdecompose/gomlxvit/backend"
+	"vitdecompose/experiments"
 )
 
 func newVersion() *cobra.Command {
@@ -15,8 +17,9 @@ func newVersion() *cobra.Command {
 		Example: `  vitdecompose version`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			for _, v := range backend.Versions() {
-				if _, err := fmt.Fprintln(c.OutOrStdout(), v.Name, v.Version); err != nil {
+			versions := experiments.Versions()
+			for _, name := range slices.Sorted(maps.Keys(versions)) {
+				if _, err := fmt.Fprintln(c.OutOrStdout(), name, versions[name]); err != nil {
 					return err
 				}
 			}

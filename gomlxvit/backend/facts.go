@@ -6,19 +6,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/gomlx/compute"
 )
-
-// Release is the version of this project.
-const Release = "0.1.0"
 
 // Report is what there is on this machine to compute with, and what is missing.
 type Report struct {
@@ -29,10 +27,10 @@ type Report struct {
 	Devices     []string // of the open backend
 	Plugin      *PluginReport
 	Caches      []Cache
-	Versions    []Version
-	Cores       int    // CPU cores that Go uses
-	Memory      uint64 // bytes this process may use, 0 when unknown
-	Available   uint64 // bytes free for it now, 0 when unknown
+	Cores       int               // CPU cores that Go uses
+	Memory      uint64            // bytes this process may use, 0 when unknown
+	Available   uint64            // bytes free for it now, 0 when unknown
+	Versions    map[string]string // of the program and its parts, by name; Facts leaves them to its caller
 	Advice      []string
 }
 
@@ -53,47 +51,12 @@ type Cache struct {
 	Problem   error // why it could not be measured in full
 }
 
-// Version is a part of the program and which one it is.
-type Version struct{ Name, Version string }
-
-// Versions lists what the numbers of a run depend on: this project, Go, and the
-// libraries that compute.
-func Versions() []Version {
-	release := Release
-	info, ok := debug.ReadBuildInfo()
-	if ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				release += " (" + s.Value[:min(12, len(s.Value))] + ")"
-			}
-		}
-	}
-	versions := []Version{{"vitdecompose", release}, {"Go", strings.TrimPrefix(runtime.Version(), "go") + " " + runtime.GOOS + "/" + runtime.GOARCH}}
-	if !ok {
-		return versions
-	}
-	for _, known := range []Version{
-		{"GoMLX", "github.com/gomlx/gomlx"},
-		{"compute", "github.com/gomlx/compute"},
-		{"go-xla", "github.com/gomlx/go-xla"},
-		{"go-huggingface", "github.com/gomlx/go-huggingface"},
-	} {
-		for _, module := range info.Deps {
-			if module.Path == known.Version {
-				versions = append(versions, Version{known.Name, module.Version})
-			}
-		}
-	}
-	return versions
-}
-
 // Facts opens the backend that Open("") would open, closes it again, reads the
 // whole plugin to compare its hash, and measures the cache directories: the
 // plugin's and those it is given by name and directory.
 func Facts(caches ...Cache) Report {
 	r := Report{
 		Requested: os.Getenv(compute.ConfigEnvVar),
-		Versions:  Versions(),
 		Cores:     runtime.GOMAXPROCS(0),
 	}
 	r.Memory, r.Available = memory()
@@ -291,8 +254,8 @@ func (r Report) Print(w io.Writer) error {
 		}
 		row("cache: "+c.Name, "%s in %d files, %s%s", size(c.Bytes), c.Files, c.Dir, note)
 	}
-	for _, v := range r.Versions {
-		row(v.Name, "%s", v.Version)
+	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
+		row(name, "%s", r.Versions[name])
 	}
 	row("CPU cores", "%d", r.Cores)
 	if r.Memory > 0 {
