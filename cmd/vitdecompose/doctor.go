@@ -1,13 +1,12 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
-
 	"github.com/spf13/cobra"
 
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/cache"
 	"vitdecompose/gomlxvit/backend"
+	"vitdecompose/gomlxvit/checkpoint"
 )
 
 func newDoctor() *cobra.Command {
@@ -33,30 +32,9 @@ is missing. The exit code is 1 when the backend does not open.`,
 
 // caches are the directories beside the plugin's that fill up.
 func caches() []backend.Cache {
-	var found []backend.Cache
-	if dir, err := os.UserCacheDir(); err == nil {
-		found = append(found, backend.Cache{Name: "contributions", Dir: filepath.Join(dir, "vitdecompose", "contributions")})
-	}
-	if dir := hubCache(); dir != "" {
-		found = append(found, backend.Cache{Name: "Hugging Face hub", Dir: dir})
+	found := []backend.Cache{{Name: "Hugging Face hub", Dir: checkpoint.EnvHub().CacheDir}}
+	if dir, err := cache.Dir(); err == nil { // without a home there is no cache to show
+		found = append(found, backend.Cache{Name: "contributions", Dir: dir})
 	}
 	return found
-}
-
-// hubCache is where the Hub's clients keep what they fetched.
-func hubCache() string {
-	if dir := os.Getenv("HF_HUB_CACHE"); dir != "" {
-		return dir
-	}
-	if dir := os.Getenv("HF_HOME"); dir != "" {
-		return filepath.Join(dir, "hub")
-	}
-	if dir := os.Getenv("XDG_CACHE_HOME"); dir != "" {
-		return filepath.Join(dir, "huggingface", "hub")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(home, ".cache", "huggingface", "hub")
 }

@@ -14,6 +14,7 @@ func emptyMachine(t *testing.T) {
 	t.Helper()
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	t.Setenv("VITDECOMPOSE_CACHE", "")
 	t.Setenv("PJRT_PLUGIN_LIBRARY_PATH", "")
 	t.Setenv("GOMLX_BACKEND", "")
 	t.Setenv("HF_HUB_CACHE", "")

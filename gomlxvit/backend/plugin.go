@@ -55,12 +55,16 @@ type place struct {
 	cached    bool
 }
 
-// CacheDir is the directory in which Setup keeps the plugin: it belongs to the
-// user, not to the repository.
+// CacheDir is the directory in which Setup keeps the plugin: plugin in
+// $VITDECOMPOSE_CACHE or, without that, in vitdecompose in the user's cache
+// directory. It need not exist.
 func CacheDir() (string, error) {
+	if dir := os.Getenv("VITDECOMPOSE_CACHE"); dir != "" {
+		return filepath.Abs(filepath.Join(dir, "plugin"))
+	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("no cache directory for this user: %w", err)
+		return "", fmt.Errorf("no place for a cache: %w; set VITDECOMPOSE_CACHE to a directory", err)
 	}
 	return filepath.Join(dir, "vitdecompose", "plugin"), nil
 }

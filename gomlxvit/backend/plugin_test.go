@@ -22,6 +22,7 @@ func emptyMachine(t *testing.T) (home, cache, path string) {
 	home, cache, path = t.TempDir(), t.TempDir(), t.TempDir()
 	t.Setenv("HOME", home)
 	t.Setenv("XDG_CACHE_HOME", cache)
+	t.Setenv("VITDECOMPOSE_CACHE", "")
 	t.Setenv(pathVariable, path)
 	t.Setenv("GOMLX_BACKEND", "")
 	t.Setenv("GOMLX_NO_AUTO_INSTALL", "1")
@@ -119,6 +120,21 @@ func TestFindKnowsHowPluginsAreNamed(t *testing.T) {
 			require.Equal(t, filepath.Join(path, c.want), p.Path)
 		})
 	}
+}
+
+func TestCacheDirCanBeMoved(t *testing.T) {
+	_, cache, _ := emptyMachine(t)
+	dir, err := CacheDir()
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(cache, "vitdecompose", "plugin"), dir)
+
+	other := t.TempDir()
+	t.Setenv("VITDECOMPOSE_CACHE", other)
+	moved := put(t, []byte("x"), other, "plugin", "pjrt_c_api_cpu_plugin.so")
+	p, err := Find("cpu")
+	require.NoError(t, err)
+	require.Equal(t, moved, p.Path)
+	require.True(t, p.Cached)
 }
 
 func TestCheckRefusesWhatMustNotBeLoaded(t *testing.T) {

@@ -141,6 +141,9 @@ func indexDownload(ctx context.Context, dir string) (string, error) {
 	}
 	for _, file := range a.info.Releases[wheelVersion] {
 		if file.Digests["sha256"] == wheelSHA256 {
+			if !strings.HasPrefix(file.URL, "https://") {
+				return "", fmt.Errorf("the Python package index names no https address of the wheel, but %q", file.URL)
+			}
 			path := filepath.Join(dir, "plugin.whl")
 			return path, download(ctx, newClient(), file.URL, wheelSHA256, path)
 		}
