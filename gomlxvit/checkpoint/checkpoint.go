@@ -1,0 +1,299 @@
+// Package checkpoint opens trained models as timm and open_clip publish them: a configuration file and the weights, in
+// a directory laid out as on the Hugging Face Hub.
+//
+//	c, err := checkpoint.Open("models/vit_tiny_patch16_224") // or "hf:timm/deit_base_patch16_224.fb_in1k"
+//	if err != nil {
+//		return err
+//	}
+//	defer c.Close()
+//	fmt.Println(c.Architecture, c.Preprocess.Size)
+//	weights, err := c.Weights.Float32("head.weight")
+//
+// A timm checkpoint is config.json and model.safetensors, an open_clip one open_clip_config.json,
+// open_clip_model.safetensors (or model.safetensors) and tokenizer.json. What the configuration leaves open is what the
+// library would take. The weights are not read before they are asked for, but their header is checked and their hash
+// taken, so that what comes later works on the file that was named.
+package checkpoint
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"vitdecompose/gomlxvit/preprocess"
+	"vitdecompose/gomlxvit/safetensors"
+)
+
+// The libraries whose checkpoints are read: [Checkpoint].Library.
+const (
+	Timm     = "timm"
+	OpenCLIP = "open_clip"
+)
+
+// Checkpoint is an open checkpoint.
+type Checkpoint struct {
+	// Ref is what the user named, Dir the directory where it is ("" for one that is part of the program).
+	Ref, Dir string
+	// Library is [Timm] or [OpenCLIP].
+	Library string
+	// Architecture is timm's name of the architecture, "" for open_clip, which describes it in OpenCLIP instead.
+	Architecture string
+	// NumClasses is the number of the head's classes, 0 without a head, -1 when the architecture's default applies.
+	NumClasses int
+	// ModelArgs are the keyword arguments that override the architecture's (timm's model_args), as encoding/json
+	// decodes them; never nil.
+	ModelArgs map[string]any
+	// OpenCLIP describes the towers of an open_clip checkpoint; nil for timm.
+	OpenCLIP *OpenCLIPConfig
+	// GlobalPool is the pooling named beside the architecture ("token", "avg"), "" when none is. ModelArgs may override
+	// it.
+	GlobalPool string
+	// Preprocess is the transform of the model's evaluation.
+	Preprocess preprocess.Config
+	// LabelNames are the classes in words when the checkpoint gives them, in the order of the head's outputs; else nil.
+	LabelNames []string
+	// Weights are the tensors by the names that the library gives them.
+	Weights *safetensors.File
+	// Hash is the SHA-256 (hex) of the configuration's bytes followed by those of the weights.
+	Hash string
+
+	fsys      fs.FS
+	name      string // for messages: what fsys is
+	tokenizer string // "" without one
+	file      fs.File
+}
+
+// Open opens a checkpoint directory, or one of the Hub ("hf:owner/repo", "hf:owner/repo@revision"), which is downloaded
+// into the cache of huggingface_hub when it is not there yet; see [Hub] for the environment variables. Errors name the
+// file and say what to do.
+func Open(ref string) (*Checkpoint, error) {
+	if name, ok := strings.CutPrefix(ref, "hf:"); ok {
+		return EnvHub().Open(context.Background(), name)
+	}
+	info, err := os.Stat(ref)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: there is no such checkpoint directory; name a directory with config.json and %s, or hf:owner/repo", ref, safeWeights)
+	case err != nil:
+		return nil, err
+	case !info.IsDir():
+		return nil, fmt.Errorf("%s: a checkpoint is a directory with config.json and %s, not a file; name the directory", ref, safeWeights)
+	}
+	c, err := open(os.DirFS(ref), ref, nil)
+	if err != nil {
+		return nil, err
+	}
+	c.Ref, c.Dir = ref, ref
+	return c, nil
+}
+
+// OpenFS opens the checkpoint at the root of a file system, such as one embedded in the program. The name stands for it
+// in messages and as Ref.
+func OpenFS(fsys fs.FS, name string) (*Checkpoint, error) {
+	c, err := open(fsys, name, nil)
+	if err != nil {
+		return nil, err
+	}
+	c.Ref = name
+	return c, nil
+}
+
+// Close closes the weights.
+func (c *Checkpoint) Close() error { return c.file.Close() }
+
+// HasTokenizer tells whether there is a tokenizer.json.
+func (c *Checkpoint) HasTokenizer() bool { return c.tokenizer != "" }
+
+// Tokenizer reads tokenizer.json.
+func (c *Checkpoint) Tokenizer() ([]byte, error) {
+	if c.tokenizer == "" {
+		return nil, fmt.Errorf("%s: there is no %s beside the weights; get it from where they come from", c.name, tokenizerFile)
+	}
+	return readFile(c.fsys, c.tokenizer, c.name)
+}
+
+const (
+	timmConfig      = "config.json"
+	openCLIPConfig  = "open_clip_config.json"
+	safeWeights     = "model.safetensors"
+	openCLIPWeights = "open_clip_model.safetensors"
+	tokenizerFile   = "tokenizer.json"
+	shardIndex      = ".index.json" // behind the name of the weights
+
+	maxText = 64 << 20 // bytes of a configuration or a tokenizer
+)
+
+// layout says which files of a checkpoint matter.
+type layout struct{ library, config, weights, tokenizer string }
+
+// names lists them.
+func (l layout) names() []string {
+	return slices.DeleteFunc([]string{l.config, l.weights, l.tokenizer}, func(name string) bool { return name == "" })
+}
+
+// choose finds the layout from the names of the files that are there. Where both libraries' configurations are, as the
+// Hub has it for CLIP models of timm, open_clip goes first if the weights are there under its own name.
+func choose(names []string) (layout, error) {
+	has := func(name string) bool { return slices.Contains(names, name) }
+	var l layout
+	candidates := []string{safeWeights}
+	switch {
+	case has(openCLIPConfig) && (has(openCLIPWeights) || !has(timmConfig)):
+		l = layout{library: OpenCLIP, config: openCLIPConfig}
+		candidates = []string{openCLIPWeights, safeWeights}
+	case has(timmConfig):
+		l = layout{library: Timm, config: timmConfig}
+	default:
+		return l, fmt.Errorf("there is neither %s (timm) nor %s (open_clip); is it a checkpoint directory?", timmConfig, openCLIPConfig)
+	}
+	if has(tokenizerFile) {
+		l.tokenizer = tokenizerFile
+	}
+	for _, name := range candidates {
+		if has(name) {
+			l.weights = name
+			return l, nil
+		}
+	}
+	for _, name := range candidates {
+		if has(name + shardIndex) {
+			return l, fmt.Errorf("the weights are split over several files (%s%s), which is not supported; merge them into one %s", name, shardIndex, name)
+		}
+	}
+	for _, name := range names {
+		if slices.Contains([]string{".bin", ".pth", ".pt", ".ckpt"}, filepath.Ext(name)) {
+			return l, fmt.Errorf("the weights are in %s, which is not read because it can hold code; convert it to %s with safetensors.torch.save_file", name, candidates[0])
+		}
+	}
+	return l, fmt.Errorf("the weights %s are missing; get them from where %s comes from", strings.Join(candidates, " or "), l.config)
+}
+
+// open opens the checkpoint at the root of fsys. checks, which may be nil, says what is known of its files.
+func open(fsys fs.FS, name string, checks *checks) (*Checkpoint, error) {
+	entries, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	files, err := choose(names)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	config, err := readFile(fsys, files.config, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := checks.verifyBytes(files.config, config); err != nil {
+		return nil, err
+	}
+	parse := parseTimm
+	if files.library == OpenCLIP {
+		parse = parseOpenCLIP
+	}
+	c, err := parse(config)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(name, files.config), err)
+	}
+	c.fsys, c.name, c.Library, c.tokenizer = fsys, name, files.library, files.tokenizer
+	if files.tokenizer != "" && checks != nil {
+		tokenizer, err := c.Tokenizer()
+		if err != nil {
+			return nil, err
+		}
+		if err := checks.verifyBytes(files.tokenizer, tokenizer); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.openWeights(files.weights, config, checks); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// openWeights checks the header of the weights, takes the hash, and leaves the file open.
+func (c *Checkpoint) openWeights(file string, config []byte, checks *checks) error {
+	path := filepath.Join(c.name, file)
+	f, err := c.fsys.Open(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, cause(err))
+	}
+	err = func() error {
+		info, err := f.Stat()
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, cause(err))
+		}
+		reader, size := io.ReaderAt(nil), info.Size()
+		if at, ok := f.(io.ReaderAt); ok {
+			reader = at
+		} else { // such as a file of a zip archive
+			content, err := io.ReadAll(f)
+			if err != nil {
+				return fmt.Errorf("%s: %w", path, cause(err))
+			}
+			reader, size = bytes.NewReader(content), int64(len(content))
+		}
+		// What the Hub says of the file goes first: it tells a broken download from a broken file.
+		sum := sha256.New()
+		sum.Write(config)
+		hashes := []io.Writer{sum}
+		check := checks.start(file, size)
+		if check != nil {
+			hashes = append(hashes, check)
+		}
+		if _, err := io.Copy(io.MultiWriter(hashes...), io.NewSectionReader(reader, 0, size)); err != nil {
+			return fmt.Errorf("%s: %w", path, cause(err))
+		}
+		if err := checks.verify(file, size, check); err != nil {
+			return err
+		}
+		c.Hash = hex.EncodeToString(sum.Sum(nil))
+		c.Weights, err = safetensors.New(reader, size, path)
+		var format *safetensors.FormatError
+		if errors.As(err, &format) && !errors.Is(err, safetensors.ErrLFSPointer) {
+			return fmt.Errorf("%w; the file is damaged, get it again", err)
+		}
+		return err
+	}()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	c.file = f
+	return nil
+}
+
+// readFile reads a small file whole.
+func readFile(fsys fs.FS, file, name string) (content []byte, err error) {
+	path := filepath.Join(name, file)
+	f, err := fsys.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, cause(err))
+	}
+	content, err = io.ReadAll(io.LimitReader(f, maxText+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, cause(err))
+	}
+	if len(content) > maxText {
+		return nil, fmt.Errorf("%s: larger than %d MB, that is no such file", path, maxText>>20)
+	}
+	return content, nil
+}
+
+// cause leaves out the path of an error of the file system, which inside an fs.FS is not the user's.
+func cause(err error) error {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
