@@ -1,0 +1,149 @@
+package cache
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// Entry is a store as it lies on disk.
+type Entry struct {
+	Dir, Hash string
+	// Key is what key.json holds, for people to read; the zero Key if that is damaged.
+	Key Key
+	// Complete tells whether the manifest is there and names this many files.
+	Complete bool
+	Chunks   int   // files
+	Bytes    int64 // of all files, temporary ones too
+	Used     time.Time
+}
+
+var hashPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// List returns the stores in dir in the order of their hashes; none if dir does not exist. It reads no chunks: see
+// [Entry.Verify].
+func List(dir string) ([]Entry, error) {
+	names, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	var entries []Entry
+	for _, name := range names {
+		if !name.IsDir() || !hashPattern.MatchString(name.Name()) {
+			continue
+		}
+		entry, err := inspect(filepath.Join(dir, name.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // just pruned
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cache: %w", err)
+		}
+		entries = append(entries, entry)
+	}
+	return entries, nil
+}
+
+func inspect(dir string) (Entry, error) {
+	entry := Entry{Dir: dir, Hash: filepath.Base(dir)}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return Entry{}, err
+	}
+	var chunks []string
+	for _, file := range files {
+		info, err := file.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a temporary file that has got its name
+		}
+		if err != nil {
+			return Entry{}, err
+		}
+		if _, _, ok := parseChunkName(file.Name()); ok {
+			chunks = append(chunks, file.Name())
+		}
+		entry.Bytes += info.Size()
+		if info.ModTime().After(entry.Used) {
+			entry.Used = info.ModTime()
+		}
+	}
+	entry.Chunks = len(chunks)
+	if text, err := os.ReadFile(filepath.Join(dir, keyFile)); err == nil {
+		var key Key
+		if err := json.Unmarshal(text, &key); err == nil {
+			entry.Key = key
+		}
+	}
+	if m, err := readManifest(dir, entry.Hash); err == nil {
+		entry.Complete = true
+		for _, name := range m.Chunks {
+			entry.Complete = entry.Complete && slices.Contains(chunks, name)
+		}
+	}
+	return entry, nil
+}
+
+// Verify reads all that the store holds and returns what is wrong with it, an error for each file. It changes nothing:
+// bad chunks are computed again by the next run that needs them.
+func (e Entry) Verify() []error {
+	var wrong []error
+	files, err := os.ReadDir(e.Dir)
+	if err != nil {
+		return []error{fmt.Errorf("cache: %w", err)}
+	}
+	there := make(map[string]bool)
+	for _, entry := range files {
+		if _, _, ok := parseChunkName(entry.Name()); !ok {
+			continue
+		}
+		there[entry.Name()] = true
+		file, err := openChunk(e.Dir, entry.Name(), e.Hash)
+		if err == nil {
+			err = file.Close()
+		}
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	m, err := readManifest(e.Dir, e.Hash)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) { // a store without one is not complete, not wrong
+			wrong = append(wrong, err)
+		}
+		return wrong
+	}
+	for _, name := range m.Chunks {
+		if !there[name] {
+			wrong = append(wrong, fmt.Errorf("%s: in the manifest, but not there", filepath.Join(e.Dir, name)))
+		}
+	}
+	return wrong
+}
+
+// Prune removes the stores in dir that no run has used for that long, and returns them.
+func Prune(dir string, unused time.Duration) ([]Entry, error) {
+	entries, err := List(dir)
+	if err != nil {
+		return nil, err
+	}
+	var removed []Entry
+	for _, entry := range entries {
+		if time.Since(entry.Used) < unused {
+			continue
+		}
+		if err := os.RemoveAll(entry.Dir); err != nil {
+			return removed, fmt.Errorf("cache: %w", err)
+		}
+		removed = append(removed, entry)
+	}
+	return removed, nil
+}

@@ -1,0 +1,363 @@
+package cache
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"vitdecompose/data/atomicfile"
+)
+
+// Store is the directory of one decomposition. Its methods may be called from several goroutines.
+type Store struct {
+	dir  string
+	key  Key
+	hash string
+
+	mu     sync.Mutex
+	found  map[int][]string // by first picture: names of files that are not known to be bad
+	good   map[int]bool     // by first picture: found[first][0] was looked into and is good
+	bad    map[string]error // by name: why a file is not used
+	common *shape           // what the good chunks have in common; nil before the first
+}
+
+const (
+	keyFile      = "key.json"
+	manifestFile = "manifest.json"
+)
+
+// manifest says which files make a whole store.
+type manifest struct {
+	Key      string   `json:"key"` // hash
+	Pictures int      `json:"pictures"`
+	Chunks   []string `json:"chunks"` // file names, in order
+}
+
+// abandoned is how old a temporary file is when nobody can still be writing it.
+const abandoned = 24 * time.Hour
+
+// Open opens the store for key in dir, making what is missing of both. What the store holds is looked into by
+// [Store.Done], [Store.Missing] and [Store.Chunks].
+//
+// A directory that cannot be written is an error, unless the store is complete.
+func Open(dir string, key Key) (*Store, error) {
+	hash, err := key.Hash()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{dir: filepath.Join(dir, hash), key: key, hash: hash, good: make(map[int]bool), bad: make(map[string]error)}
+	if err := os.MkdirAll(s.dir, 0o777); err != nil {
+		return nil, unusable(err)
+	}
+	if err := s.scan(); err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	if _, err := readManifest(s.dir, hash); err == nil {
+		// The time tells Prune that the store is in use. A complete store may be one that others share and cannot
+		// write, so it is no error if the time stays.
+		_ = os.Chtimes(filepath.Join(s.dir, keyFile), time.Time{}, time.Now())
+		return s, nil
+	}
+	if err := s.clear(); err != nil {
+		return nil, unusable(err)
+	}
+	// Written even if it is there: what cannot be written should be known before hours of computing.
+	if err := writeJSON(filepath.Join(s.dir, keyFile), key); err != nil {
+		return nil, unusable(err)
+	}
+	return s, nil
+}
+
+// scan looks for the chunk files in the directory. Their names come sorted, so every process takes the same of two.
+func (s *Store) scan() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := make(map[int][]string)
+	for _, entry := range entries {
+		first, _, ok := parseChunkName(entry.Name())
+		if ok && s.bad[entry.Name()] == nil && !s.good[first] {
+			found[first] = append(found[first], entry.Name())
+		}
+	}
+	for first := range s.good {
+		found[first] = s.found[first]
+	}
+	s.found = found
+	return nil
+}
+
+// clear removes temporary files that nobody can still be writing.
+func (s *Store) clear() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !isTemporary(entry.Name()) {
+			continue
+		}
+		info, err := entry.Info()
+		if errors.Is(err, os.ErrNotExist) {
+			continue // renamed or removed by who wrote it
+		}
+		if err == nil && time.Since(info.ModTime()) > abandoned {
+			err = removeIfThere(filepath.Join(s.dir, entry.Name()))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeJSON(path string, value any) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(value)
+	})
+}
+
+// unusable is the error of a cache directory that does not let itself be used. err names the path.
+func unusable(err error) error {
+	return fmt.Errorf("the cache cannot be written: %w; set %s to a directory that can", err, DirVariable)
+}
+
+func readManifest(dir, hash string) (manifest, error) {
+	text, err := os.ReadFile(filepath.Join(dir, manifestFile))
+	if err != nil {
+		return manifest{}, err
+	}
+	var m manifest
+	if err := json.Unmarshal(text, &m); err != nil {
+		return manifest{}, fmt.Errorf("%s: %w", filepath.Join(dir, manifestFile), err)
+	}
+	if m.Key != hash {
+		return manifest{}, fmt.Errorf("%s: the manifest of another key, %q", filepath.Join(dir, manifestFile), m.Key)
+	}
+	return m, nil
+}
+
+// Dir returns the directory of the store.
+func (s *Store) Dir() string { return s.dir }
+
+// firsts lists the first picture of every chunk.
+func (s *Store) firsts() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for first := 0; first < s.key.Pictures; first += s.key.Batch {
+			if !yield(first) {
+				return
+			}
+		}
+	}
+}
+
+// Done tells whether the chunk that begins with picture first is there and good, put by this process or another. The
+// first time it is asked about a chunk it reads and hashes the file; why a bad one is not used is told by
+// [Store.Rejected].
+func (s *Store) Done(first int) bool {
+	for scanned := false; ; {
+		name, good := s.candidate(first)
+		if good {
+			return true
+		}
+		if name == "" {
+			if scanned || s.scan() != nil { // a directory that cannot be read has no good chunk
+				return false
+			}
+			scanned = true
+			continue
+		}
+		// Not under the lock: this may take seconds.
+		file, err := s.open(name)
+		if err == nil {
+			err = file.Close()
+		}
+		if err != nil {
+			s.reject(first, name, err)
+		} else {
+			s.accept(first, name)
+		}
+	}
+}
+
+// candidate returns the file that may be, or is, the chunk; "" if there is none.
+func (s *Store) candidate(first int) (name string, good bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.found[first]) == 0 {
+		return "", false
+	}
+	return s.found[first][0], s.good[first]
+}
+
+// accept makes a file the chunk, unless another is already.
+func (s *Store) accept(first int, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.good[first] {
+		s.found[first] = []string{name}
+		s.good[first] = true
+	}
+}
+
+// reject notes that a file is not used. It stays until a good one is put: another process may be writing that now, by
+// the same name.
+func (s *Store) reject(first int, name string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bad[name] = err
+	if names := s.found[first]; len(names) > 0 && names[0] == name {
+		s.found[first] = names[1:]
+		delete(s.good, first)
+	}
+}
+
+// open opens a chunk file and checks that it belongs with the good ones.
+func (s *Store) open(name string) (*chunkFile, error) {
+	file, err := openChunk(s.dir, name, s.hash)
+	if err != nil {
+		return nil, err
+	}
+	err = checkIndex(file.first, file.index, s.key)
+	if err == nil {
+		err = s.join(file.shape)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", filepath.Join(s.dir, name), err), file.Close())
+	}
+	return file, nil
+}
+
+// join makes shape the common one, or tells that it differs from it.
+func (s *Store) join(shape shape) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.common == nil || s.common.n == 0 && s.common.agree(shape):
+		s.common = &shape
+	case !s.common.agree(shape):
+		return fmt.Errorf("%d components of dimension %d and %d classes, unlike the %d, %d and %d of the other chunks",
+			len(shape.components), shape.dim, shape.classes, len(s.common.components), s.common.dim, s.common.classes)
+	}
+	return nil
+}
+
+// Missing returns the first picture of every chunk that is not there, or not good, in order.
+func (s *Store) Missing() []int {
+	var missing []int
+	for first := range s.firsts() {
+		if !s.Done(first) {
+			missing = append(missing, first)
+		}
+	}
+	return missing
+}
+
+// Rejected tells why files were not used, in the order of their names.
+func (s *Store) Rejected() []error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var why []error
+	for _, name := range slices.Sorted(maps.Keys(s.bad)) {
+		why = append(why, s.bad[name])
+	}
+	return why
+}
+
+// Put writes a chunk. The slices stay the caller's. A good chunk that is there already stays as it is.
+func (s *Store) Put(c Chunk) error {
+	if err := c.check(s.key); err != nil {
+		return fmt.Errorf("cache: %w", err)
+	}
+	if s.Done(c.First) {
+		return nil
+	}
+	if err := s.join(c.shape()); err != nil {
+		return fmt.Errorf("cache: chunk of picture %d: %w", c.First, err)
+	}
+	name, err := c.write(s.dir, s.hash)
+	if err != nil {
+		return unusable(err)
+	}
+	s.accept(c.First, name)
+	return s.replaced(c.First, name)
+}
+
+// replaced removes the bad files that the good one named name takes the place of.
+func (s *Store) replaced(first int, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for old := range s.bad {
+		if of, _, _ := parseChunkName(old); of != first || old == name {
+			continue
+		}
+		if err := removeIfThere(filepath.Join(s.dir, old)); err != nil {
+			return unusable(err)
+		}
+	}
+	return nil
+}
+
+// Finish writes the manifest, which makes the store complete. It is an error when chunks are missing.
+func (s *Store) Finish() error {
+	if missing := s.Missing(); len(missing) > 0 {
+		return fmt.Errorf("cache: %s is not complete: %d chunks are missing, the first is that of picture %d", s.dir, len(missing), missing[0])
+	}
+	m := manifest{Key: s.hash, Pictures: s.key.Pictures}
+	for first := range s.firsts() {
+		name, _ := s.candidate(first)
+		m.Chunks = append(m.Chunks, name)
+	}
+	if old, err := readManifest(s.dir, s.hash); err == nil && slices.Equal(old.Chunks, m.Chunks) {
+		return nil // nothing to write, perhaps nowhere to write it
+	}
+	if err := writeJSON(filepath.Join(s.dir, manifestFile), m); err != nil {
+		return unusable(err)
+	}
+	return nil
+}
+
+// Chunks reads the chunks in order, one at a time. It ends with an error at the first that is not there or not good;
+// [Store.Missing] then lists that one.
+func (s *Store) Chunks() iter.Seq2[Chunk, error] {
+	return func(yield func(Chunk, error) bool) {
+		for first := range s.firsts() {
+			chunk, err := s.load(first)
+			if !yield(chunk, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) load(first int) (Chunk, error) {
+	if !s.Done(first) {
+		return Chunk{}, fmt.Errorf("cache: %s: the chunk of picture %d is missing", s.dir, first)
+	}
+	name, _ := s.candidate(first)
+	// It was good when it was looked into; that may be long ago.
+	file, err := s.open(name)
+	var chunk Chunk
+	if err == nil {
+		chunk, err = file.read()
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		s.reject(first, name, err)
+		return Chunk{}, fmt.Errorf("cache: %w", err)
+	}
+	return chunk, nil
+}
