@@ -170,24 +170,25 @@ func get(ctx context.Context, client *http.Client, url string, limit int64) ([]b
 // one. It tries up to three times, and ends a try in which no byte came for a
 // minute.
 func download(ctx context.Context, client *http.Client, url, wantSHA256, path string) error {
-	var err error
-	for try := range 3 {
-		if try > 0 {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(retryPause << try):
-			}
+	return again(ctx, func() error { return downloadOnce(ctx, client, url, wantSHA256, path) })
+}
+
+// again does what may fail for a moment up to three times.
+func again(ctx context.Context, try func() error) error {
+	err := try()
+	for pause := retryPause; err != nil && ctx.Err() == nil && pause < 4*retryPause; pause *= 2 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
 		}
-		if err = downloadOnce(ctx, client, url, wantSHA256, path); err == nil || ctx.Err() != nil {
-			return err
-		}
+		err = try()
 	}
 	return err
 }
 
-// retryPause is half the time before the second try; tests shorten it.
-var retryPause = time.Second
+// retryPause is the time before the second try; tests shorten it.
+var retryPause = 3 * time.Second
 
 func downloadOnce(ctx context.Context, client *http.Client, url, wantSHA256, path string) error {
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -157,8 +157,7 @@ func TestSetupFromARelease(t *testing.T) {
 }
 
 func TestReleaseWithoutTheRightHashIsRefused(t *testing.T) {
-	retryPause = time.Millisecond
-	t.Cleanup(func() { retryPause = time.Second })
+	hurry(t)
 	for name, digest := range map[string]string{"none": "", "wrong": "sha256:" + strings.Repeat("0", 64)} {
 		t.Run(name, func(t *testing.T) {
 			emptyMachine(t)
@@ -190,9 +189,16 @@ func FuzzPluginInTar(f *testing.F) {
 	})
 }
 
-func TestDownloadTriesAgain(t *testing.T) {
+// hurry makes tries follow each other at once.
+func hurry(t *testing.T) {
+	t.Helper()
+	old := retryPause
 	retryPause = time.Millisecond
-	t.Cleanup(func() { retryPause = time.Second })
+	t.Cleanup(func() { retryPause = old })
+}
+
+func TestDownloadTriesAgain(t *testing.T) {
+	hurry(t)
 	var asked atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if asked.Add(1) < 3 {
@@ -227,6 +233,25 @@ func TestPipThatFails(t *testing.T) {
 	_, err := pipDownload(t.Context(), t.TempDir())
 	require.ErrorContains(t, err, "ERROR: no such package")
 	require.NotContains(t, err.Error(), "looking")
+
+	fakePython(t, `echo "python3: No module named pip" >&2; exit 1`)
+	_, err = pipDownload(t.Context(), t.TempDir())
+	require.ErrorIs(t, err, errNoPip)
+}
+
+func TestAgain(t *testing.T) {
+	hurry(t)
+	for _, c := range []struct{ failures, tries int }{{0, 1}, {1, 2}, {2, 3}, {9, 3}} {
+		tries := 0
+		err := again(t.Context(), func() error {
+			if tries++; tries <= c.failures {
+				return errors.New("busy")
+			}
+			return nil
+		})
+		require.Equal(t, c.tries, tries)
+		require.Equal(t, c.failures >= 3, err != nil)
+	}
 }
 
 func TestWheelWithAnotherHashIsRefused(t *testing.T) {

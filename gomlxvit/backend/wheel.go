@@ -42,16 +42,7 @@ func openWheel(ctx context.Context, say func(string, ...any)) (io.ReadCloser, ma
 	}
 	r := &archived{dir: dir}
 	say("fetching the Python package %s %s (%d MB)", wheelPackage, wheelVersion, wheelSize/1000000)
-	wheel, err := pipDownload(ctx, dir)
-	if err != nil && ctx.Err() == nil {
-		say("pip did not fetch it (%v), trying without pip", err)
-		var direct error
-		if wheel, direct = indexDownload(ctx, dir); direct != nil {
-			err = fmt.Errorf("pip: %w; without pip: %w", err, direct)
-		} else {
-			err = nil
-		}
-	}
+	wheel, err := fetchWheel(ctx, dir, say)
 	if err != nil {
 		return nil, manifest{}, errors.Join(err, r.Close())
 	}
@@ -78,6 +69,32 @@ func openWheel(ctx context.Context, say func(string, ...any)) (io.ReadCloser, ma
 	}, nil
 }
 
+// fetchWheel puts the wheel into a directory and returns its path.
+func fetchWheel(ctx context.Context, dir string, say func(string, ...any)) (wheel string, err error) {
+	missing := false
+	pip := again(ctx, func() error {
+		wheel, err = pipDownload(ctx, dir)
+		if missing = errors.Is(err, errNoPip); missing {
+			return nil // which another try does not change
+		}
+		return err
+	})
+	if missing {
+		pip = errNoPip
+	}
+	if pip == nil || ctx.Err() != nil {
+		return wheel, pip
+	}
+	say("pip did not fetch it (%v), trying without pip", pip)
+	if wheel, err = indexDownload(ctx, dir); err != nil {
+		return "", fmt.Errorf("pip: %w; without pip: %w", pip, err)
+	}
+	return wheel, nil
+}
+
+// errNoPip says that pip is missing, not that it failed.
+var errNoPip = errors.New("no python3 with pip on PATH")
+
 // pipDownload lets pip put the wheel into a directory and returns its path.
 func pipDownload(ctx context.Context, dir string) (string, error) {
 	python := ""
@@ -88,7 +105,7 @@ func pipDownload(ctx context.Context, dir string) (string, error) {
 		}
 	}
 	if python == "" {
-		return "", errors.New("no python3 on PATH")
+		return "", errNoPip
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -99,6 +116,9 @@ func pipDownload(ctx context.Context, dir string) (string, error) {
 	var out bytes.Buffer
 	command.Stdout, command.Stderr = &out, &out
 	if err := command.Run(); err != nil {
+		if strings.Contains(out.String(), "No module named pip") {
+			return "", errNoPip
+		}
 		return "", fmt.Errorf("%w: %s", err, lastLine(out.String()))
 	}
 	wheels, err := filepath.Glob(filepath.Join(dir, "*.whl"))
