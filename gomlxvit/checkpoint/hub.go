@@ -12,6 +12,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -133,15 +134,15 @@ func (r repository) fetch(ctx context.Context) (dir string, known *checks, err e
 	repo.Verbosity = 0
 	// FileURL asks for the repository's information once; later calls on repo know it.
 	if _, err := repo.FileURL(timmConfig); err != nil {
-		refused := strings.Contains(err.Error(), "bad status code 4")
+		refused := strings.Contains(err.Error(), badStatus+" 4")
 		if !refused && ctx.Err() == nil {
 			if dir, known, cacheErr := r.cached(); cacheErr == nil {
 				r.notice("%s cannot be reached; the copy in the cache is used", r.hub.Endpoint)
 				return dir, known, nil
 			}
-			return "", nil, fmt.Errorf("%s: %s cannot be reached; check the network, or give a directory: %w", r.ref, r.hub.Endpoint, err)
+			return "", nil, fmt.Errorf("%s: %s cannot be reached; check the network, or give a directory: %w", r.ref, r.hub.Endpoint, brief(err))
 		}
-		return "", nil, fmt.Errorf("%s: %s refuses it; check the name, and HF_TOKEN if it is not public: %w", r.ref, r.hub.Endpoint, err)
+		return "", nil, fmt.Errorf("%s: %s refuses it; check the name, and HF_TOKEN if it is not public: %w", r.ref, r.hub.Endpoint, brief(err))
 	}
 	info := repo.Info()
 	if !commitName.MatchString(info.CommitHash) {
@@ -161,6 +162,20 @@ func (r repository) fetch(ctx context.Context) (dir string, known *checks, err e
 	return dir, known, r.remember(info)
 }
 
+// badStatus is what the library's errors say when the server answers and refuses.
+const badStatus = "bad status code"
+
+// brief leaves out of a download's error the addresses and paths that the library puts around it more than once.
+func brief(err error) error {
+	if request := (*url.Error)(nil); errors.As(err, &request) {
+		return request.Err
+	}
+	if i := strings.LastIndex(err.Error(), badStatus); i >= 0 {
+		return errors.New(err.Error()[i:])
+	}
+	return err
+}
+
 // download brings one file into the cache, unless it is there.
 func (r repository) download(ctx context.Context, repo *hub.Repo, name string, known *checks) error {
 	path := filepath.Join(known.dir, name)
@@ -172,7 +187,7 @@ func (r repository) download(ctx context.Context, repo *hub.Repo, name string, k
 	}
 	known.fresh[name] = true
 	if _, err := repo.DownloadFileCtx(ctx, name); err != nil {
-		return fmt.Errorf("%s: %s cannot be downloaded: %w", r.ref, name, err)
+		return fmt.Errorf("%s: %s cannot be downloaded: %w", r.ref, name, brief(err))
 	}
 	// The library takes a connection that breaks off for the end of the file and leaves a link to nowhere.
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
