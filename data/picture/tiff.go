@@ -8,8 +8,12 @@ import (
 	"golang.org/x/image/tiff"
 )
 
-// tiffBitsPerSample has a value per sample; all that is needed here is the first.
-const tiffBitsPerSample = 0x0102
+// Tags beside the orientation. BitsPerSample has a value per sample; all that is needed here is the first.
+const (
+	tiffBitsPerSample = 0x0102
+	tiffCompression   = 0x0103
+	tiffPhotometric   = 0x0106
+)
 
 // decodeTIFF decodes the first picture of a TIFF file. Unlike the other formats' orientation, Pillow applies TIFF's when it
 // loads the file, and so does this.
@@ -55,6 +59,11 @@ func decodeTIFF(data []byte, l Limits) (*Picture, error) {
 	if err != nil {
 		return nil, err
 	}
+	if mode == Bilevel && tiffFaxInverted(data) {
+		for i, v := range p.Pix {
+			p.Pix[i] = ^v
+		}
+	}
 	if premultiplied {
 		Unpremultiply(p)
 	}
@@ -64,4 +73,15 @@ func decodeTIFF(data []byte, l Limits) (*Picture, error) {
 	p = p.Orient()
 	p.Orientation = 1
 	return p, nil
+}
+
+// tiffFaxInverted says whether a fax-coded picture calls its black runs white: libtiff believes it, x/image does not.
+func tiffFaxInverted(data []byte) bool {
+	const (
+		group3, group4 = 3, 4
+		blackIsZero    = 1
+	)
+	compression, _ := tiffTag(data, tiffCompression)
+	photometric, _ := tiffTag(data, tiffPhotometric)
+	return (compression == group3 || compression == group4) && photometric == blackIsZero
 }

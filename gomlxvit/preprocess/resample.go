@@ -133,18 +133,19 @@ func resize(p *picture.Picture, width, height int, r rect, interpolation string)
 	if ty != nil && int64(ty.size)*int64(rowLen) > largest {
 		return nil, fmt.Errorf("a picture of %dx%d pixels is too long and thin to be resized to %dx%d", p.Width, p.Height, width, height)
 	}
+	vertical := verticalFirst(p, width, height)
 	out := picture.New(p.Mode, r.x1-r.x0, r.y1-r.y0)
 	switch p.Mode {
 	case picture.Grey16:
-		resample16(out, p, r, tx, ty)
+		return resample16(p, r, tx, ty, vertical), nil
 	case picture.GreyAlpha, picture.RGBA:
 		q := *p
 		q.Pix = append([]byte(nil), p.Pix...)
 		picture.Premultiply(&q)
-		resample8(out, &q, r, tx, ty)
+		resample8(out, &q, r, tx, ty, vertical)
 		picture.Unpremultiply(out)
 	default:
-		resample8(out, p, r, tx, ty)
+		resample8(out, p, r, tx, ty, vertical)
 	}
 	return out, nil
 }
@@ -205,13 +206,20 @@ func grow[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// resample8 resizes 8-bit samples, horizontally and then vertically, row by row: it keeps only as many rows of the first pass
-// as the second needs. Nil taps leave a side as it is.
-func resample8(out, p *picture.Picture, r rect, tx, ty *taps) {
+// verticalFirst says which pass Pillow does first: the vertical one if the height shrinks by more than twice as many pixels as
+// the width, since version 13. Both orders round to 8 bits in between, so they can differ by a few steps where the filter
+// overshoots.
+func verticalFirst(p *picture.Picture, width, height int) bool {
+	return p.Height > height && p.Height-height > 2*(p.Width-width)
+}
+
+// resample8 resizes 8-bit samples row by row: it keeps only what the second pass needs of the first. Nil taps leave a side as
+// it is.
+func resample8(out, p *picture.Picture, r rect, tx, ty *taps, verticalFirst bool) {
 	n := p.Mode.Bytes()
 	rowLen, srcLen := out.Width*n, p.Width*n
-	horizontal := func(dst []byte, y int) {
-		src := p.Pix[y*srcLen : (y+1)*srcLen]
+	source := func(y int) []byte { return p.Pix[y*srcLen : (y+1)*srcLen] }
+	horizontal := func(dst, src []byte) {
 		switch {
 		case tx == nil:
 			copy(dst, src[r.x0*n:])
@@ -223,40 +231,59 @@ func resample8(out, p *picture.Picture, r rect, tx, ty *taps) {
 			horizontalN(dst, src, tx, n)
 		}
 	}
-	if ty == nil {
-		for y := range out.Height {
-			horizontal(out.Pix[y*rowLen:(y+1)*rowLen], r.y0+y)
-		}
-		return
-	}
+	target := func(y int) []byte { return out.Pix[y*rowLen : (y+1)*rowLen] }
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	s.rows, s.sums = grow(s.rows, ty.size*rowLen), grow(s.sums, rowLen)
-	row := func(y int) []byte { return s.rows[y%ty.size*rowLen:][:rowLen] }
-	next := ty.first[0]
-	for i := range out.Height {
-		first, end := ty.first[i], ty.first[i]+ty.count[i]
-		for next = max(next, first); next < end; next++ {
-			horizontal(row(next), next)
+	switch {
+	case ty == nil:
+		for y := range out.Height {
+			horizontal(target(y), source(r.y0+y))
 		}
-		weights := ty.fixed[i*ty.size:][:ty.count[i]]
-		for j := range s.sums {
-			s.sums[j] = 1 << (precision - 1)
+	case verticalFirst:
+		// Of every source row, only the columns that the second pass will read.
+		x0, x1 := r.x0, r.x1
+		if tx != nil {
+			last := len(tx.first) - 1
+			x0, x1 = tx.first[0], tx.first[last]+tx.count[last]
 		}
-		k := 0
-		for ; k+4 <= len(weights); k += 4 {
-			add4(s.sums, row(first+k), row(first+k+1), row(first+k+2), row(first+k+3), [4]int32(weights[k:]))
+		s.rows, s.sums = grow(s.rows, srcLen), grow(s.sums, (x1-x0)*n)
+		for i := range out.Height {
+			ty.vertical(s.rows[x0*n:x1*n], s.sums, i, func(y int) []byte { return source(y)[x0*n : x1*n] })
+			horizontal(target(i), s.rows)
 		}
-		for ; k < len(weights); k++ {
-			src, w := row(first+k), weights[k]
-			for j := range s.sums {
-				s.sums[j] += int32(src[j]) * w
+	default:
+		// A ring of finished rows, as many as the longest sum of the second pass takes.
+		s.rows, s.sums = grow(s.rows, ty.size*rowLen), grow(s.sums, rowLen)
+		row := func(y int) []byte { return s.rows[y%ty.size*rowLen:][:rowLen] }
+		next := ty.first[0]
+		for i := range out.Height {
+			for next = max(next, ty.first[i]); next < ty.first[i]+ty.count[i]; next++ {
+				horizontal(row(next), source(next))
 			}
+			ty.vertical(target(i), s.sums, i, row)
 		}
-		dst := out.Pix[i*rowLen:][:len(s.sums)]
-		for j, v := range s.sums {
-			dst[j] = clip8(v)
+	}
+}
+
+// vertical writes output row i, the weighted sum of rows. sums is memory for it.
+func (t *taps) vertical(dst []byte, sums []int32, i int, row func(y int) []byte) {
+	first, weights := t.first[i], t.fixed[i*t.size:][:t.count[i]]
+	for j := range sums {
+		sums[j] = 1 << (precision - 1)
+	}
+	k := 0
+	for ; k+4 <= len(weights); k += 4 {
+		add4(sums, row(first+k), row(first+k+1), row(first+k+2), row(first+k+3), [4]int32(weights[k:]))
+	}
+	for ; k < len(weights); k++ {
+		src, w := row(first + k)[:len(sums)], weights[k]
+		for j := range sums {
+			sums[j] += int32(src[j]) * w
 		}
+	}
+	dst = dst[:len(sums)]
+	for j, v := range sums {
+		dst[j] = clip8(v)
 	}
 }
 
@@ -318,46 +345,46 @@ func horizontalN(dst, src []byte, t *taps, n int) {
 }
 
 // resample16 resizes Grey16 samples, for which Pillow sums in floating point and rounds to 16 bits after each pass.
-func resample16(out, p *picture.Picture, r rect, tx, ty *taps) {
-	w, y0, y1 := out.Width, r.y0, r.y1
-	if ty != nil {
-		last := len(ty.first) - 1
-		y0, y1 = ty.first[0], ty.first[last]+ty.count[last]
-	}
-	sample := func(pix []byte, i int) float64 { return float64(int(pix[2*i]) | int(pix[2*i+1])<<8) }
-	rows := make([]byte, 2*w*(y1-y0))
-	for y := y0; y < y1; y++ {
-		for x := range w {
-			to := (y-y0)*w + x
-			if tx == nil {
-				copy(rows[2*to:2*to+2], p.Pix[2*(y*p.Width+r.x0+x):])
-				continue
-			}
-			sum := 0.0
-			for k, weight := range tx.exact[x*tx.size:][:tx.count[x]] {
-				sum += sample(p.Pix, y*p.Width+tx.first[x]+k) * weight
-			}
-			put16(rows[2*to:], sum)
+func resample16(p *picture.Picture, r rect, tx, ty *taps, verticalFirst bool) *picture.Picture {
+	across := func(p *picture.Picture) *picture.Picture {
+		if tx == nil {
+			return crop(p, rect{r.x0, 0, r.x1, p.Height})
 		}
+		return tx.sum16(p, false)
 	}
-	if ty == nil {
-		copy(out.Pix, rows)
-		return
-	}
-	for i := range out.Height {
-		for x := range w {
-			sum := 0.0
-			for k, weight := range ty.exact[i*ty.size:][:ty.count[i]] {
-				sum += sample(rows, (ty.first[i]+k-y0)*w+x) * weight
-			}
-			put16(out.Pix[2*(i*w+x):], sum)
+	down := func(p *picture.Picture) *picture.Picture {
+		if ty == nil {
+			return crop(p, rect{0, r.y0, p.Width, r.y1})
 		}
+		return ty.sum16(p, true)
 	}
+	if verticalFirst {
+		return across(down(p))
+	}
+	return down(across(p))
 }
 
-// put16 stores a sum as Pillow does, each byte clipped for itself: beyond 65535 the high byte saturates and the low one wraps.
-func put16(dst []byte, sum float64) {
-	v := int(math.Round(sum))
-	dst[0] = byte(max(0, v%256))
-	dst[1] = byte(min(max(0, v>>8), 255))
+// sum16 returns p resized along its columns if down, along its rows otherwise.
+func (t *taps) sum16(p *picture.Picture, down bool) *picture.Picture {
+	// Along a line, samples lie step apart; lines begin stride apart.
+	n, lines, step, stride := len(t.first), p.Height, 1, p.Width
+	width, height, outStep, outStride := n, lines, 1, n
+	if down {
+		lines, step, stride = p.Width, p.Width, 1
+		width, height, outStep, outStride = lines, n, lines, 1
+	}
+	out := picture.New(picture.Grey16, width, height)
+	for line := range lines {
+		for i := range n {
+			sum := 0.0
+			for k, weight := range t.exact[i*t.size:][:t.count[i]] {
+				at := 2 * (line*stride + (t.first[i]+k)*step)
+				sum += float64(int(p.Pix[at])|int(p.Pix[at+1])<<8) * weight
+			}
+			v := min(max(int(math.Round(sum)), 0), 1<<16-1)
+			at := 2 * (line*outStride + i*outStep)
+			out.Pix[at], out.Pix[at+1] = byte(v), byte(v>>8)
+		}
+	}
+	return out
 }
