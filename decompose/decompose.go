@@ -128,6 +128,19 @@ func (o *Output) Contribution(component, picture int) []float32 {
 	return o.Contributions[(component*o.Batch+picture)*o.Dim:][:o.Dim]
 }
 
+// Truncate keeps the first n pictures, for batches that were padded.
+func (o *Output) Truncate(n int) {
+	if n >= o.Batch {
+		return
+	}
+	var kept []float32
+	for component := range o.Components {
+		kept = append(kept, o.Contributions[component*o.Batch*o.Dim:][:n*o.Dim]...)
+	}
+	o.Logits = o.Logits[:len(o.Logits)/o.Batch*n]
+	o.Contributions, o.Representation, o.Batch = kept, o.Representation[:n*o.Dim], n
+}
+
 // TokenBlock is the token split of some components of a batch.
 type TokenBlock struct {
 	Components []int // indices into Decomposer.Components
@@ -193,6 +206,9 @@ func New(backend compute.Backend, model *gomlxvit.Model, opts Options) (*Decompo
 	})
 	return d, err
 }
+
+// Options returns the options in full, with the defaults filled in.
+func (d *Decomposer) Options() Options { return d.opts }
 
 // Components names the parts, in the order of the outputs. It is known after the first Run or RunTokens.
 func (d *Decomposer) Components() []Component {

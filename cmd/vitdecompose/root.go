@@ -20,6 +20,11 @@ const (
 // commands are what the program can do, in the order of its help.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
+		newRun(),
+		newDecompose(),
+		newClassify(),
+		newModels(),
+		newBench(),
 		newDoctor(),
 		newSetup(),
 		newVersion(),

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"vitdecompose/data/atomicfile"
+	"vitdecompose/experiments"
+)
+
+func newBench() *cobra.Command {
+	var models modelFlags
+	var name, blocks, jsonFile string
+	cfg := experiments.BenchConfig{}
+	c := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure forward pass, decomposition and token split of a model",
+		Long: `Measure images per second of the forward pass, of the forward pass with all heads
+and MLPs, and with the token split of some blocks; their ratios to the forward
+pass, and peak memory. The jobs run in turn, round by round, so that the ratios
+hold on a machine whose speed drifts.
+
+With --peer-python, a python that has torch and timm runs the same forward pass
+in turn.`,
+		Example: `  vitdecompose bench --model deit_base_patch16_224 --random-weights --batch 8
+  vitdecompose bench --model deit-mini --batch 32 --json bench.json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if cfg.Batch < 1 || cfg.Rounds < 1 {
+				return usagef("--batch and --rounds must be at least 1")
+			}
+			model, err := models.open(name)
+			if err != nil {
+				return err
+			}
+			count := len(model.Arch.Blocks())
+			cfg.TokenFirst, cfg.TokenLast = max(0, count-5), count-1
+			if blocks != "" {
+				if cfg.TokenFirst, cfg.TokenLast, err = parseBlocks(blocks, count); err != nil {
+					return err
+				}
+			}
+			backend, err := openBackend()
+			if err != nil {
+				return err
+			}
+			cfg.Log = c.ErrOrStderr()
+			result, err := experiments.Bench(c.Context(), backend, model, cfg)
+			if err != nil {
+				return err
+			}
+			if jsonFile != "" {
+				if err := atomicfile.Write(jsonFile, func(w io.Writer) error {
+					encoder := json.NewEncoder(w)
+					encoder.SetIndent("", "  ")
+					return encoder.Encode(result)
+				}); err != nil {
+					return err
+				}
+			}
+			return printBench(c.OutOrStdout(), result)
+		},
+	}
+	c.Flags().StringVar(&name, "model", "deit-mini", "a shipped model, a checkpoint directory, hf:owner/repo, or an architecture with --random-weights")
+	c.Flags().IntVar(&cfg.Batch, "batch", 8, "pictures in a batch")
+	c.Flags().IntVar(&cfg.Rounds, "rounds", 7, "times each job is run")
+	c.Flags().StringVar(&blocks, "blocks", "", "blocks of the token split, such as 7..11 (default: the last five)")
+	c.Flags().StringVar(&cfg.PeerPython, "peer-python", "", "a python with torch and timm to run the same forward pass in turn")
+	c.Flags().StringVar(&jsonFile, "json", "", "also write the figures to this file")
+	models.add(c)
+	models.addRandom(c)
+	return c
+}
+
+func printBench(w io.Writer, r *experiments.BenchResult) error {
+	fmt.Fprintf(w, "%s, %.1f M parameters, batch %d, %d rounds, %s\n\n", r.Model, float64(r.Params)/1e6, r.Batch, r.Rounds, r.Backend)
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "job\timages/s\ttime / forward\tpeak memory\tfirst run\tsum error")
+	for _, row := range r.Rows {
+		peak, sum := "-", "-"
+		if row.PeakBytes > 0 {
+			peak = fmt.Sprintf("%.2f GB", float64(row.PeakBytes)/1e9)
+		}
+		if row.Error > 0 {
+			sum = fmt.Sprintf("%.1e", row.Error)
+		}
+		fmt.Fprintf(out, "%s\t%.2f\t%.3f\t%s\t%.1f s\t%s\n", row.Name, row.ImagesPerSec, row.Ratio, peak, row.CompileSeconds, sum)
+	}
+	return out.Flush()
+}

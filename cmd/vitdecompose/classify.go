@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/spf13/cobra"
+
+	"vitdecompose/data"
+	"vitdecompose/experiments"
+	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/preprocess"
+)
+
+func newClassify() *cobra.Command {
+	var models modelFlags
+	var name string
+	var orient bool
+	c := &cobra.Command{
+		Use:   "classify IMAGE...",
+		Short: "Print the five best classes of pictures",
+		Long: `Print the five best classes of each picture with their logits, and their names
+when the checkpoint or --class-names gives them.`,
+		Example: `  vitdecompose classify --model checkpoints/vit_base photo.jpg
+  vitdecompose classify --model hf:timm/deit_tiny_patch16_224.fb_in1k --class-names imagenet.csv *.jpg`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, files []string) error {
+			model, err := models.open(name)
+			if err != nil {
+				return err
+			}
+			if model.Arch.NumClasses() == 0 {
+				return fmt.Errorf("%s has no classifier head", name)
+			}
+			backend, err := openBackend()
+			if err != nil {
+				return err
+			}
+			program, err := model.Compile(backend, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
+				return []*graph.Node{model.Arch.Head(w, model.Arch.Representation(w, in[0]))}
+			})
+			if err != nil {
+				return err
+			}
+			defer program.Close()
+			batchSize := min(8, len(files))
+			classes := model.Arch.NumClasses()
+			for batch, err := range preprocess.Load(c.Context(), data.Files(files), model.Preprocess,
+				preprocess.LoadOptions{Batch: batchSize, Orient: orient}) {
+				if err != nil {
+					return err
+				}
+				outputs, err := program.Run(experiments.PaddedBatch(batch, batchSize, model.Arch.InputSize()))
+				if err != nil {
+					return err
+				}
+				logits, err := tensors.CopyFlatData[float32](outputs[0])
+				if err != nil {
+					return err
+				}
+				for i, index := range batch.Indices {
+					fmt.Fprintln(c.OutOrStdout(), files[index])
+					row := logits[i*classes:][:classes]
+					for _, class := range experiments.Top(row, 5) {
+						word := ""
+						if model.ClassNames != nil {
+							word = model.ClassNames[class]
+						}
+						fmt.Fprintf(c.OutOrStdout(), "  %8.3f  %5d  %s\n", row[class], class, word)
+					}
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&name, "model", "deit-mini", "a shipped model, a checkpoint directory or hf:owner/repo")
+	c.Flags().BoolVar(&orient, "orient", false, "turn photos upright by their EXIF orientation")
+	models.add(c)
+	return c
+}

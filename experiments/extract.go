@@ -1,0 +1,221 @@
+package experiments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sort"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"vitdecompose/data"
+	"vitdecompose/data/picture"
+	"vitdecompose/data/progress"
+	"vitdecompose/decompose"
+	"vitdecompose/experiments/cache"
+	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/preprocess"
+)
+
+// Extraction is the decomposition of the pictures of a data set, kept on disk.
+type Extraction struct {
+	Backend compute.Backend
+	Model   *gomlxvit.Model
+	Data    data.Dataset
+	// Options choose blocks, split and biases. The token split is not kept on disk.
+	Options decompose.Options
+	// Pictures is how many pictures to take, from the first on; 0 means all.
+	Pictures int
+	// Batch is the number of pictures decomposed at a time; 0 means 8.
+	Batch int
+	// Orient turns pictures upright by their EXIF orientation.
+	Orient bool
+	// MaxBad is how many pictures that cannot be read are left out before giving up.
+	MaxBad int
+	// CacheDir is where contributions are kept; empty means the user's cache directory.
+	CacheDir string
+	// Progress hears of every batch; nil for silence.
+	Progress progress.Reporter
+	// Warn hears of pictures left out and of cached files that were not good; nil for silence.
+	Warn func(error)
+}
+
+// Extract decomposes what is not in the cache yet and returns the store with all of it. An interrupted extraction goes
+// on where it stopped when it is called again.
+func (e *Extraction) Extract(ctx context.Context) (*cache.Store, error) {
+	if e.Options.Split == decompose.Tokens {
+		return nil, errors.New("the token split is too large to be kept; it is run picture by picture")
+	}
+	if e.Batch <= 0 {
+		e.Batch = 8
+	}
+	if e.Pictures <= 0 || e.Pictures > e.Data.Len() {
+		e.Pictures = e.Data.Len()
+	}
+	if e.Pictures == 0 {
+		return nil, errors.New("the data set has no pictures")
+	}
+	if e.Progress == nil {
+		e.Progress = progress.Silent
+	}
+	if e.Warn == nil {
+		e.Warn = func(error) {}
+	}
+	decomposer, err := decompose.New(e.Backend, e.Model, e.Options)
+	if err != nil {
+		return nil, err
+	}
+	key, err := e.key(decomposer.Options())
+	if err != nil {
+		return nil, err
+	}
+	dir := e.CacheDir
+	if dir == "" {
+		if dir, err = cache.Dir(); err != nil {
+			return nil, err
+		}
+	}
+	store, err := cache.Open(dir, key)
+	if err != nil {
+		return nil, err
+	}
+	missing := store.Missing()
+	for _, rejected := range store.Rejected() {
+		e.Warn(rejected)
+	}
+	if len(missing) > 0 {
+		if err := e.compute(ctx, decomposer, store, missing); err != nil {
+			return nil, err
+		}
+	}
+	return store, store.Finish()
+}
+
+// key is all that determines the contributions.
+func (e *Extraction) key(opts decompose.Options) (cache.Key, error) {
+	hash, err := e.Data.Hash()
+	if err != nil {
+		return cache.Key{}, err
+	}
+	return cache.Key{
+		Checkpoint: e.Model.Hash, Data: hash, Pictures: e.Pictures, Batch: e.Batch,
+		Preprocess: struct {
+			preprocess.Config
+			Orient bool
+		}{e.Model.Preprocess, e.Orient},
+		Blocks: fmt.Sprintf("%d..%d", opts.First, opts.Last), Split: string(opts.Split), Bias: string(opts.Biases),
+		DType: "float32", Backend: e.Backend.Name(), Code: decompose.Version, Libraries: Versions(),
+	}, nil
+}
+
+// compute decomposes the missing chunks.
+func (e *Extraction) compute(ctx context.Context, decomposer *decompose.Decomposer, store *cache.Store, missing []int) error {
+	source := chunkSource{data: e.Data, firsts: missing, batch: e.Batch, pictures: e.Pictures}
+	e.Progress.Start("decomposing pictures", source.Len())
+	defer e.Progress.Done()
+	bad := 0
+	for batch, err := range preprocess.Load(ctx, source, e.Model.Preprocess, preprocess.LoadOptions{
+		Batch: e.Batch, Orient: e.Orient, MaxBad: e.MaxBad,
+	}) {
+		if err != nil {
+			return err
+		}
+		for _, skipped := range batch.Skipped {
+			bad++
+			e.Warn(fmt.Errorf("left out (%d of at most %d): %w", bad, e.MaxBad, skipped))
+		}
+		chunk := cache.Chunk{First: source.index(batch.First)}
+		if batch.N > 0 {
+			out, err := decomposer.Run(PaddedBatch(batch, e.Batch, e.Model.Arch.InputSize()))
+			if err != nil {
+				return err
+			}
+			out.Truncate(batch.N)
+			chunk.Components = decompose.Names(out.Components)
+			chunk.Contributions, chunk.Representation, chunk.Logits = out.Contributions, out.Representation, out.Logits
+			for _, i := range batch.Indices {
+				chunk.Index = append(chunk.Index, source.index(i))
+			}
+		}
+		if err := store.Put(chunk); err != nil {
+			return err
+		}
+		e.Progress.Add(batch.Next - batch.First)
+	}
+	return nil
+}
+
+// PaddedBatch makes the input tensor [size, 3, side, side] of a batch; what is missing at its end is filled with zeros,
+// so that a shorter batch does not need a graph of its own.
+func PaddedBatch(batch preprocess.Batch, size, side int) *tensors.Tensor {
+	pixels := batch.Pixels
+	if batch.N < size {
+		pixels = make([]float32, size*3*side*side)
+		copy(pixels, batch.Pixels)
+	}
+	return tensors.FromFlatDataAndDimensions(pixels, size, 3, side, side)
+}
+
+// chunkSource shows only some chunks of a data set to the loader, one after the other.
+type chunkSource struct {
+	data     data.Dataset
+	firsts   []int // first picture of each chunk, ascending
+	batch    int
+	pictures int
+}
+
+// Len counts the pictures; only the last chunk of the data set may be shorter than a batch.
+func (s chunkSource) Len() int {
+	last := s.firsts[len(s.firsts)-1]
+	return (len(s.firsts)-1)*s.batch + min(s.batch, s.pictures-last)
+}
+
+// index maps a position among the chunks to the position in the data set.
+func (s chunkSource) index(i int) int { return s.firsts[i/s.batch] + i%s.batch }
+
+// Picture implements preprocess.Source.
+func (s chunkSource) Picture(i int) (*picture.Picture, error) { return s.data.Picture(s.index(i)) }
+
+// Exactness is the largest |sum of components - representation| of a chunk over its largest |representation|.
+func Exactness(c cache.Chunk) float64 {
+	if len(c.Representation) == 0 {
+		return 0
+	}
+	size := len(c.Representation)
+	var worst, largest float64
+	for i, z := range c.Representation {
+		sum := 0.0
+		for component := range c.Components {
+			sum += float64(c.Contributions[component*size+i])
+		}
+		worst = math.Max(worst, math.Abs(sum-float64(z)))
+		largest = math.Max(largest, math.Abs(float64(z)))
+	}
+	if worst == 0 {
+		return 0
+	}
+	return worst / largest
+}
+
+// argmax returns the index of the largest value; the first of several, -1 if none is a number.
+func argmax(values []float32) int {
+	best := -1
+	for i, v := range values {
+		if v == v && (best < 0 || v > values[best]) {
+			best = i
+		}
+	}
+	return best
+}
+
+// Top returns the indices of the k largest values, largest first.
+func Top(values []float32, k int) []int {
+	indices := make([]int, len(values))
+	for i := range indices {
+		indices[i] = i
+	}
+	sort.SliceStable(indices, func(a, b int) bool { return values[indices[a]] > values[indices[b]] })
+	return indices[:min(k, len(indices))]
+}
