@@ -18,8 +18,12 @@ import (
 	"testing"
 	"time"
 
+	"vitdecompose/data"
 	"vitdecompose/data/picture"
 )
+
+// Every data set can be loaded.
+var _ Source = data.Dataset(nil)
 
 func vitConfig() Config {
 	return Config{
