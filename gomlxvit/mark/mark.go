@@ -59,10 +59,17 @@ type Attention struct {
 	Block Block
 	// Heads is the number of heads; head h owns channels h*headDim ... (h+1)*headDim-1 of the marked node.
 	Heads int
-	// Weights holds softmax(QKᵀ/√d), shaped [batch, head, query token, source token].
+	// Weights holds softmax(QKᵀ/√d), shaped [batch, head, query token, source token]; with windows
+	// [batch*window, head, query token, source token].
 	Weights *graph.Node
-	// Values is shaped [batch, source token, head, headDim].
+	// Values is shaped [batch, source token, head, headDim]; with windows [batch*window, source token, head, headDim].
 	Values *graph.Node
+	// Windows is the number of groups of tokens that attend only within themselves (Swin's windows, MaxViT's blocks and
+	// grids): group w holds tokens w*n ... (w+1)*n-1 of the marked node. 0 means that all attend to all.
+	Windows int
+	// Positions gives for each token of the marked node its position on the block's grid, row by row, with shift and
+	// partition undone; nil means that they are the same.
+	Positions []int
 }
 
 // TokenMap says that a node is, channel by channel, a fixed linear map of the tokens of another:
