@@ -149,6 +149,13 @@ func architectureOf(ckpt *checkpoint.Checkpoint) (arch resizable, extra []Param,
 	return &c, extra, nil
 }
 
+// Timm builds the architecture that timm's create_model(name, **args) builds. Numbers in args are float64, as
+// encoding/json decodes them.
+func Timm(name string, args map[string]any) (Architecture, error) {
+	arch, _, err := architectureOf(&checkpoint.Checkpoint{Architecture: name, NumClasses: -1, ModelArgs: args})
+	return arch, err
+}
+
 // fromTimm applies model_args, the keyword arguments of timm's constructor, to the named architecture.
 func fromTimm(ckpt *checkpoint.Checkpoint) (ViTConfig, error) {
 	c, err := lookupViT(ckpt.Architecture)
