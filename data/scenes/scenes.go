@@ -9,9 +9,9 @@
 // nor the background nor any one pixel tell the class, only the object's form.
 //
 //	scene := scenes.Draw(7, 0)
-//	fmt.Println(scene.Caption)   // "a photo of a striped blue swan in a city"
+//	fmt.Println(scene.Caption)   // "a picture of a white finch"
 //	scene.Picture()              // *picture.Picture, 64 x 64 RGB
-//	scene.Mask                   // which pixels are the swan
+//	scene.Mask                   // which pixels are the finch
 //
 // A scene is a function of a seed and an index alone, and has the same bytes on
 // every platform. Seeds below [TrainSeeds] are for looking and testing, those

@@ -1,0 +1,300 @@
+package data
+
+import (
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// write creates a file below dir; a .png is a small picture of one grey.
+func write(t testing.TB, dir, name, content string) {
+	t.Helper()
+	path := filepath.Join(dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if strings.EqualFold(filepath.Ext(name), ".png") {
+		var grey uint8
+		if content != "" {
+			grey = content[0]
+		}
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		picture := image.NewGray(image.Rect(0, 0, 3, 2))
+		for i := range picture.Pix {
+			picture.Pix[i] = color.Gray{Y: grey}.Y
+		}
+		if err := png.Encode(f, picture); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func items(ds Dataset) []Item {
+	var all []Item
+	for i := range ds.Len() {
+		all = append(all, ds.Item(i))
+	}
+	return all
+}
+
+func TestClassFolders(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"swan/b.png", "swan/a.PNG", "finch/deep/er/c.png", "finch/notes.txt", "finch/.hidden.png", ".cache/x.png", "README.md"} {
+		write(t, dir, name, "x")
+	}
+	ds, err := Open("folder:"+dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"finch", "swan"}; !slices.Equal(ds.Classes(), want) {
+		t.Errorf("classes %v, want %v", ds.Classes(), want)
+	}
+	want := []Item{{"finch/deep/er/c.png", 0}, {"swan/a.PNG", 1}, {"swan/b.png", 1}}
+	if got := items(ds); !slices.Equal(got, want) {
+		t.Errorf("items %v, want %v", got, want)
+	}
+	p, err := ds.Picture(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Width != 3 || p.Height != 2 || p.Pix[0] != 'x' {
+		t.Errorf("picture of %d x %d beginning with %d", p.Width, p.Height, p.Pix[0])
+	}
+}
+
+func TestLinkedClassFolder(t *testing.T) {
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	write(t, elsewhere, "a.png", "")
+	if err := os.Symlink(elsewhere, filepath.Join(dir, "linked")); err != nil {
+		t.Skip("no symbolic links here: ", err)
+	}
+	ds, err := Open("folder:"+dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := items(ds); !slices.Equal(got, []Item{{"linked/a.png", 0}}) {
+		t.Errorf("items %v", got)
+	}
+	if _, err := ds.Picture(0); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFlatFolder(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "b.png", "")
+	write(t, dir, "a.png", "")
+	ds, err := Open("folder:"+dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := items(ds); !slices.Equal(got, []Item{{"a.png", -1}, {"b.png", -1}}) || ds.Classes() != nil {
+		t.Errorf("items %v, classes %v", got, ds.Classes())
+	}
+}
+
+func TestLabels(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.png", "")
+	write(t, dir, "sub/b, c.png", "")
+	write(t, dir, "labels.csv", "\ufefffile,label,name\n\"sub/b, c.png\",7,something\na.png,2,other\n")
+	ds, err := Open("folder:"+dir, Options{Labels: filepath.Join(dir, "labels.csv")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := items(ds); !slices.Equal(got, []Item{{"sub/b, c.png", 7}, {"a.png", 2}}) {
+		t.Errorf("items %v", got)
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "good/a.png", "")
+	write(t, dir, "mixed/a.png", "")
+	write(t, dir, "mixed/class/a.png", "")
+	write(t, dir, "hollow/full/a.png", "")
+	write(t, dir, "hollow/void/notes.txt", "")
+	write(t, dir, "none/notes.txt", "")
+	for _, test := range []struct{ name, spec, csv, want string }{
+		{"no kind", "photos", "", "want KIND:ARGUMENT"},
+		{"unknown kind", "tape:x", "", `unknown kind "tape" (known: folder`},
+		{"no directory", "folder:", "", "names no directory"},
+		{"missing directory", "folder:DIR/nowhere", "", "no such file"},
+		{"file for a directory", "folder:DIR/good/a.png", "", "not a directory"},
+		{"no pictures", "folder:DIR/none", "", "no pictures found"},
+		{"class without pictures", "folder:DIR/hollow", "", "no pictures found in sub-folder void"},
+		{"pictures beside classes", "folder:DIR/mixed", "", "beside sub-folders"},
+		{"missing file", "folder:DIR/good", "file,label\nb.png,1\n", "names b.png, which is not in"},
+		{"directory", "folder:DIR", "file,label\ngood,1\n", "good is a directory"},
+		{"label no integer", "folder:DIR/good", "file,label\na.png,cat\n", `line 2: label "cat" of a.png is not an integer`},
+		{"negative label", "folder:DIR/good", "file,label\na.png,-2\n", "not a class index"},
+		{"huge label", "folder:DIR/good", "file,label\na.png,99999999999\n", "not a class index"},
+		{"empty", "folder:DIR/good", " ", "want file and label"},
+		{"header only", "folder:DIR/good", "file,label\n", "names no pictures"},
+		{"no label column", "folder:DIR/good", "file,class\na.png,1\n", "has the columns file, class: want file and label"},
+		{"short row", "folder:DIR/good", "file,label\na.png\n", "line 2: has 1 columns"},
+		{"outside", "folder:DIR/good", "file,label\n../mixed/a.png,1\n", "not a path below the folder"},
+		{"twice", "folder:DIR/good", "file,label\na.png,1\na.png,2\n", "line 3: file a.png appears twice"},
+		{"open quote", "folder:DIR/good", "file,label\n\"a.png,1\n", "quote"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var opts Options
+			if test.csv != "" {
+				opts.Labels = filepath.Join(t.TempDir(), "labels.csv")
+				if err := os.WriteFile(opts.Labels, []byte(test.csv), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := Open(strings.ReplaceAll(test.spec, "DIR", dir), opts)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("error %v, want one about %q", err, test.want)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("error of several lines: %q", err)
+			}
+			if opts.Labels != "" && !strings.Contains(err.Error(), opts.Labels) {
+				t.Errorf("error %q does not name the CSV file", err)
+			}
+		})
+	}
+	if _, err := Open("folder:"+dir+"/good", Options{Labels: dir + "/nowhere.csv"}); err == nil || !strings.Contains(err.Error(), "nowhere.csv") {
+		t.Errorf("missing labels: error %v", err)
+	}
+}
+
+// TestHash: the hash changes with whatever changes the data set.
+func TestHash(t *testing.T) {
+	hash := func(change func(dir string)) string {
+		dir := t.TempDir()
+		write(t, dir, "x/a.png", "1")
+		write(t, dir, "y/b.png", "2")
+		change(dir)
+		ds, err := Open("folder:"+dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := ds.Hash()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	base := hash(func(string) {})
+	if len(base) != 64 {
+		t.Errorf("hash %q is not a SHA-256 in hex", base)
+	}
+	if again := hash(func(string) {}); again != base {
+		t.Error("the same pictures elsewhere have another hash")
+	}
+	for name, change := range map[string]func(dir string){
+		"pixels": func(dir string) { write(t, dir, "x/a.png", "3") },
+		"more":   func(dir string) { write(t, dir, "x/c.png", "3") },
+		"name": func(dir string) {
+			if err := os.Rename(dir+"/x/a.png", dir+"/x/c.png"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"label": func(dir string) { write(t, dir, "a/c.png", "3") },
+	} {
+		if hash(change) == base {
+			t.Errorf("another %s, the same hash", name)
+		}
+	}
+	dir := t.TempDir()
+	write(t, dir, "x/a.png", "1")
+	ds, err := Open("folder:"+dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(dir + "/x/a.png"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ds.Hash(); err == nil || !strings.Contains(err.Error(), "a.png") {
+		t.Errorf("hash of a lost picture: error %v", err)
+	}
+}
+
+func TestClassNames(t *testing.T) {
+	for _, test := range []struct {
+		name, content string
+		want          []string
+		err           string
+	}{
+		{"lines", "tench\ngoldfish\n\n", []string{"tench", "goldfish"}, ""},
+		{"lines with commas", "crane, bird\ncrane, machine\n", []string{"crane, bird", "crane, machine"}, ""},
+		{"csv", "label,wnid,name\n1,n2,goldfish\n0,n1,\"tench, fish\"\n", []string{"tench, fish", "goldfish"}, ""},
+		{"csv repeated", "file,label,name\na.png,0,tench\nb.png,0,tench\n", []string{"tench"}, ""},
+		{"empty", "", nil, "no names"},
+		{"gap", "a\n\nb\n", nil, "line 2 is empty"},
+		{"csv gap", "label,name\n0,a\n2,b\n", nil, "class 1 has no name"},
+		{"csv label", "label,name\nx,a\n", nil, `"x" is not a class index`},
+		{"csv huge", "label,name\n999999999,a\n", nil, "is not a class index"},
+		{"csv twice", "label,name\n0,a\n0,b\n", nil, `called "b", and "a" before`},
+		{"csv short", "label,name\n0\n", nil, "line 2: has 1 columns"},
+		{"csv header only", "label,name\n", nil, "no names"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "names")
+			if err := os.WriteFile(path, []byte(test.content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			names, err := ReadClassNames(path)
+			if test.err == "" {
+				if err != nil || !slices.Equal(names, test.want) {
+					t.Errorf("names %q, error %v, want %q", names, err, test.want)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), test.err) || !strings.Contains(err.Error(), path) {
+				t.Errorf("error %v, want one about %q that names the file", err, test.err)
+			}
+		})
+	}
+	if _, err := ReadClassNames("nowhere"); err == nil {
+		t.Error("missing file: no error")
+	}
+}
+
+func FuzzLabels(f *testing.F) {
+	f.Add("file,label\na.png,1\n")
+	f.Add("\ufefflabel,x,FILE\n 3 ,,\"b,\"\"c\"\"\"\n")
+	f.Add("file,label\n../a,1\n")
+	f.Fuzz(func(t *testing.T, content string) {
+		items, err := parseLabels(strings.NewReader(content))
+		if err != nil {
+			return
+		}
+		if len(items) == 0 {
+			t.Error("no pictures and no error")
+		}
+		for _, item := range items {
+			if item.Label < -1 || !filepath.IsLocal(item.Name) {
+				t.Errorf("accepted %+v", item)
+			}
+		}
+	})
+}
+
+func FuzzClassNames(f *testing.F) {
+	f.Add("label,name\n0,tench\n")
+	f.Add("tench\ngoldfish\n")
+	f.Fuzz(func(t *testing.T, content string) {
+		names, err := parseClassNames([]byte(content))
+		if (err == nil) != (len(names) > 0) {
+			t.Errorf("%d names, error %v", len(names), err)
+		}
+	})
+}
