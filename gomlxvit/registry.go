@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"vitdecompose/gomlxvit/checkpoint"
@@ -24,48 +25,70 @@ var sizes = map[string]size{
 // registry maps names, as timm and open_clip publish them, to architectures.
 var registry = buildRegistry()
 
+// plainViTs are the transformers with nothing but a class token, by size, patch and picture, as timm names them
+// (vit_SIZE_patchP_I, and DeiT's deit_SIZE_patch16_I).
+var plainViTs = []struct {
+	size, patches, images string
+}{
+	{"tiny", "16", "224 384"},
+	{"small", "16 32", "224 384"},
+	{"small", "8", "224"},
+	{"base", "16 32", "224 384"},
+	{"base", "8", "224"},
+	{"large", "16 32", "224 384"},
+	{"large", "14", "224"},
+}
+
 func buildRegistry() map[string]ViTConfig {
 	r := make(map[string]ViTConfig)
-	for sizeName, s := range sizes {
-		vit := ViTConfig{
-			ImageSize: 224, PatchSize: 16, Width: s.width, Depth: s.depth, Heads: s.heads, MLPHidden: 4 * s.width,
+	plain := func(sizeName string, patch, image int) ViTConfig {
+		s := sizes[sizeName]
+		return ViTConfig{
+			ImageSize: image, PatchSize: patch, Width: s.width, Depth: s.depth, Heads: s.heads, MLPHidden: 4 * s.width,
 			ClassToken: true, PatchBias: true, QKVBias: true, FinalNorm: true,
 			Classes: 1000, Epsilon: 1e-6, Activation: GELU, names: timmNames,
 		}
-		for _, patch := range []int{8, 14, 16, 32} {
-			for _, image := range []int{224, 384} {
-				if image%patch != 0 {
-					continue
-				}
-				c := vit
-				c.PatchSize, c.ImageSize = patch, image
-				r[fmt.Sprintf("vit_%s_patch%d_%d", sizeName, patch, image)] = c
-				if sizeName != "large" && patch == 16 {
-					r[fmt.Sprintf("deit_%s_patch16_%d", sizeName, image)] = c
-				}
+	}
+	for _, family := range plainViTs {
+		for _, patch := range numbers(family.patches) {
+			for _, image := range numbers(family.images) {
+				r[fmt.Sprintf("vit_%s_patch%d_%d", family.size, patch, image)] = plain(family.size, patch, image)
 			}
 		}
-
-		dinov2 := vit
-		dinov2.ImageSize, dinov2.PatchSize, dinov2.LayerScale, dinov2.Classes = 518, 14, true, 0
-		if sizeName != "tiny" {
-			r["vit_"+sizeName+"_patch14_dinov2"] = dinov2
-			dinov2.RegisterTokens, dinov2.PositionPatches = 4, true
-			r["vit_"+sizeName+"_patch14_reg4_dinov2"] = dinov2
+	}
+	for _, name := range []string{"tiny_patch16_224", "small_patch16_224", "base_patch16_224", "base_patch16_384"} {
+		r["deit_"+name] = r["vit_"+name]
+	}
+	for _, sizeName := range []string{"small", "base", "large"} {
+		for _, image := range []int{224, 384} {
+			deit3 := plain(sizeName, 16, image)
+			deit3.LayerScale, deit3.PositionPatches = true, true
+			r[fmt.Sprintf("deit3_%s_patch16_%d", sizeName, image)] = deit3
 		}
+		dinov2 := plain(sizeName, 14, 518)
+		dinov2.LayerScale, dinov2.Classes = true, 0
+		r["vit_"+sizeName+"_patch14_dinov2"] = dinov2
+		dinov2.RegisterTokens, dinov2.PositionPatches = 4, true
+		r["vit_"+sizeName+"_patch14_reg4_dinov2"] = dinov2
+	}
 
-		// CLIP's image towers as timm publishes them: a norm before the blocks, no bias in the patch embedding.
-		clip := vit
-		clip.PreNorm, clip.PatchBias, clip.Epsilon, clip.Classes = true, false, 1e-5, 0
-		for _, patch := range []int{14, 16, 32} {
-			if sizeName != "base" && sizeName != "large" {
-				continue
-			}
-			c := clip
-			c.PatchSize = patch
-			r[fmt.Sprintf("vit_%s_patch%d_clip_224", sizeName, patch)] = c
-			c.Activation = QuickGELU
-			r[fmt.Sprintf("vit_%s_patch%d_clip_quickgelu_224", sizeName, patch)] = c
+	// CLIP's image towers as timm publishes them: a norm before the blocks, no bias in the patch embedding, and the
+	// projection as the head.
+	for name, classes := range map[string]int{
+		"base_patch32_clip_224": 512, "base_patch16_clip_224": 512, "base_patch16_clip_384": 512,
+		"large_patch14_clip_224": 768, "large_patch14_clip_336": 768,
+	} {
+		var patch, image int
+		sizeName, rest, _ := strings.Cut(name, "_")
+		if _, err := fmt.Sscanf(rest, "patch%d_clip_%d", &patch, &image); err != nil {
+			panic(err) // the names above do not fit the pattern
+		}
+		clip := plain(sizeName, patch, image)
+		clip.PreNorm, clip.PatchBias, clip.Epsilon, clip.Classes = true, false, 1e-5, classes
+		r["vit_"+name] = clip
+		if image != 384 {
+			clip.Activation = QuickGELU
+			r["vit_"+strings.Replace(name, "_clip_", "_clip_quickgelu_", 1)] = clip
 		}
 	}
 	for name, c := range map[string]struct {
@@ -82,6 +105,19 @@ func buildRegistry() map[string]ViTConfig {
 		r[name+"-quickgelu"] = clip
 	}
 	return r
+}
+
+// numbers reads numbers separated by spaces.
+func numbers(text string) []int {
+	var out []int
+	for _, field := range strings.Fields(text) {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			panic(err) // only called with the constants above
+		}
+		out = append(out, n)
+	}
+	return out
 }
 
 // clipTower is open_clip's image tower.
