@@ -1,0 +1,33 @@
+package zoo
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"vitdecompose/data/scenes"
+)
+
+// writeCard writes the model card.
+func (r *Recipe) writeCard(dir string, result *Result) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n\n%s\n\n", r.Name, r.Summary)
+	fmt.Fprintf(&b, "Trained on drawn scenes (package `data/scenes`, version %d): %d classes, told by form, with colour, pattern, place,\n"+
+		"size and pose varied independently. Made by `vitdecompose train %s`.\n\n", scenes.Version, len(scenes.Classes), r.Name)
+	fmt.Fprintf(&b, "| | |\n|---|---|\n")
+	row := func(name, format string, values ...any) {
+		fmt.Fprintf(&b, "| %s | %s |\n", name, fmt.Sprintf(format, values...))
+	}
+	row("parameters", "%d, stored in half precision", result.Params)
+	row("architecture", "`%s` with other sizes (`model_args` in config.json)", r.Architecture)
+	row("classes", "%s", strings.Join(scenes.Classes, ", "))
+	row(fmt.Sprintf("accuracy on held-out scenes (`scenes:%d`)", result.Scenes), "%.1f %%", 100*result.HeldOut)
+	row("training", "%d steps of %d scenes, each drawn once; %.0f s", result.Steps, r.Batch, result.Seconds)
+	row("at the end", "loss %.3f, accuracy %.1f %% on scenes not seen before", result.Loss, 100*result.Accuracy)
+	row("optimizer", "AdamW (%v, %v), learning rate %v after %d steps, then a cosine to 0; weight decay %v; gradient norm at most %v",
+		beta1, beta2, r.LearningRate, r.WarmUp, r.WeightDecay, clipNorm)
+	row("label smoothing", "%v", r.Smoothing)
+	row("seed", "%d", r.Seed)
+	fmt.Fprintf(&b, "\nIts use is to try the methods of this project on any machine within seconds. It knows nothing of photographs.\n")
+	return writeFile(filepath.Join(dir, cardFile), []byte(b.String()))
+}

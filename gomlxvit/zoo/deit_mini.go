@@ -1,0 +1,43 @@
+package zoo
+
+import (
+	"vitdecompose/data/scenes"
+	"vitdecompose/gomlxvit"
+)
+
+// deit-mini: a vision transformer as DeiT has them, small.
+//
+//	vitdecompose train deit-mini --out DIR
+func deitMini() Recipe {
+	const (
+		architecture = "deit_tiny_patch16_224"
+		patch        = 8
+		width        = 96
+		depth        = 6
+		heads        = 4
+	)
+	return Recipe{
+		Name:         "deit-mini",
+		Summary:      "A small DeiT: 64 x 64 pictures in patches of 8, 6 blocks of 4 heads, 96 channels, class token.",
+		Architecture: architecture,
+		ModelArgs: map[string]any{
+			"img_size": scenes.Size, "patch_size": patch, "embed_dim": width, "depth": depth, "num_heads": heads,
+		},
+		Arch: vit(architecture, func(c *gomlxvit.ViTConfig) {
+			c.ImageSize, c.PatchSize, c.Width, c.Depth, c.Heads = scenes.Size, patch, width, depth, heads
+			c.MLPHidden, c.Classes = 4*width, len(scenes.Classes)
+		}),
+		Batch: 32, Steps: 6000, WarmUp: 300, LearningRate: 1e-3, WeightDecay: 0.05, Smoothing: 0.05, Seed: 1,
+	}
+}
+
+// vit changes an architecture of the registry.
+func vit(name string, change func(c *gomlxvit.ViTConfig)) gomlxvit.Architecture {
+	base, err := gomlxvit.Lookup(name)
+	if err != nil {
+		panic(err) // a recipe names what the registry does not have: a mistake in this package, which its tests see
+	}
+	c := *base.(*gomlxvit.ViTConfig)
+	change(&c)
+	return &c
+}

@@ -1,0 +1,465 @@
+package zoo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"vitdecompose/data"
+	"vitdecompose/data/atomicfile"
+	"vitdecompose/data/progress"
+	"vitdecompose/data/scenes"
+	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/checkpoint"
+	"vitdecompose/gomlxvit/preprocess"
+	"vitdecompose/gomlxvit/safetensors"
+)
+
+// Recipe is how a model of the zoo is made: what it is and how it is trained.
+// Every step draws new scenes, so that no picture is seen twice; mirror images,
+// shifts, turns and sizes are part of how scenes are drawn.
+type Recipe struct {
+	Name         string
+	Summary      string         // one line
+	Architecture string         // timm's name of what ModelArgs change
+	ModelArgs    map[string]any // timm's keyword arguments
+	Arch         gomlxvit.Architecture
+
+	Batch, Steps int
+	WarmUp       int     // steps until the learning rate has risen to its peak, to fall along a cosine from there
+	LearningRate float64 // at its peak
+	WeightDecay  float64 // of matrices
+	Smoothing    float64 // of labels
+	Seed         uint64  // of weights and scenes
+}
+
+// Options are the settings of [Train].
+type Options struct {
+	// Dir receives the checkpoint directory's files, and while training is not
+	// done the state it can be resumed from.
+	Dir string
+	// Steps trains for fewer steps than the recipe (or more); 0 means the recipe's.
+	Steps int
+	// Save is the number of steps between states on disk; 0 means 250.
+	Save int
+	// HeldOut is the number of scenes that the finished checkpoint is tested on; 0
+	// means 2000.
+	HeldOut int
+	// Log receives a line of loss and accuracy now and then; nil for none.
+	Log io.Writer
+	// Progress hears of every step; nil for silence.
+	Progress progress.Reporter
+}
+
+// Result is what training came to.
+type Result struct {
+	Name     string  `json:"name"`
+	Params   int     `json:"params"`
+	Steps    int     `json:"steps"`
+	Pictures int     `json:"pictures"`
+	Loss     float64 `json:"loss"`     // mean of the last steps
+	Accuracy float64 `json:"accuracy"` // on the scenes of the last steps, seen for the first time
+	HeldOut  float64 `json:"held_out"` // accuracy of the stored checkpoint on scenes that no training draws
+	Scenes   int     `json:"scenes"`   // number of these
+	Seconds  float64 `json:"seconds"`
+	Resumed  bool    `json:"-"`
+}
+
+const (
+	stateFile  = "training.safetensors"
+	modelFile  = "model.safetensors"
+	configFile = "config.json"
+	cardFile   = "README.md"
+
+	heldOutSeed = 0
+	window      = 100 // steps that a reported loss is the mean of
+)
+
+// Train trains a model of the zoo by its recipe and writes a checkpoint
+// directory: config.json, model.safetensors (half precision) and a model card.
+// Cancelling the context stops it between two steps with its state saved; run
+// again with the same directory it goes on there and comes to the same weights
+// as if it had not been stopped.
+func Train(ctx context.Context, backend compute.Backend, name string, opts Options) (*Result, error) {
+	for _, recipe := range Recipes() {
+		if recipe.Name == name {
+			return train(ctx, backend, recipe, opts)
+		}
+	}
+	return nil, fmt.Errorf("the zoo has no model %q (it has %v)", name, Names())
+}
+
+func train(ctx context.Context, backend compute.Backend, r Recipe, opts Options) (*Result, error) {
+	if opts.Dir == "" {
+		return nil, errors.New("train: no directory to write to")
+	}
+	if err := os.MkdirAll(opts.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	if opts.Steps > 0 {
+		r.Steps = opts.Steps
+	}
+	if opts.Log == nil {
+		opts.Log = io.Discard
+	}
+	if opts.Progress == nil {
+		opts.Progress = progress.Silent
+	}
+	if opts.Save <= 0 {
+		opts.Save = 250
+	}
+	if opts.HeldOut <= 0 {
+		opts.HeldOut = 2000
+	}
+	weights, result, err := r.fit(ctx, backend, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.writeCheckpoint(opts.Dir, weights); err != nil {
+		return nil, err
+	}
+	// What is reported is what a user gets: the stored file, through the loader.
+	ckpt, err := checkpoint.Open(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer ckpt.Close()
+	model, err := gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{})
+	if err != nil {
+		return nil, err
+	}
+	result.Scenes = opts.HeldOut
+	result.HeldOut, err = Accuracy(ctx, backend, model, scenes.New(heldOutSeed, opts.HeldOut))
+	if err != nil {
+		return nil, err
+	}
+	if err := r.writeCard(opts.Dir, result); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(filepath.Join(opts.Dir, stateFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	return result, nil
+}
+
+// fit trains until the recipe's last step and returns the weights, one vector.
+func (r *Recipe) fit(ctx context.Context, backend compute.Backend, opts Options) ([]float32, *Result, error) {
+	l := newLayout(r.Arch.Params())
+	path := filepath.Join(opts.Dir, stateFile)
+	st, seconds, err := r.loadState(path, l)
+	if err != nil {
+		return nil, nil, err
+	}
+	result := &Result{Name: r.Name, Params: l.size(), Steps: r.Steps, Pictures: r.Steps * r.Batch, Resumed: st.step > 0}
+	if result.Resumed {
+		fmt.Fprintf(opts.Log, "%s: going on from step %d of %d\n", r.Name, st.step, r.Steps)
+	} else {
+		fmt.Fprintf(opts.Log, "%s: %d weights, %d steps of %d scenes\n", r.Name, l.size(), r.Steps, r.Batch)
+	}
+	stepper, err := newStepper(backend, l, r.WeightDecay, r.objective)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer stepper.close()
+
+	start := time.Now().Add(-seconds)
+	save := func() error {
+		return r.saveState(path, st, time.Since(start))
+	}
+	opts.Progress.Start("train "+r.Name, r.Steps)
+	defer opts.Progress.Done()
+	opts.Progress.Add(st.step)
+
+	drawing, stop := context.WithCancel(ctx)
+	defer stop()
+	var losses, accuracies []float64
+	for batch := range r.batches(drawing, st.step, r.Steps) {
+		reports, err := stepper.step(st, rates{r.learningRate(st.step), st.step + 1}, batch)
+		if err != nil {
+			return nil, nil, err
+		}
+		loss, accuracy := reports[0], reports[2]
+		if math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return nil, nil, fmt.Errorf("train %s: the loss is %v at step %d", r.Name, loss, st.step)
+		}
+		losses, accuracies = append(losses, loss), append(accuracies, accuracy)
+		if len(losses) > window {
+			losses, accuracies = losses[1:], accuracies[1:]
+		}
+		opts.Progress.Add(1)
+		if st.step%window == 0 || st.step == r.Steps {
+			fmt.Fprintf(opts.Log, "%s: step %d of %d, loss %.3f, accuracy %.1f %% (last %d steps), %.0f s\n",
+				r.Name, st.step, r.Steps, mean(losses), 100*mean(accuracies), len(losses), time.Since(start).Seconds())
+		}
+		if st.step%opts.Save == 0 && st.step < r.Steps {
+			if err := save(); err != nil {
+				return nil, nil, err
+			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if st.step < r.Steps {
+		if err := save(); err != nil {
+			return nil, nil, err
+		}
+		return nil, nil, fmt.Errorf("train %s: stopped after step %d of %d; run it again to go on: %w", r.Name, st.step, r.Steps, context.Cause(ctx))
+	}
+	result.Loss, result.Accuracy, result.Seconds = mean(losses), mean(accuracies), time.Since(start).Seconds()
+	weights, err := tensors.CopyFlatData[float32](st.weights[0])
+	if err != nil {
+		return nil, nil, fmt.Errorf("train %s: %w", r.Name, err)
+	}
+	return weights, result, nil
+}
+
+func mean(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(max(len(values), 1))
+}
+
+// learningRate rises linearly, then falls along a cosine to zero.
+func (r *Recipe) learningRate(step int) float64 {
+	if step < r.WarmUp {
+		return r.LearningRate * float64(step+1) / float64(r.WarmUp)
+	}
+	done := float64(step-r.WarmUp) / float64(max(r.Steps-r.WarmUp, 1))
+	return r.LearningRate * (1 + math.Cos(math.Pi*done)) / 2
+}
+
+// objective is the supervised one: cross entropy of the class. The inputs are
+// pixels [batch, height, width, 3] as bytes and labels [batch].
+func (r *Recipe) objective(w gomlxvit.Weights, inputs []*graph.Node) (*graph.Node, []*graph.Node) {
+	x := normalise(inputs[0])
+	logits := r.Arch.Head(w, r.Arch.Representation(w, x))
+	loss, accuracy := crossEntropy(logits, inputs[1], r.Smoothing)
+	return loss, []*graph.Node{accuracy}
+}
+
+// The mean and deviation that models of the zoo expect of pixels in 0..1.
+const pixelMean, pixelStd = 0.5, 0.5
+
+// normalise maps bytes [batch, height, width, 3] to what models take,
+// [batch, 3, height, width], as package preprocess does with files.
+func normalise(bytes *graph.Node) *graph.Node {
+	x := graph.ConvertDType(bytes, dtypes.Float32)
+	x = graph.AddScalar(graph.MulScalar(x, 1/(255*pixelStd)), -pixelMean/pixelStd)
+	return graph.TransposeAllAxes(x, 0, 3, 1, 2)
+}
+
+// batches draws the batches of steps from..to-1, in order, ahead of their use.
+func (r *Recipe) batches(ctx context.Context, from, to int) <-chan []*tensors.Tensor {
+	out := make(chan []*tensors.Tensor, 3)
+	go func() {
+		defer close(out)
+		for step := from; step < to; step++ {
+			batch := r.draw(step)
+			select {
+			case out <- batch:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// draw draws the scenes of one step: pixels [batch, height, width, 3], labels
+// [batch].
+func (r *Recipe) draw(step int) []*tensors.Tensor {
+	const bytes = scenes.Size * scenes.Size * 3
+	pixels, labels := make([]uint8, r.Batch*bytes), make([]int32, r.Batch)
+	var wait sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for worker := range workers {
+		wait.Go(func() {
+			for i := worker; i < r.Batch; i += workers {
+				scene := scenes.Draw(scenes.TrainSeeds+r.Seed, uint64(step*r.Batch+i))
+				copy(pixels[i*bytes:], scene.Pix)
+				labels[i] = int32(scene.Class)
+			}
+		})
+	}
+	wait.Wait()
+	return []*tensors.Tensor{
+		tensors.FromFlatDataAndDimensions(pixels, r.Batch, scenes.Size, scenes.Size, 3),
+		tensors.FromFlatDataAndDimensions(labels, r.Batch),
+	}
+}
+
+// identity is what a state must agree with to be gone on from.
+func (r *Recipe) identity(l layout) string {
+	return fmt.Sprintf("%s: %d weights of %d tensors, batch %d, steps %d, warm-up %d, rate %v, decay %v, smoothing %v, seed %d, scenes %d",
+		r.Name, l.size(), len(l.params), r.Batch, r.Steps, r.WarmUp, r.LearningRate, r.WeightDecay, r.Smoothing, r.Seed, scenes.Version)
+}
+
+var stateNames = [3]string{"weights", "first_moment", "second_moment"}
+
+func (r *Recipe) saveState(path string, st *state, spent time.Duration) error {
+	stored := make([]safetensors.Tensor, len(stateNames))
+	for i, name := range stateNames {
+		values, err := tensors.CopyFlatData[float32](st.weights[i])
+		if err != nil {
+			return fmt.Errorf("train %s: %w", r.Name, err)
+		}
+		stored[i] = safetensors.Tensor{Name: name, Shape: []int{len(values)}, Data: values}
+	}
+	return safetensors.Write(path, map[string]string{
+		"recipe": r.identity(newLayout(r.Arch.Params())), "step": strconv.Itoa(st.step),
+		"seconds": strconv.FormatFloat(spent.Seconds(), 'f', 1, 64),
+	}, stored)
+}
+
+// loadState reads where training stopped, or starts anew when there is nothing.
+func (r *Recipe) loadState(path string, l layout) (*state, time.Duration, error) {
+	st := &state{}
+	f, err := safetensors.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		for i, values := range [3][]float32{l.initial(r.Seed), make([]float32, l.size()), make([]float32, l.size())} {
+			st.weights[i] = tensors.FromFlatDataAndDimensions(values, l.size())
+		}
+		return st, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	wrong := func(what string) error {
+		return fmt.Errorf("%s: %s; remove the file to start anew", path, what)
+	}
+	meta := f.Metadata()
+	if want := r.identity(l); meta["recipe"] != want {
+		return nil, 0, wrong(fmt.Sprintf("is the state of another training (%s), not of %s", meta["recipe"], want))
+	}
+	if st.step, err = strconv.Atoi(meta["step"]); err != nil || st.step < 0 || st.step > r.Steps {
+		return nil, 0, wrong(fmt.Sprintf("has the step %q", meta["step"]))
+	}
+	seconds, err := strconv.ParseFloat(meta["seconds"], 64)
+	if err != nil {
+		return nil, 0, wrong(fmt.Sprintf("has the seconds %q", meta["seconds"]))
+	}
+	for i, name := range stateNames {
+		values, err := f.Float32(name)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(values) != l.size() {
+			return nil, 0, wrong(fmt.Sprintf("%s has %d values, not %d", name, len(values), l.size()))
+		}
+		st.weights[i] = tensors.FromFlatDataAndDimensions(values, l.size())
+	}
+	return st, time.Duration(seconds * float64(time.Second)), nil
+}
+
+// writeCheckpoint writes config.json and model.safetensors as the Hub has them.
+func (r *Recipe) writeCheckpoint(dir string, weights []float32) error {
+	l := newLayout(r.Arch.Params())
+	stored := make([]safetensors.Tensor, len(l.params))
+	for i, p := range l.params {
+		stored[i] = safetensors.Tensor{Name: p.Name, Shape: p.Dims, Data: safetensors.Half(slices.Clone(l.part(weights, i)))}
+	}
+	if err := safetensors.Write(filepath.Join(dir, modelFile), map[string]string{"format": "pt"}, stored); err != nil {
+		return err
+	}
+	config, err := json.MarshalIndent(r.config(), "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", configFile, err)
+	}
+	return writeFile(filepath.Join(dir, configFile), append(config, '\n'))
+}
+
+// config is timm's config.json.
+func (r *Recipe) config() map[string]any {
+	three := func(v float64) []float64 { return []float64{v, v, v} }
+	return map[string]any{
+		"architecture": r.Architecture,
+		"num_classes":  len(scenes.Classes),
+		"num_features": r.Arch.OutputDim(),
+		"global_pool":  "token",
+		"model_args":   r.ModelArgs,
+		"pretrained_cfg": map[string]any{
+			"tag":              "scenes",
+			"input_size":       []int{3, scenes.Size, scenes.Size},
+			"fixed_input_size": true,
+			"interpolation":    "bicubic",
+			"crop_pct":         1.0,
+			"crop_mode":        "center",
+			"mean":             three(pixelMean),
+			"std":              three(pixelStd),
+			"num_classes":      len(scenes.Classes),
+			"pool_size":        nil,
+			"first_conv":       "patch_embed.proj",
+			"classifier":       "head",
+			"license":          "apache-2.0",
+			"label_names":      scenes.Classes,
+		},
+	}
+}
+
+func writeFile(path string, content []byte) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
+}
+
+// Accuracy is the share of a data set's pictures that the model's head gives
+// the right class.
+func Accuracy(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, ds data.Dataset) (float64, error) {
+	program, err := model.Compile(backend, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
+		logits := model.Arch.Head(w, model.Arch.Representation(w, in[0]))
+		return []*graph.Node{graph.ArgMax(logits, -1, dtypes.Int32)}
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer program.Close()
+	right, total := 0, 0
+	for batch, err := range preprocess.Load(ctx, ds, model.Preprocess, preprocess.LoadOptions{Batch: 100}) {
+		if err != nil {
+			return 0, err
+		}
+		if len(batch.Skipped) > 0 {
+			return 0, batch.Skipped[0]
+		}
+		c := model.Preprocess
+		outputs, err := program.Run(tensors.FromFlatDataAndDimensions(batch.Pixels, batch.N, 3, c.Size[0], c.Size[1]))
+		if err != nil {
+			return 0, err
+		}
+		if err := tensors.ConstFlatData(outputs[0], func(classes []int32) {
+			for i, class := range classes {
+				total++
+				if int(class) == ds.Item(batch.Indices[i]).Label {
+					right++
+				}
+			}
+		}); err != nil {
+			return 0, err
+		}
+	}
+	if total == 0 {
+		return 0, errors.New("accuracy: no pictures")
+	}
+	return float64(right) / float64(total), nil
+}

@@ -1,0 +1,52 @@
+// Package zoo holds the small trained models that ship with the project, and how
+// they were trained. They see 64 x 64 pictures of the drawn world
+// (vitdecompose/data/scenes) and are checkpoints like anybody's: configuration
+// and tensors are laid out as timm has them, so that timm loads them too.
+//
+//	ckpt, err := zoo.Open("deit-mini")
+//	model, err := gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{})
+//
+// [Train] makes them again.
+package zoo
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"vitdecompose/gomlxvit/checkpoint"
+)
+
+//go:embed deit-mini
+var files embed.FS
+
+// Names lists the models, in the order of the recipes.
+func Names() []string {
+	var names []string
+	for _, recipe := range Recipes() {
+		names = append(names, recipe.Name)
+	}
+	return names
+}
+
+// Has tells whether a model with this name ships with the project.
+func Has(name string) bool {
+	_, err := fs.Stat(files, name+"/"+modelFile)
+	return err == nil && !strings.Contains(name, "/")
+}
+
+// Open opens the checkpoint of a model.
+func Open(name string) (*checkpoint.Checkpoint, error) {
+	if !Has(name) {
+		return nil, fmt.Errorf("the zoo has no model %q (it has %s)", name, strings.Join(Names(), ", "))
+	}
+	dir, err := fs.Sub(files, name)
+	if err != nil {
+		return nil, fmt.Errorf("zoo %s: %w", name, err)
+	}
+	return checkpoint.OpenFS(dir, name)
+}
+
+// Recipes lists how the models are made.
+func Recipes() []Recipe { return []Recipe{deitMini()} }
