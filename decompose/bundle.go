@@ -133,6 +133,44 @@ func combine(a, b *bundle, subtract bool, channels int) *bundle {
 	return out
 }
 
+// joinChannels concatenates bundles along the channels, contribution by contribution; what one of them lacks is zero
+// there. channels are the widths of the bundles.
+func joinChannels(parts []*bundle, join bool, constComponent int, channels []int) *bundle {
+	for i, part := range parts {
+		part.stack(join, constComponent)
+		for _, e := range part.entries {
+			e.node = widen(e.node, channels[i])
+		}
+	}
+	for _, part := range parts[1:] {
+		if !aligned(parts[0], part) {
+			for i := range parts {
+				parts[i] = parts[i].singles()
+			}
+			break
+		}
+	}
+	out := &bundle{}
+	for i, part := range parts {
+		for _, e := range part.entries {
+			if slices.ContainsFunc(parts[:i], func(earlier *bundle) bool { return earlier.withKeys(e.keys) != nil }) {
+				continue // joined already
+			}
+			nodes := make([]*graph.Node, len(parts))
+			for j, other := range parts {
+				if match := other.withKeys(e.keys); match != nil {
+					nodes[j] = match.node
+				} else {
+					dims := e.node.Shape().Dimensions
+					nodes[j] = graph.BroadcastToDims(graph.ScalarZero(e.node.Graph(), e.node.DType()), dims[0], dims[1], channels[j])
+				}
+			}
+			out.entries = append(out.entries, &entry{keys: e.keys, node: graph.Concatenate(nodes, 2)})
+		}
+	}
+	return out
+}
+
 // widen broadcasts rows whose channels were summed away.
 func widen(rows *graph.Node, channels int) *graph.Node {
 	if dims := rows.Shape().Dimensions; dims[2] != channels {

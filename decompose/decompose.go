@@ -90,6 +90,8 @@ type Component struct {
 	Kind  Kind
 	Block mark.Block // of Conv, Attn, Head and MLP
 	Head  int        // of Head
+	// Tokens is the number of token positions in the component's block, which a token split is over.
+	Tokens int
 }
 
 // String returns the component's published name: "init", "layer:07, attn_head:03", "layer:07, mlp".
@@ -144,7 +146,9 @@ func (o *Output) Truncate(n int) {
 // TokenBlock is the token split of some components of a batch.
 type TokenBlock struct {
 	Components []int // indices into Decomposer.Components
-	Tokens     int
+	// Tokens is the number of token positions, the same in all blocks of a model: the most that any component has.
+	// A component with fewer (Component.Tokens) is zero beyond them.
+	Tokens int
 	// Contributions is shaped [component, batch, token, dim].
 	Contributions []float32
 }
@@ -296,15 +300,9 @@ func (d *Decomposer) RunTokens(pixels *tensors.Tensor, visit func(TokenBlock) er
 	pieces, captured := flat[:len(result.Pieces)], flat[len(result.Pieces):]
 	sum := make([]float64, out.Batch*out.Dim)
 
-	tokens := 0
-	for _, c := range result.Captures {
-		tokens = max(tokens, c.Values.Shape().Dim(1))
-	}
-	for i, p := range result.Pieces {
-		for _, k := range p.Keys {
-			tokens = max(tokens, k.Token+1)
-		}
-		_ = i
+	tokens := 1
+	for _, c := range result.Components {
+		tokens = max(tokens, c.Tokens)
 	}
 	var others []int
 	position := make(map[int]int)

@@ -112,6 +112,18 @@ func (t *transform) findLayout(n *graph.Node) layout {
 			return l
 		}
 		return layout{}
+	case graph.NodeTypeConcatenate:
+		// Joined along the channels (patch merging): all other axes stay.
+		if len(carrying) != len(n.Inputs()) {
+			return layout{}
+		}
+		for _, input := range n.Inputs() {
+			operand := input.Shape().Dimensions
+			if !t.layout(input).hasChannels || !slices.Equal(operand[:len(operand)-1], dims[:len(dims)-1]) {
+				return layout{}
+			}
+		}
+		return knownLayout(dims, true)
 	case graph.NodeTypeReduceSum:
 		if in.hasChannels && t.treatsTokensAlike(n, in, dims) {
 			return knownLayout(dims, false)

@@ -5,6 +5,8 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/support/exceptions"
+
+	"vitdecompose/gomlxvit/mark"
 )
 
 // sourceValue gives the contributions that begin at n.
@@ -65,7 +67,7 @@ func (t *transform) headEntry(n *graph.Node, s source, r *readout) *entry {
 		weights, values = t.opts.Captured[0].Weights, t.opts.Captured[0].Values
 		t.opts.Captured = t.opts.Captured[1:]
 	} else {
-		weights, values = t.readAttention(s.attention.Weights, r), s.attention.Values
+		weights, values = t.readAttention(s.attention, r)
 	}
 	if t.opts.Capture {
 		t.captures = append(t.captures, Capture{Block: s.block, Weights: weights, Values: values})
@@ -80,22 +82,48 @@ func (t *transform) headEntry(n *graph.Node, s source, r *readout) *entry {
 	e := &entry{heads: &headStack{stack}}
 	for h := range heads {
 		for token := range tokens {
+			if s.attention.Positions != nil {
+				token = s.attention.Positions[token]
+			}
 			e.keys = append(e.keys, Key{Component: s.first + h, Token: token})
 		}
 	}
 	return e
 }
 
-// readAttention gives the attention [batch, head, row, token] that the rows of r pay, from the weights
-// [batch, head, query, token].
-func (t *transform) readAttention(weights *graph.Node, r *readout) *graph.Node {
-	dims := weights.Shape().Dimensions
-	byQuery := graph.Reshape(graph.TransposeAllAxes(weights, 0, 2, 1, 3), dims[0], dims[2], dims[1]*dims[3])
-	rows := takeTokens(byQuery, r.tokens)
-	if r.weights != nil {
-		rows = weigh(r.weights, rows)
+// readAttention gives the attention [batch, head, row, token] that the rows of r pay to each token of the marked node,
+// and the values [batch, token, head, headDim].
+func (t *transform) readAttention(a *mark.Attention, r *readout) (weights, values *graph.Node) {
+	dims := a.Weights.Shape().Dimensions // [batch*window, head, query, source]
+	windows := max(1, a.Windows)
+	heads, queries, sources := dims[1], dims[2], dims[3]
+	values = graph.Reshape(a.Values, t.batch, windows*sources, heads, a.Values.Shape().Dim(-1))
+	if windows == 1 {
+		byQuery := graph.Reshape(graph.TransposeAllAxes(a.Weights, 0, 2, 1, 3), t.batch, queries, heads*sources)
+		rows := takeTokens(byQuery, r.tokens)
+		if r.weights != nil {
+			rows = weigh(r.weights, rows)
+		}
+		return graph.TransposeAllAxes(graph.Reshape(rows, t.batch, r.rows(), heads, sources), 0, 2, 1, 3), values
 	}
-	return graph.TransposeAllAxes(graph.Reshape(rows, dims[0], r.rows(), dims[1], dims[3]), 0, 2, 1, 3)
+	// A row reads the queries of all windows, but each window pays attention to its own sources only.
+	perQuery := r.weights
+	if perQuery == nil {
+		perQuery = identity(t.graph, len(r.tokens))
+	}
+	if !contiguous(r.tokens) || len(r.tokens) != windows*queries {
+		place := make([][]float32, len(r.tokens)) // [token read, query of the marked node]
+		for i, token := range r.tokens {
+			place[i] = make([]float32, windows*queries)
+			place[i][token] = 1
+		}
+		perQuery = graph.Einsum("bkj,jn->bkn", perQuery, graph.Const(t.graph, place))
+	}
+	perQuery = graph.BroadcastToDims(perQuery, t.batch, r.rows(), windows*queries)
+	perQuery = graph.Reshape(perQuery, t.batch, r.rows(), windows, queries)
+	byWindow := graph.Reshape(a.Weights, t.batch, windows, heads, queries, sources)
+	paid := graph.Einsum("bkwq,bwhqs->bhkws", perQuery, byWindow)
+	return graph.Reshape(paid, t.batch, heads, r.rows(), windows*sources), values
 }
 
 // readTokens splits what r reads of a component by token: taken holds its tokens [batch, token, channel], or, for a

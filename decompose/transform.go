@@ -38,7 +38,7 @@ type Key struct {
 // Capture holds what the token split of one attention layer is computed from.
 type Capture struct {
 	Block mark.Block
-	// Weights is the attention paid by what is read of the block to each source token, [batch, head, readout, token].
+	// Weights is the attention paid by what is read of the block to each source token, [batch, head, row, token].
 	Weights *graph.Node
 	// Values is shaped [batch, source token, head, headDim].
 	Values *graph.Node
@@ -190,18 +190,18 @@ func (t *transform) nameComponents() {
 			s.first = rest
 		case s.kind == Head:
 			for h := range s.attention.Heads {
-				t.components = append(t.components, Component{Kind: Head, Block: s.block, Head: h})
+				t.components = append(t.components, Component{Kind: Head, Block: s.block, Head: h, Tokens: t.layout(n).tokens})
 			}
 		default:
 			if s.kind == Rest {
 				rest = s.first
 			}
-			t.components = append(t.components, Component{Kind: s.kind, Block: s.block})
+			t.components = append(t.components, Component{Kind: s.kind, Block: s.block, Tokens: t.layout(n).tokens})
 		}
 		t.sources[n] = s
 	}
 	if t.opts.Biases == BiasesApart {
-		t.components = append(t.components, Component{Kind: Const})
+		t.components = append(t.components, Component{Kind: Const, Tokens: 1})
 	}
 }
 
@@ -386,6 +386,12 @@ func (t *transform) narrowValue(n *graph.Node, r *readout) *bundle {
 		return t.value(inputs[0], r)
 	case graph.NodeTypeAdd, graph.NodeTypeSub:
 		return t.narrowSum(n, r)
+	case graph.NodeTypeConcatenate:
+		parts := make([]*bundle, len(inputs))
+		for i, input := range inputs {
+			parts[i] = t.value(input, r)
+		}
+		return joinChannels(parts, t.opts.Split != Tokens, t.constComponent(), t.channelsOf(inputs))
 	case graph.NodeTypeMul, graph.NodeTypeDiv:
 		carrying := t.carryingInputs(n)[0]
 		factor := inputs[1-carrying]
@@ -399,6 +405,15 @@ func (t *transform) narrowValue(n *graph.Node, r *readout) *bundle {
 	default:
 		return t.applyNarrow(n, t.carryingInputs(n)[0], t.value(inputs[t.carryingInputs(n)[0]], r))
 	}
+}
+
+// channelsOf lists the channels of nodes of known layout.
+func (t *transform) channelsOf(nodes []*graph.Node) []int {
+	channels := make([]int, len(nodes))
+	for i, n := range nodes {
+		channels[i] = t.layout(n).channels
+	}
+	return channels
 }
 
 // readWhole reads r from contributions that exist only in their full shape.
