@@ -280,11 +280,11 @@ func (c *canvas) city(r *source) {
 // litter scatters things of the objects' colours over the place, so that
 // neither a colour nor an edge is a sign of the object.
 func (c *canvas) litter(r *source) {
-	for range r.between(3, 8) {
+	for range r.between(2, 5) {
 		x, y := r.intn(4*Size), r.intn(4*Size)
-		size := r.between(6, 22)
-		if r.chance(25) {
-			size = r.between(22, 40)
+		size := r.between(6, 18)
+		if r.chance(15) {
+			size = r.between(18, 34)
 		}
 		k := palette[r.intn(len(palette))].vary(r, 30)
 		if r.chance(40) {

@@ -88,9 +88,9 @@ func Sample(seed, index uint64) Spec {
 		Pattern: Patterns[r.intn(len(Patterns))],
 		Place:   Places[r.intn(len(Places))],
 		Mirror:  r.chance(50),
-		Scale:   r.between(20*unit, 29*unit),
+		Scale:   r.between(21*unit, 29*unit),
 		Stretch: r.between(88, 114),
-		Angle:   r.jitter(45),
+		Angle:   r.jitter(40),
 		X:       Size/2*unit + r.jitter(8*unit),
 		Y:       Size/2*unit + r.jitter(8*unit),
 	}

@@ -86,7 +86,7 @@ func TestIndependence(t *testing.T) {
 		"pattern": func(s Spec) string { return s.Pattern },
 		"place":   func(s Spec) string { return s.Place },
 		"mirror":  func(s Spec) string { return fmt.Sprint(s.Mirror) },
-		"size":    func(s Spec) string { return fmt.Sprint(s.Scale > 49*unit/2) },
+		"size":    func(s Spec) string { return fmt.Sprint(s.Scale > 25*unit) },
 	}
 	sizes := map[string]int{"class": 12, "colour": 6, "pattern": 5, "place": 10, "mirror": 2, "size": 2}
 	pairs := map[string]int{}
