@@ -27,7 +27,7 @@ func deitMini() Recipe {
 			c.ImageSize, c.PatchSize, c.Width, c.Depth, c.Heads = scenes.Size, patch, width, depth, heads
 			c.MLPHidden, c.Classes = 4*width, len(scenes.Classes)
 		}),
-		Batch: 32, Steps: 6000, WarmUp: 300, LearningRate: 1e-3, WeightDecay: 0.05, Smoothing: 0.05, Seed: 1,
+		Batch: 32, Steps: 8000, WarmUp: 200, LearningRate: 1e-3, WeightDecay: 0.05, Smoothing: 0.05, Seed: 1,
 	}
 }
 
