@@ -8,6 +8,7 @@
 package golden
 
 import (
+	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
@@ -108,4 +109,21 @@ func Close(t testing.TB, what string, got, want []float32, tolerance float64) {
 	if worst > tolerance*largest {
 		t.Errorf("%s: off by %.2g of the largest value, allowed %.2g", what, worst/largest, tolerance)
 	}
+}
+
+// Captions reads the captions of a CLIP case from its facts.json.
+func Captions(t testing.TB, dir string) []string {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join(dir, "facts.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var facts struct{ Captions []string }
+	if err := json.Unmarshal(file, &facts); err != nil {
+		t.Fatal(err)
+	}
+	if len(facts.Captions) == 0 {
+		t.Fatalf("%s: no captions", dir)
+	}
+	return facts.Captions
 }
