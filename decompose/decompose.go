@@ -16,6 +16,7 @@ package decompose
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/gomlx/compute"
@@ -149,7 +150,7 @@ type TokenBlock struct {
 	// Tokens is the number of token positions, the same in all blocks of a model: the most that any component has.
 	// A component with fewer (Component.Tokens) is zero beyond them.
 	Tokens int
-	// Contributions is shaped [component, batch, token, dim].
+	// Contributions is shaped [component, batch, token, dim]. It is used again for the next block.
 	Contributions []float32
 }
 
@@ -298,27 +299,22 @@ func (d *Decomposer) RunTokens(pixels *tensors.Tensor, visit func(TokenBlock) er
 		return nil, err
 	}
 	pieces, captured := flat[:len(result.Pieces)], flat[len(result.Pieces):]
-	sum := make([]float64, out.Batch*out.Dim)
-
 	tokens := 1
 	for _, c := range result.Components {
 		tokens = max(tokens, c.Tokens)
 	}
 	var others []int
-	position := make(map[int]int)
 	for i, c := range result.Components {
 		if c.Kind != Head {
-			position[i] = len(others)
 			others = append(others, i)
 		}
 	}
-	block := newTokenBlock(others, tokens, out)
+	block := &tokenBuffer{out: out, tokens: tokens, sum: make([]float64, out.Batch*out.Dim)}
+	block.reset(others)
 	for i, p := range result.Pieces {
-		scatter(pieces[i], p.Keys, out.Batch, out.Dim, func(k Key, picture int) []float32 {
-			return block.at(position[k.Component], picture, k.Token, out)
-		})
+		block.add(pieces[i], p.Keys)
 	}
-	if err := block.finish(sum, out, visit); err != nil {
+	if err := visit(block.TokenBlock); err != nil {
 		return nil, err
 	}
 
@@ -328,18 +324,20 @@ func (d *Decomposer) RunTokens(pixels *tensors.Tensor, visit func(TokenBlock) er
 		for i+n < len(result.Captures) && result.Captures[i+n].Block == result.Captures[i].Block {
 			n++
 		}
-		if err := d.runLayer(result, i, n, captured, pixels, out, tokens, sum, visit); err != nil {
+		if err := d.runLayer(result, i, n, captured, pixels, block); err != nil {
+			return nil, err
+		}
+		if err := visit(block.TokenBlock); err != nil {
 			return nil, err
 		}
 		i += n
 	}
-	out.Error = relativeError(sum, out.Representation)
+	out.Error = relativeError(block.sum, out.Representation)
 	return out, nil
 }
 
-// runLayer splits the heads of one attention layer from its captured attention and values.
-func (d *Decomposer) runLayer(result *Result, first, count int, captured [][]float32, pixels *tensors.Tensor, out *Output,
-	tokens int, sum []float64, visit func(TokenBlock) error) error {
+// runLayer splits the heads of one attention layer from its captured attention and values, into block.
+func (d *Decomposer) runLayer(result *Result, first, count int, captured [][]float32, pixels *tensors.Tensor, block *tokenBuffer) error {
 	layer := result.Captures[first].Block
 	program, err := d.layerProgram(layer)
 	if err != nil {
@@ -356,29 +354,23 @@ func (d *Decomposer) runLayer(result *Result, first, count int, captured [][]flo
 	if err != nil {
 		return err
 	}
-	piece, err := tensors.CopyFlatData[float32](outputs[0])
-	if err != nil {
+	d.mu.Lock()
+	keys := d.keys[layer]
+	d.mu.Unlock()
+	var heads []int
+	for _, k := range keys {
+		if !slices.Contains(heads, k.Component) {
+			heads = append(heads, k.Component)
+		}
+	}
+	block.reset(heads)
+	if err := tensors.ConstFlatData(outputs[0], func(piece []float32) { block.add(piece, keys) }); err != nil {
 		return fmt.Errorf("%s: reading results: %w", d.model.Name, err)
 	}
 	if err := outputs[0].FinalizeAll(); err != nil {
 		return fmt.Errorf("%s: freeing results: %w", d.model.Name, err)
 	}
-	d.mu.Lock()
-	keys := d.keys[layer]
-	d.mu.Unlock()
-	var heads []int
-	position := make(map[int]int)
-	for _, k := range keys {
-		if _, ok := position[k.Component]; !ok {
-			position[k.Component] = len(heads)
-			heads = append(heads, k.Component)
-		}
-	}
-	block := newTokenBlock(heads, tokens, out)
-	scatter(piece, keys, out.Batch, out.Dim, func(k Key, picture int) []float32 {
-		return block.at(position[k.Component], picture, k.Token, out)
-	})
-	return block.finish(sum, out, visit)
+	return nil
 }
 
 // layerProgram compiles the graph that splits one attention layer. It is the model's graph again, but with the captured
@@ -417,29 +409,48 @@ func (d *Decomposer) layerProgram(layer mark.Block) (*gomlxvit.Program, error) {
 	return p, err
 }
 
-func newTokenBlock(components []int, tokens int, out *Output) *TokenBlock {
-	return &TokenBlock{
-		Components: components, Tokens: tokens,
-		Contributions: make([]float32, len(components)*out.Batch*tokens*out.Dim),
+// tokenBuffer is a TokenBlock that is filled anew for each layer, and the sum of all that was put into it.
+type tokenBuffer struct {
+	TokenBlock
+	out    *Output
+	tokens int
+	sum    []float64 // [batch, dim]
+}
+
+// reset empties the block for other components.
+func (b *tokenBuffer) reset(components []int) {
+	b.Components, b.Tokens = components, b.tokens
+	size := len(components) * b.out.Batch * b.tokens * b.out.Dim
+	if cap(b.Contributions) < size {
+		b.Contributions = make([]float32, size)
+		return
 	}
+	b.Contributions = b.Contributions[:size]
+	clear(b.Contributions)
 }
 
-func (b *TokenBlock) at(position, picture, token int, out *Output) []float32 {
-	return b.Contributions[((position*out.Batch+picture)*b.Tokens+token)*out.Dim:][:out.Dim]
-}
-
-// finish adds the block to the sum of all components and hands it on.
-func (b *TokenBlock) finish(sum []float64, out *Output, visit func(TokenBlock) error) error {
-	for position := range b.Components {
-		for picture := range out.Batch {
-			for token := range b.Tokens {
-				for c, v := range b.at(position, picture, token, out) {
-					sum[picture*out.Dim+c] += float64(v)
+// add puts a piece [batch, contribution, dim] where its keys say, one goroutine for each picture.
+func (b *tokenBuffer) add(piece []float32, keys []Key) {
+	position := make(map[int]int)
+	for i, component := range b.Components {
+		position[component] = i
+	}
+	batch, dim := b.out.Batch, b.out.Dim
+	var wait sync.WaitGroup
+	for picture := range batch {
+		wait.Go(func() {
+			sum := b.sum[picture*dim:][:dim]
+			for i, k := range keys {
+				from := piece[(picture*len(keys)+i)*dim:][:dim]
+				to := b.Contributions[((position[k.Component]*batch+picture)*b.tokens+k.Token)*dim:][:dim]
+				for c, v := range from {
+					to[c] += v
+					sum[c] += float64(v)
 				}
 			}
-		}
+		})
 	}
-	return visit(*b)
+	wait.Wait()
 }
 
 // relativeError is max |sum - reference| / max |reference|.
