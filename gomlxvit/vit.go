@@ -133,16 +133,8 @@ func (c *ViTConfig) Blocks() []mark.Block {
 // Params lists every tensor of the checkpoint, in forward order.
 func (c *ViTConfig) Params() []Param {
 	n, d := &c.names, c.Width
-	var params []Param
-	add := func(name string, dims ...int) { params = append(params, Param{Name: name, Dims: dims}) }
-	linear := func(name string, out, in int) {
-		add(name+".weight", out, in)
-		add(name+".bias", out)
-	}
-	norm := func(name string, dim int) {
-		add(name+".weight", dim)
-		add(name+".bias", dim)
-	}
+	var params paramList
+	add, linear, norm := params.add, params.linear, params.norm
 
 	add(n.patch+".weight", d, 3, c.PatchSize, c.PatchSize)
 	if c.PatchBias {
@@ -172,24 +164,7 @@ func (c *ViTConfig) Params() []Param {
 	if c.PreNorm {
 		norm(n.preNorm, d)
 	}
-	for i := range c.Depth {
-		block := fmt.Sprintf(n.block, i)
-		norm(block+n.norm1, d)
-		add(block+n.qkvWeight, 3*d, d)
-		if c.QKVBias {
-			add(block+n.qkvBias, 3*d)
-		}
-		linear(block+n.attnOut, d, d)
-		if c.LayerScale {
-			add(block+n.scale1, d)
-		}
-		norm(block+n.norm2, d)
-		linear(block+n.fc1, c.MLPHidden, d)
-		linear(block+n.fc2, d, c.MLPHidden)
-		if c.LayerScale {
-			add(block+n.scale2, d)
-		}
-	}
+	params = append(params, c.blockParams()...)
 	if c.FinalNorm {
 		norm(n.finalNorm, d)
 	}
@@ -206,13 +181,47 @@ func (c *ViTConfig) Params() []Param {
 	return params
 }
 
+// blockParams lists the tensors of the blocks.
+func (c *ViTConfig) blockParams() []Param {
+	n, d := &c.names, c.Width
+	var params []Param
+	add := func(name string, dims ...int) { params = append(params, Param{Name: name, Dims: dims}) }
+	linear := func(name string, out, in int) {
+		add(name+".weight", out, in)
+		add(name+".bias", out)
+	}
+	norm := func(name string) {
+		add(name+".weight", d)
+		add(name+".bias", d)
+	}
+	for i := range c.Depth {
+		block := fmt.Sprintf(n.block, i)
+		norm(block + n.norm1)
+		add(block+n.qkvWeight, 3*d, d)
+		if c.QKVBias {
+			add(block+n.qkvBias, 3*d)
+		}
+		linear(block+n.attnOut, d, d)
+		if c.LayerScale {
+			add(block+n.scale1, d)
+		}
+		norm(block + n.norm2)
+		linear(block+n.fc1, c.MLPHidden, d)
+		linear(block+n.fc2, d, c.MLPHidden)
+		if c.LayerScale {
+			add(block+n.scale2, d)
+		}
+	}
+	return params
+}
+
 // Representation builds the forward pass from normalised pixels [batch, 3, height, width] to the final representation
 // [batch, dim], the input of the classifier head, and marks its parts for package decompose.
 func (c *ViTConfig) Representation(w Weights, pixels *graph.Node) *graph.Node {
 	x := c.embed(w, pixels)
 	for i, block := range c.Blocks() {
 		x = mark.BlockInput(x, block)
-		x = c.block(w, x, block, fmt.Sprintf(c.names.block, i))
+		x = c.block(w, x, block, fmt.Sprintf(c.names.block, i), nil)
 	}
 	if c.FinalNorm {
 		x = layerNorm(w, c.names.finalNorm, x, c.Epsilon)
@@ -238,14 +247,8 @@ func (c *ViTConfig) Head(w Weights, representation *graph.Node) *graph.Node {
 
 // embed turns pixels [batch, 3, height, width] into tokens [batch, token, width] with their positions.
 func (c *ViTConfig) embed(w Weights, pixels *graph.Node) *graph.Node {
-	n, d, p, g := &c.names, c.Width, c.PatchSize, c.Grid()
-	batch := pixels.Shape().Dim(0)
-
-	// A convolution whose stride is its kernel is one matrix product over flattened patches.
-	patches := graph.Reshape(pixels, batch, 3, g, p, g, p)
-	patches = graph.TransposeAllAxes(patches, 0, 2, 4, 1, 3, 5)
-	patches = graph.Reshape(patches, batch, g*g, 3*p*p)
-	x := contractLast(patches, graph.Reshape(w.Get(n.patch+".weight"), d, 3*p*p))
+	n, d, batch := &c.names, c.Width, pixels.Shape().Dim(0)
+	x := patchEmbedding(pixels, w.Get(n.patch+".weight"))
 	if c.PatchBias {
 		x = addBias(x, w.Get(n.patch+".bias"))
 	}
@@ -278,19 +281,17 @@ func (c *ViTConfig) embed(w Weights, pixels *graph.Node) *graph.Node {
 // block adds attention and MLP to the residual stream x [batch, token, width]:
 //
 //	x = x + ls1 * Attention(norm1(x));  x = x + ls2 * MLP(norm2(x))
-func (c *ViTConfig) block(w Weights, x *graph.Node, block mark.Block, prefix string) *graph.Node {
+//
+// mask, added to the attention scores [batch, head, token, token], may be nil.
+func (c *ViTConfig) block(w Weights, x *graph.Node, block mark.Block, prefix string, mask *graph.Node) *graph.Node {
 	n := &c.names
-	attn := c.attention(w, layerNorm(w, prefix+n.norm1, x, c.Epsilon), block, prefix)
+	attn := c.attention(w, layerNorm(w, prefix+n.norm1, x, c.Epsilon), block, prefix, mask)
 	if c.LayerScale {
 		attn = graph.Mul(attn, channels(w.Get(prefix+n.scale1), attn.Rank()))
 	}
 	x = graph.Add(x, attn)
 
-	hidden := contractLast(layerNorm(w, prefix+n.norm2, x, c.Epsilon), w.Get(prefix+n.fc1+".weight"))
-	hidden = activate(addBias(hidden, w.Get(prefix+n.fc1+".bias")), c.Activation)
-	mlp := contractLast(hidden, w.Get(prefix+n.fc2+".weight"))
-	mark.Component(mlp, block, mark.MLP)
-	mlp = addBias(mlp, w.Get(prefix+n.fc2+".bias"))
+	mlp := mlp(w, layerNorm(w, prefix+n.norm2, x, c.Epsilon), prefix+n.fc1, prefix+n.fc2, c.Activation, block)
 	if c.LayerScale {
 		mlp = graph.Mul(mlp, channels(w.Get(prefix+n.scale2), mlp.Rank()))
 	}
@@ -298,13 +299,13 @@ func (c *ViTConfig) block(w Weights, x *graph.Node, block mark.Block, prefix str
 }
 
 // attention computes multi-head self-attention of x [batch, token, width] with its output projection.
-func (c *ViTConfig) attention(w Weights, x *graph.Node, block mark.Block, prefix string) *graph.Node {
+func (c *ViTConfig) attention(w Weights, x *graph.Node, block mark.Block, prefix string, mask *graph.Node) *graph.Node {
 	n := &c.names
 	qkv := contractLast(x, w.Get(prefix+n.qkvWeight))
 	if c.QKVBias {
 		qkv = addBias(qkv, w.Get(prefix+n.qkvBias))
 	}
-	merged, weights, values := multiHead(qkv, c.Heads, nil)
+	merged, weights, values := multiHead(qkv, c.Heads, mask)
 	mark.Heads(merged, mark.Attention{Block: block, Heads: c.Heads, Weights: weights, Values: values})
 	out := contractLast(merged, w.Get(prefix+n.attnOut+".weight"))
 	mark.Component(out, block, mark.Attn)
