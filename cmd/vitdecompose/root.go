@@ -24,6 +24,7 @@ func commands() []*cobra.Command {
 		newDecompose(),
 		newClassify(),
 		newModels(),
+		newTrain(),
 		newBench(),
 		newDoctor(),
 		newSetup(),

@@ -220,6 +220,7 @@ func (r *Recipe) fit(ctx context.Context, backend compute.Backend, opts Options)
 		if err := save(); err != nil {
 			return nil, nil, err
 		}
+		fmt.Fprintf(opts.Log, "%s: stopped after step %d of %d; the same command goes on from there\n", r.Name, st.step, r.Steps)
 		return nil, nil, fmt.Errorf("train %s: stopped after step %d of %d; run it again to go on: %w", r.Name, st.step, r.Steps, context.Cause(ctx))
 	}
 	result.Loss, result.Accuracy, result.Seconds = mean(losses), mean(accuracies), time.Since(start).Seconds()
