@@ -95,15 +95,21 @@ type Component struct {
 	Tokens int
 }
 
-// String returns the component's published name: "init", "layer:07, attn_head:03", "layer:07, mlp".
+// String returns the component's published name: "init", "layer:07, attn_head:03", "layer:07, mlp", and in blocks with
+// several attentions and MLPs "layer:(2,3), grid attn_head:01", "layer:(2,3), grid mlp".
 func (c Component) String() string {
-	switch c.Kind {
-	case Init, Rest, Const:
+	if c.Kind == Init || c.Kind == Rest || c.Kind == Const {
 		return string(c.Kind)
-	case Head:
-		return fmt.Sprintf("%s, attn_head:%02d", c.Block, c.Head)
 	}
-	return fmt.Sprintf("%s, %s", c.Block, c.Kind)
+	name := c.Block.String() + ", "
+	if c.Block.Sublayer != "" {
+		name += c.Block.Sublayer + " "
+	}
+	name += string(c.Kind)
+	if c.Kind == Head {
+		name += fmt.Sprintf(":%02d", c.Head)
+	}
+	return name
 }
 
 // Names returns the names of components.

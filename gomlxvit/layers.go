@@ -10,6 +10,23 @@ import (
 
 // The layers that several architectures share.
 
+// paramList collects the tensors of an architecture.
+type paramList []Param
+
+func (l *paramList) add(name string, dims ...int) { *l = append(*l, Param{Name: name, Dims: dims}) }
+
+// linear adds weight [out, in] and bias [out].
+func (l *paramList) linear(name string, out, in int) {
+	l.add(name+".weight", out, in)
+	l.add(name+".bias", out)
+}
+
+// norm adds scale and shift of a norm.
+func (l *paramList) norm(name string, dim int) {
+	l.add(name+".weight", dim)
+	l.add(name+".bias", dim)
+}
+
 // multiHead splits qkv [batch, token, 3*width], ordered (3, head, headDim), into heads and computes scaled dot-product
 // attention. bias, added to the scores [batch, head, token, token], may be nil. It returns the concatenated heads
 // [batch, token, width], the attention weights [batch, head, token, token] and the values [batch, token, head, headDim].
@@ -43,6 +60,27 @@ func layerNorm(w Weights, name string, x *graph.Node, epsilon float64) *graph.No
 	mark.Statistic(inverse)
 	scaled := graph.Mul(graph.Mul(centred, inverse), channels(w.Get(name+".weight"), x.Rank()))
 	return addBias(scaled, w.Get(name+".bias"))
+}
+
+// mlp computes fc2(act(fc1(x))) of x [batch, token, width] and marks it as a component, without fc2's bias.
+func mlp(w Weights, x *graph.Node, fc1, fc2 string, activation Activation, block mark.Block) *graph.Node {
+	hidden := contractLast(x, w.Get(fc1+".weight"))
+	hidden = activate(addBias(hidden, w.Get(fc1+".bias")), activation)
+	out := contractLast(hidden, w.Get(fc2+".weight"))
+	mark.Component(out, block, mark.MLP)
+	return addBias(out, w.Get(fc2+".bias"))
+}
+
+// patchEmbedding multiplies each patch of the pixels [batch, 3, height, width] with a kernel [width, 3, patch, patch]:
+// a convolution whose stride is its kernel, which is one matrix product. It returns [batch, patch, width], row by row.
+func patchEmbedding(pixels, kernel *graph.Node) *graph.Node {
+	batch, side := pixels.Shape().Dim(0), pixels.Shape().Dim(2)
+	width, patch := kernel.Shape().Dim(0), kernel.Shape().Dim(2)
+	grid := side / patch
+	patches := graph.Reshape(pixels, batch, 3, grid, patch, grid, patch)
+	patches = graph.TransposeAllAxes(patches, 0, 2, 4, 1, 3, 5)
+	patches = graph.Reshape(patches, batch, grid*grid, 3*patch*patch)
+	return contractLast(patches, graph.Reshape(kernel, width, 3*patch*patch))
 }
 
 // contractLast multiplies the last axis of x with a weight [out, in], as PyTorch's linear layers store it.

@@ -134,7 +134,7 @@ func (c *ViTConfig) Blocks() []mark.Block {
 func (c *ViTConfig) Params() []Param {
 	n, d := &c.names, c.Width
 	var params paramList
-	add, linear, norm := params.add, params.linear, params.norm
+	add, norm := params.add, params.norm
 
 	add(n.patch+".weight", d, 3, c.PatchSize, c.PatchSize)
 	if c.PatchBias {

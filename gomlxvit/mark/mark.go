@@ -28,12 +28,31 @@ type Block struct {
 	Stage, Index int
 	// Order is the position of the block in the forward pass, from 0.
 	Order int
+	// Sublayer tells the attentions and MLPs of a block apart that has several: MaxViT's "block" and "grid".
+	Sublayer string
 }
 
 // Plain returns the block number index of a model without stages.
 func Plain(index int) Block { return Block{Index: index, Order: index} }
 
-// String returns the name used in component names: "layer:07", or "layer:(2,14)" in a staged model.
+// Staged returns the blocks of a model that has depths[s] blocks in stage s, in forward order.
+func Staged(depths []int) []Block {
+	var blocks []Block
+	for stage, depth := range depths {
+		for i := range depth {
+			blocks = append(blocks, Block{Staged: true, Stage: stage, Index: i, Order: len(blocks)})
+		}
+	}
+	return blocks
+}
+
+// Within returns the block as the place of one of its sublayers.
+func (b Block) Within(sublayer string) Block {
+	b.Sublayer = sublayer
+	return b
+}
+
+// String returns the name used in component names, without sublayer: "layer:07", or "layer:(2,14)" in a staged model.
 func (b Block) String() string {
 	if b.Staged {
 		return fmt.Sprintf("layer:(%d,%d)", b.Stage, b.Index)

@@ -1,0 +1,199 @@
+package gomlxvit
+
+import (
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/graph"
+
+	"vitdecompose/gomlxvit/mark"
+)
+
+// SwinConfig describes a Swin transformer: Liu et al. 2021 (arXiv 2103.14030), in the layout of timm, where a stage
+// begins with the merging of patches.
+type SwinConfig struct {
+	ImageSize int   // side of the square picture in pixels
+	PatchSize int   // side of a patch in pixels
+	Width     int   // channels of the first stage; every stage doubles them
+	Depths    []int // blocks of each stage
+	Heads     []int // attention heads of each stage
+	// Windows are the sides of the attention windows of each stage, in tokens. Where the map is no larger the window is
+	// the map, and nothing is shifted.
+	Windows  []int
+	MLPRatio float64 // hidden channels of an MLP relative to the stage's
+	QKVBias  bool    // queries, keys and values have biases
+	Classes  int     // outputs of the linear head, 0 for none
+	Epsilon  float64 // of every norm
+}
+
+// side is the number of tokens along one side of a stage's map.
+func (c *SwinConfig) side(stage int) int { return c.ImageSize / c.PatchSize >> stage }
+
+// dim is the number of channels of a stage.
+func (c *SwinConfig) dim(stage int) int { return c.Width << stage }
+
+// hidden is the number of hidden channels of a stage's MLPs.
+func (c *SwinConfig) hidden(stage int) int { return int(float64(c.dim(stage)) * c.MLPRatio) }
+
+// windows gives the windows of a block: odd blocks shift them by half a window.
+func (c *SwinConfig) windows(block mark.Block) windows {
+	g := windows{side: c.side(block.Stage), size: c.Windows[block.Stage]}
+	switch {
+	case g.side <= g.size:
+		g.size = g.side
+	case block.Index%2 == 1:
+		g.shift = g.size / 2
+	}
+	return g
+}
+
+// check says what in the configuration cannot be built.
+func (c *SwinConfig) check() error {
+	stages := len(c.Depths)
+	switch {
+	case c.ImageSize <= 0 || c.PatchSize <= 0 || c.Width <= 0 || c.MLPRatio <= 0 || c.Classes < 0:
+		return fmt.Errorf("image size, patch size, width and MLP ratio must be positive and classes not negative, got %d, %d, %d, %g, %d",
+			c.ImageSize, c.PatchSize, c.Width, c.MLPRatio, c.Classes)
+	case stages == 0 || stages > 16 || len(c.Heads) != stages || len(c.Windows) != stages:
+		return fmt.Errorf("there are depths for %d stages, heads for %d and windows for %d: there must be as many of each, 1 to 16",
+			stages, len(c.Heads), len(c.Windows))
+	case c.ImageSize > 1<<14 || c.Width > 1<<16 || c.Classes > 1<<24 || c.MLPRatio > 64:
+		return fmt.Errorf("image size %d, width %d, classes %d or MLP ratio %g is beyond any known Swin transformer",
+			c.ImageSize, c.Width, c.Classes, c.MLPRatio)
+	case c.ImageSize%c.PatchSize != 0:
+		return fmt.Errorf("image size %d is not a multiple of the patch size %d", c.ImageSize, c.PatchSize)
+	case c.ImageSize/c.PatchSize%(1<<(stages-1)) != 0:
+		return fmt.Errorf("a map of %d x %d patches cannot be halved %d times; choose an image size that is a multiple of %d",
+			c.side(0), c.side(0), stages-1, c.PatchSize<<(stages-1))
+	}
+	for stage, depth := range c.Depths {
+		heads, window := c.Heads[stage], c.Windows[stage]
+		switch {
+		case depth <= 0 || depth > 1<<12 || heads <= 0 || window <= 0:
+			return fmt.Errorf("stage %d has %d blocks, %d heads and windows of %d: all must be positive", stage, depth, heads, window)
+		case c.dim(stage)%heads != 0:
+			return fmt.Errorf("stage %d: width %d is not a multiple of the number of heads %d", stage, c.dim(stage), heads)
+		case c.side(stage) > window && c.side(stage)%window != 0:
+			return fmt.Errorf("stage %d: windows of %d do not divide a map of %d x %d tokens evenly, which is not supported; change window_size or the image size",
+				stage, window, c.side(stage), c.side(stage))
+		}
+	}
+	return nil
+}
+
+// withImageSize returns the same transformer for pictures of another size. As in timm the windows keep their size.
+func (c *SwinConfig) withImageSize(size int) (resizable, error) {
+	resized := *c
+	resized.ImageSize = size
+	if err := resized.check(); err != nil {
+		return nil, err
+	}
+	for _, block := range c.Blocks() {
+		if was, is := c.windows(block).size, resized.windows(block).size; was != is {
+			return nil, fmt.Errorf("stage %d would have windows of %d instead of %d, for which the checkpoint has no position biases", block.Stage, is, was)
+		}
+	}
+	return &resized, nil
+}
+
+// InputSize implements Architecture.
+func (c *SwinConfig) InputSize() int { return c.ImageSize }
+
+// OutputDim implements Architecture.
+func (c *SwinConfig) OutputDim() int { return c.dim(len(c.Depths) - 1) }
+
+// NumClasses implements Architecture.
+func (c *SwinConfig) NumClasses() int { return c.Classes }
+
+// Blocks lists the blocks in forward order.
+func (c *SwinConfig) Blocks() []mark.Block { return mark.Staged(c.Depths) }
+
+func (c *SwinConfig) blockName(b mark.Block) string {
+	return fmt.Sprintf("layers.%d.blocks.%d.", b.Stage, b.Index)
+}
+
+func (c *SwinConfig) mergeName(stage int) string { return fmt.Sprintf("layers.%d.downsample.", stage) }
+
+// Params lists every tensor of the checkpoint, in forward order.
+func (c *SwinConfig) Params() []Param {
+	var l paramList
+	l.add("patch_embed.proj.weight", c.Width, 3, c.PatchSize, c.PatchSize)
+	l.add("patch_embed.proj.bias", c.Width)
+	l.norm("patch_embed.norm", c.Width)
+	for _, b := range c.Blocks() {
+		dim := c.dim(b.Stage)
+		if b.Stage > 0 && b.Index == 0 {
+			merge := c.mergeName(b.Stage)
+			l.norm(merge+"norm", 2*dim) // 4 patches of half the channels
+			l.add(merge+"reduction.weight", dim, 2*dim)
+		}
+		name, offsets := c.blockName(b), 2*c.windows(b).size-1
+		l.norm(name+"norm1", dim)
+		l.add(name+"attn.relative_position_bias_table", offsets*offsets, c.Heads[b.Stage])
+		l.add(name+"attn.qkv.weight", 3*dim, dim)
+		if c.QKVBias {
+			l.add(name+"attn.qkv.bias", 3*dim)
+		}
+		l.linear(name+"attn.proj", dim, dim)
+		l.norm(name+"norm2", dim)
+		l.linear(name+"mlp.fc1", c.hidden(b.Stage), dim)
+		l.linear(name+"mlp.fc2", dim, c.hidden(b.Stage))
+	}
+	l.norm("norm", c.OutputDim())
+	if c.Classes > 0 {
+		l.linear("head.fc", c.Classes, c.OutputDim())
+	}
+	return l
+}
+
+// Representation builds the forward pass from normalised pixels [batch, 3, height, width] to the final representation
+// [batch, dim], the mean over tokens after the last norm, and marks its parts for package decompose.
+func (c *SwinConfig) Representation(w Weights, pixels *graph.Node) *graph.Node {
+	return averageTokens(c.features(w, pixels))
+}
+
+// features gives the tokens [batch, token, dim] after the last norm.
+func (c *SwinConfig) features(w Weights, pixels *graph.Node) *graph.Node {
+	x := addBias(patchEmbedding(pixels, w.Get("patch_embed.proj.weight")), w.Get("patch_embed.proj.bias"))
+	x = layerNorm(w, "patch_embed.norm", x, c.Epsilon)
+	for _, b := range c.Blocks() {
+		if b.Stage > 0 && b.Index == 0 {
+			x = c.mergePatches(w, x, b.Stage)
+		}
+		x = mark.BlockInput(x, b)
+		x = c.block(w, x, b)
+	}
+	return layerNorm(w, "norm", x, c.Epsilon)
+}
+
+// Head builds the logits [batch, class] from the representation [batch, dim]; nil for a model without a head.
+func (c *SwinConfig) Head(w Weights, representation *graph.Node) *graph.Node {
+	if c.Classes == 0 {
+		return nil
+	}
+	return addBias(contractLast(representation, w.Get("head.fc.weight")), w.Get("head.fc.bias"))
+}
+
+// mergePatches halves the map that enters a stage: the channels of 2 x 2 tokens are concatenated, column by column,
+// normalised and mapped to twice the channels of one.
+func (c *SwinConfig) mergePatches(w Weights, x *graph.Node, stage int) *graph.Node {
+	side := c.side(stage - 1)
+	x = graph.Concatenate([]*graph.Node{
+		everyOther(x, side, 0, 0), everyOther(x, side, 1, 0), everyOther(x, side, 0, 1), everyOther(x, side, 1, 1),
+	}, -1)
+	x = layerNorm(w, c.mergeName(stage)+"norm", x, c.Epsilon)
+	return contractLast(x, w.Get(c.mergeName(stage)+"reduction.weight"))
+}
+
+// block adds attention within windows and MLP to the residual stream x [batch, token, dim]:
+//
+//	x = x + Attention(norm1(x));  x = x + MLP(norm2(x))
+func (c *SwinConfig) block(w Weights, x *graph.Node, b mark.Block) *graph.Node {
+	name := c.blockName(b)
+	attention := windowAttention{
+		windows: c.windows(b), block: b, heads: c.Heads[b.Stage], prefix: name + "attn.", qkvBias: c.QKVBias,
+		table: w.Get(name + "attn.relative_position_bias_table"),
+	}
+	x = graph.Add(x, attention.apply(w, layerNorm(w, name+"norm1", x, c.Epsilon)))
+	normed := layerNorm(w, name+"norm2", x, c.Epsilon)
+	return graph.Add(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELU, b))
+}
