@@ -30,6 +30,7 @@ import (
 	"vitdecompose/gomlxvit/checkpoint"
 	"vitdecompose/gomlxvit/mark"
 	"vitdecompose/gomlxvit/preprocess"
+	"vitdecompose/gomlxvit/tokenizer"
 )
 
 // Param is one tensor of a checkpoint.
@@ -104,6 +105,9 @@ type Model struct {
 	Preprocess preprocess.Config
 	// Hash is the SHA-256 of configuration and weights, in hexadecimal.
 	Hash string
+	// Text and Tokenizer are the text side of a CLIP, nil unless they were asked for in [Options].
+	Text      *TextTower
+	Tokenizer *tokenizer.Tokenizer
 
 	weights map[string]*tensors.Tensor
 }
@@ -112,12 +116,14 @@ type Model struct {
 type Options struct {
 	// ImageSize, if not 0, is the side of the pictures; position embeddings are resampled to its grid as timm does.
 	ImageSize int
+	// Text loads the text tower and the tokenizer too, when the checkpoint is a CLIP of open_clip.
+	Text bool
 }
 
 // FromCheckpoint builds the model that a checkpoint describes and loads its weights. Every tensor of the file must be
 // one of the architecture's and every one of those must be there with its shape; the error lists the differences.
 func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
-	arch, extra, err := architectureOf(ckpt)
+	arch, text, err := architectureOf(ckpt)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ckpt.Ref, err)
 	}
@@ -127,7 +133,11 @@ func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
 			return nil, fmt.Errorf("%s: image size %d: %w", ckpt.Ref, opts.ImageSize, err)
 		}
 	}
-	if err := compareTensors(ckpt, stored, extra); err != nil {
+	var textParams []Param
+	if text != nil {
+		textParams = text.Params()
+	}
+	if err := compareTensors(ckpt, stored, textParams); err != nil {
 		return nil, fmt.Errorf("%s: %w", ckpt.Ref, err)
 	}
 
@@ -153,6 +163,11 @@ func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
 			data = resamplePositions(data, stored[i], p)
 		}
 		m.weights[p.Name] = tensors.FromFlatDataAndDimensions(data, p.Dims...)
+	}
+	if opts.Text && text != nil {
+		if err := m.loadText(ckpt, text); err != nil {
+			return nil, fmt.Errorf("%s: %w", ckpt.Ref, err)
+		}
 	}
 	return m, nil
 }

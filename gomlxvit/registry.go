@@ -167,12 +167,12 @@ type resizable interface {
 	withImageSize(size int) (resizable, error)
 }
 
-// architectureOf builds the architecture that a checkpoint's configuration describes, and lists the tensors of the
-// checkpoint that belong to its other parts.
-func architectureOf(ckpt *checkpoint.Checkpoint) (arch resizable, extra []Param, err error) {
+// architectureOf builds the architecture that a checkpoint's configuration describes, and the text tower of a CLIP,
+// nil for others.
+func architectureOf(ckpt *checkpoint.Checkpoint) (arch resizable, text *TextTower, err error) {
 	var c ViTConfig
 	if ckpt.OpenCLIP != nil {
-		c, extra, err = fromOpenCLIP(ckpt.OpenCLIP)
+		c, text, err = fromOpenCLIP(ckpt.OpenCLIP)
 	} else {
 		c, err = fromTimm(ckpt)
 	}
@@ -182,7 +182,7 @@ func architectureOf(ckpt *checkpoint.Checkpoint) (arch resizable, extra []Param,
 	if err := c.check(); err != nil {
 		return nil, nil, err
 	}
-	return &c, extra, nil
+	return &c, text, nil
 }
 
 // Timm builds the architecture that timm's create_model(name, **args) builds. Numbers in args are float64, as
@@ -286,13 +286,13 @@ func fromTimm(ckpt *checkpoint.Checkpoint) (ViTConfig, error) {
 }
 
 // fromOpenCLIP reads model_cfg of open_clip_config.json.
-func fromOpenCLIP(cfg *checkpoint.OpenCLIPConfig) (ViTConfig, []Param, error) {
-	v, t := cfg.VisionCfg, cfg.TextCfg
-	refuse := func(format string, args ...any) (ViTConfig, []Param, error) {
+func fromOpenCLIP(cfg *checkpoint.OpenCLIPConfig) (ViTConfig, *TextTower, error) {
+	v := cfg.VisionCfg
+	refuse := func(format string, args ...any) (ViTConfig, *TextTower, error) {
 		return ViTConfig{}, nil, fmt.Errorf(format, args...)
 	}
 	for where, extra := range map[string]map[string]any{
-		"model_cfg": cfg.Extra, "vision_cfg": v.Extra, "text_cfg": t.Extra,
+		"model_cfg": cfg.Extra, "vision_cfg": v.Extra, "text_cfg": cfg.TextCfg.Extra,
 	} {
 		if len(extra) > 0 {
 			return refuse("%s.%s is not supported: only CLIP's own transformer towers are", where, sortedKeys(extra)[0])
@@ -309,8 +309,6 @@ func fromOpenCLIP(cfg *checkpoint.OpenCLIPConfig) (ViTConfig, []Param, error) {
 		return refuse("vision_cfg.pos_embed_type %q is not supported, only learnable", v.PosEmbedType)
 	case v.HeadWidth <= 0 || v.Width%v.HeadWidth != 0:
 		return refuse("vision_cfg.width %d is not a multiple of head_width %d", v.Width, v.HeadWidth)
-	case t.PoolType != "argmax" || t.NoCausalMask || t.ProjBias:
-		return refuse("text_cfg: only the causal tower that pools at the end token, without projection bias, is supported")
 	}
 	c := clipTower(v.ImageSize[0], v.PatchSize, v.Width, v.Layers, v.Width/v.HeadWidth, int(v.MLPRatio*float64(v.Width)), cfg.EmbedDim)
 	c.LayerScale = v.LSInitValue != 0
@@ -319,39 +317,8 @@ func fromOpenCLIP(cfg *checkpoint.OpenCLIPConfig) (ViTConfig, []Param, error) {
 	if cfg.QuickGELU {
 		c.Activation = QuickGELU
 	}
-	return c, textTowerParams(cfg), nil
-}
-
-// textTowerParams lists the tensors of CLIP's text tower and the logit scale, which a checkpoint holds beside the image
-// tower.
-func textTowerParams(cfg *checkpoint.OpenCLIPConfig) []Param {
-	t := cfg.TextCfg
-	w, hidden := t.Width, int(t.MLPRatio*float64(t.Width))
-	params := []Param{
-		{Name: "logit_scale", Dims: []int{}},
-		{Name: "token_embedding.weight", Dims: []int{t.VocabSize, w}},
-		{Name: "positional_embedding", Dims: []int{t.ContextLength, w}},
-		{Name: "ln_final.weight", Dims: []int{w}}, {Name: "ln_final.bias", Dims: []int{w}},
-		{Name: "text_projection", Dims: []int{w, cfg.EmbedDim}},
-	}
-	for i := range t.Layers {
-		block := fmt.Sprintf("transformer.resblocks.%d.", i)
-		for _, p := range []Param{
-			{Name: "ln_1.weight", Dims: []int{w}}, {Name: "ln_1.bias", Dims: []int{w}},
-			{Name: "attn.in_proj_weight", Dims: []int{3 * w, w}}, {Name: "attn.in_proj_bias", Dims: []int{3 * w}},
-			{Name: "attn.out_proj.weight", Dims: []int{w, w}}, {Name: "attn.out_proj.bias", Dims: []int{w}},
-			{Name: "ln_2.weight", Dims: []int{w}}, {Name: "ln_2.bias", Dims: []int{w}},
-			{Name: "mlp.c_fc.weight", Dims: []int{hidden, w}}, {Name: "mlp.c_fc.bias", Dims: []int{hidden}},
-			{Name: "mlp.c_proj.weight", Dims: []int{w, hidden}}, {Name: "mlp.c_proj.bias", Dims: []int{w}},
-		} {
-			p.Name = block + p.Name
-			params = append(params, p)
-		}
-		if t.LSInitValue != 0 {
-			params = append(params, Param{Name: block + "ls_1.gamma", Dims: []int{w}}, Param{Name: block + "ls_2.gamma", Dims: []int{w}})
-		}
-	}
-	return params
+	text, err := textTower(cfg)
+	return c, text, err
 }
 
 // argument is one entry of model_args, read from JSON.

@@ -1,0 +1,167 @@
+package gomlxvit
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"vitdecompose/gomlxvit/checkpoint"
+	"vitdecompose/gomlxvit/mark"
+	"vitdecompose/gomlxvit/tokenizer"
+)
+
+// TextTower is CLIP's text transformer (Radford et al. 2021, arXiv 2103.00020): causal, with the blocks of the vision
+// transformer, read at the end token.
+type TextTower struct {
+	ContextLength int // most tokens of a text
+	VocabSize     int
+	Width         int // channels of the residual stream
+	Layers        int
+	Heads         int
+	MLPHidden     int
+	EmbedDim      int  // channels of the joint image-text space
+	LayerScale    bool // as in [ViTConfig]
+	Epsilon       float64
+	Activation    Activation
+}
+
+// The text tower's tensors outside its blocks, and the logarithm of what cosines are multiplied with.
+const (
+	tokenEmbedding = "token_embedding.weight"
+	textPosition   = "positional_embedding"
+	textNorm       = "ln_final"
+	textProjection = "text_projection"
+	logitScale     = "logit_scale"
+)
+
+// textTower reads text_cfg of open_clip_config.json.
+func textTower(cfg *checkpoint.OpenCLIPConfig) (*TextTower, error) {
+	t := cfg.TextCfg
+	switch {
+	case t.PoolType != "argmax" || t.NoCausalMask || t.ProjBias:
+		return nil, fmt.Errorf("text_cfg: only the causal tower that pools at the end token, without projection bias, is supported")
+	case t.Width%t.Heads != 0:
+		return nil, fmt.Errorf("text_cfg.width %d is not a multiple of heads %d", t.Width, t.Heads)
+	case t.ContextLength < 2 || t.ContextLength > 1<<14:
+		return nil, fmt.Errorf("text_cfg.context_length %d is not in 2..%d", t.ContextLength, 1<<14)
+	case t.Layers > 1<<12 || t.Width > 1<<16:
+		return nil, fmt.Errorf("text_cfg: %d layers of width %d are beyond any known CLIP", t.Layers, t.Width)
+	}
+	tower := &TextTower{
+		ContextLength: t.ContextLength, VocabSize: t.VocabSize, Width: t.Width, Layers: t.Layers, Heads: t.Heads,
+		MLPHidden: int(t.MLPRatio * float64(t.Width)), EmbedDim: cfg.EmbedDim,
+		LayerScale: t.LSInitValue != 0, Epsilon: t.NormEps, Activation: GELU,
+	}
+	if cfg.QuickGELU {
+		tower.Activation = QuickGELU
+	}
+	return tower, nil
+}
+
+// blocks describes the transformer blocks, which are those of the image tower under other names.
+func (t *TextTower) blocks() *ViTConfig {
+	names := openCLIPNames
+	names.block = "transformer.resblocks.%d."
+	return &ViTConfig{
+		Width: t.Width, Depth: t.Layers, Heads: t.Heads, MLPHidden: t.MLPHidden, QKVBias: true, LayerScale: t.LayerScale,
+		Epsilon: t.Epsilon, Activation: t.Activation, names: names,
+	}
+}
+
+// Params lists the tensors of the tower and the logit scale, by open_clip's names.
+func (t *TextTower) Params() []Param {
+	return append([]Param{
+		{Name: logitScale, Dims: []int{}},
+		{Name: tokenEmbedding, Dims: []int{t.VocabSize, t.Width}},
+		{Name: textPosition, Dims: []int{t.ContextLength, t.Width}},
+		{Name: textNorm + ".weight", Dims: []int{t.Width}}, {Name: textNorm + ".bias", Dims: []int{t.Width}},
+		{Name: textProjection, Dims: []int{t.Width, t.EmbedDim}},
+	}, t.blocks().blockParams()...)
+}
+
+// Embedding builds the forward pass from token ids [text, position], int32, to the embeddings [text, dim] in the joint
+// space, not normalised. There may be fewer positions than ContextLength as long as every text has its end token: what
+// follows it does not matter, for attention looks back only.
+func (t *TextTower) Embedding(w Weights, tokens *graph.Node) *graph.Node {
+	g, length := tokens.Graph(), tokens.Shape().Dim(1)
+	x := graph.Gather(w.Get(tokenEmbedding), graph.InsertAxes(tokens, -1))
+	position := graph.SliceAxis(w.Get(textPosition), 0, graph.AxisRange(0, length))
+	x = graph.Add(x, graph.InsertAxes(position, 0))
+
+	square := shapes.Make(dtypes.Int32, length, length)
+	ahead := graph.GreaterThan(graph.Iota(g, square, 1), graph.Iota(g, square, 0))
+	// Finite, so that gradients are; its exponential is 0 beside that of any score.
+	mask := graph.MulScalar(graph.ConvertDType(ahead, dtypes.Float32), -1e9)
+	mask = graph.InsertAxes(mask, 0, 0)
+	blocks := t.blocks()
+	for i := range t.Layers {
+		x = blocks.block(w, x, mark.Plain(i), fmt.Sprintf(blocks.names.block, i), mask)
+	}
+
+	// The end token has the largest id. The norm is per position: one is enough.
+	end := graph.OneHot(graph.ArgMax(tokens, 1, dtypes.Int32), length, dtypes.Float32)
+	x = graph.Einsum("tn,tnd->td", end, x)
+	x = layerNorm(w, textNorm, x, t.Epsilon)
+	return graph.Dot(x, w.Get(textProjection)).Product()
+}
+
+// CosineLogits builds exp(logit_scale) times the cosines [image, text] of two sets of embeddings [image, dim] and
+// [text, dim]: CLIP's logits per image.
+func CosineLogits(w Weights, images, texts *graph.Node) *graph.Node {
+	scale := graph.Exp(w.Get(logitScale))
+	return graph.Mul(contractLast(unit(images), unit(texts)), scale)
+}
+
+// unit scales the rows of x [row, dim] to length 1.
+func unit(x *graph.Node) *graph.Node {
+	norm := graph.Sqrt(graph.ReduceAndKeep(graph.Square(x), graph.ReduceSum, -1))
+	return graph.Div(x, graph.MaxScalar(norm, 1e-12))
+}
+
+// loadText loads the text tower's weights and the tokenizer.
+func (m *Model) loadText(ckpt *checkpoint.Checkpoint, tower *TextTower) error {
+	file, err := ckpt.Tokenizer()
+	if err != nil {
+		return err
+	}
+	if m.Tokenizer, err = tokenizer.Parse(file); err != nil {
+		return fmt.Errorf("tokenizer.json: %w", err)
+	}
+	if n := m.Tokenizer.VocabSize(); n != tower.VocabSize {
+		return fmt.Errorf("tokenizer.json has %d tokens and text_cfg.vocab_size is %d; they are not of the same model", n, tower.VocabSize)
+	}
+	for _, p := range tower.Params() {
+		data, err := ckpt.Weights.Float32(p.Name)
+		if err != nil {
+			return err
+		}
+		m.weights[p.Name] = tensors.FromFlatDataAndDimensions(data, p.Dims...)
+	}
+	m.Text = tower
+	return nil
+}
+
+// LogitScale returns exp(logit_scale), by which CLIP multiplies cosines. The model must have been loaded with its text
+// tower, see [Options].
+func (m *Model) LogitScale() (float64, error) {
+	if _, err := m.textTower(); err != nil {
+		return 0, err
+	}
+	data, err := tensors.CopyFlatData[float32](m.weights[logitScale])
+	if err != nil {
+		return 0, err
+	}
+	return math.Exp(float64(data[0])), nil
+}
+
+// textTower returns the text tower, or says why there is none.
+func (m *Model) textTower() (*TextTower, error) {
+	if m.Text == nil {
+		return nil, fmt.Errorf("%s has no text tower: texts need a CLIP checkpoint of open_clip, loaded with its text tower", m.Name)
+	}
+	return m.Text, nil
+}
