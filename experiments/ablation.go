@@ -26,13 +26,18 @@ import (
 // About half a minute for deit-mini and 1000 pictures on 2 cores, 2 minutes for DeiT-B.
 
 // Ablation runs the layer ablation of a model with a head. The extraction's options are set: whole attention layers, and
-// each bias with the component it is added to, so that ablating a layer takes its bias along. It also returns the largest relative difference between the sum of the components and the representation.
+// each bias with the component it is added to, so that ablating a layer takes its bias along. It also returns the largest
+// relative difference between the sum of the components and the representation.
 func Ablation(ctx context.Context, e Extraction) (curve AblationCurve, exactness float64, err error) {
 	classes := e.Model.Arch.NumClasses()
 	if classes == 0 {
 		return curve, 0, fmt.Errorf("%s has no classifier head, which the layer ablation measures by", e.Model.Name)
 	}
 	e.Options = decompose.Options{Split: decompose.Attns, Biases: decompose.BiasesShared}
+	e.setDefaults()
+	if err := e.checkLabels(classes); err != nil {
+		return curve, 0, err
+	}
 	store, err := e.Extract(ctx)
 	if err != nil {
 		return curve, 0, err
@@ -62,6 +67,9 @@ func Ablation(ctx context.Context, e Extraction) (curve AblationCurve, exactness
 			}
 		}
 		pictures += len(chunk.Index)
+	}
+	if err := e.checkLeftOut(pictures); err != nil {
+		return curve, 0, err
 	}
 	if pictures == 0 {
 		return curve, 0, fmt.Errorf("none of the pictures could be read")
@@ -113,9 +121,6 @@ func Ablation(ctx context.Context, e Extraction) (curve AblationCurve, exactness
 			if label < 0 {
 				continue
 			}
-			if label >= classes {
-				return curve, 0, fmt.Errorf("%s has label %d, but %s has only %d classes; check the labels", e.Data.Item(index).Name, label, e.Model.Name, classes)
-			}
 			labelled++
 			for direction, accuracy := range [][]float64{curve.FromInit, curve.FromLast} {
 				for step := range steps {
@@ -128,7 +133,7 @@ func Ablation(ctx context.Context, e Extraction) (curve AblationCurve, exactness
 		e.Progress.Add(len(chunk.Index))
 	}
 	if labelled == 0 {
-		return curve, 0, fmt.Errorf("no picture has a label; sort the pictures into a sub-folder for each class or give --labels")
+		return curve, 0, fmt.Errorf("none of the pictures that could be read has a label")
 	}
 	for step := range steps {
 		curve.FromInit[step] /= float64(labelled)
@@ -136,6 +141,22 @@ func Ablation(ctx context.Context, e Extraction) (curve AblationCurve, exactness
 	}
 	curve.Pictures = labelled
 	return curve, exactness, nil
+}
+
+// checkLabels tells, before anything is computed, whether the accuracy can be counted.
+func (e *Extraction) checkLabels(classes int) error {
+	labelled := e.Pictures == 0
+	for i := range e.Pictures {
+		item := e.Data.Item(i)
+		if item.Label >= classes {
+			return fmt.Errorf("%s has label %d, but %s has only %d classes, counted from 0; check the labels", item.Name, item.Label, e.Model.Name, classes)
+		}
+		labelled = labelled || item.Label >= 0
+	}
+	if !labelled {
+		return fmt.Errorf("no picture has a label; sort the pictures into a sub-folder for each class or give --labels FILE.csv (columns file,label)")
+	}
+	return nil
 }
 
 // ablateCumulatively writes the representation of picture i with 0, 1, 2, ... components of the sequence replaced by

@@ -48,20 +48,9 @@ func (e *Extraction) Extract(ctx context.Context) (*cache.Store, error) {
 	if e.Options.Split == decompose.Tokens {
 		return nil, errors.New("the token split is too large to be kept; it is run picture by picture")
 	}
-	if e.Batch <= 0 {
-		e.Batch = 8
-	}
-	if e.Pictures <= 0 || e.Pictures > e.Data.Len() {
-		e.Pictures = e.Data.Len()
-	}
+	e.setDefaults()
 	if e.Pictures == 0 {
 		return nil, errors.New("the data set has no pictures")
-	}
-	if e.Progress == nil {
-		e.Progress = progress.Silent
-	}
-	if e.Warn == nil {
-		e.Warn = func(error) {}
 	}
 	decomposer, err := decompose.New(e.Backend, e.Model, e.Options)
 	if err != nil {
@@ -91,6 +80,31 @@ func (e *Extraction) Extract(ctx context.Context) (*cache.Store, error) {
 		}
 	}
 	return store, store.Finish()
+}
+
+// setDefaults fills in what was left open.
+func (e *Extraction) setDefaults() {
+	if e.Batch <= 0 {
+		e.Batch = 8
+	}
+	if e.Pictures <= 0 || e.Pictures > e.Data.Len() {
+		e.Pictures = e.Data.Len()
+	}
+	if e.Progress == nil {
+		e.Progress = progress.Silent
+	}
+	if e.Warn == nil {
+		e.Warn = func(error) {}
+	}
+}
+
+// checkLeftOut holds the number of pictures that a complete store has against MaxBad. The pictures may have been left out
+// in an earlier run that allowed more of them.
+func (e *Extraction) checkLeftOut(kept int) error {
+	if bad := e.Pictures - kept; bad > e.MaxBad && e.MaxBad >= 0 {
+		return fmt.Errorf("%d of %d pictures cannot be read and --max-bad allows %d; mend or remove them, or allow more", bad, e.Pictures, e.MaxBad)
+	}
+	return nil
 }
 
 // key is all that determines the contributions.
@@ -126,18 +140,18 @@ func (e *Extraction) compute(ctx context.Context, decomposer *decompose.Decompos
 			bad++
 			e.Warn(fmt.Errorf("left out (%d of at most %d): %w", bad, e.MaxBad, skipped))
 		}
-		chunk := cache.Chunk{First: source.index(batch.First)}
-		if batch.N > 0 {
-			out, err := decomposer.Run(PaddedBatch(batch, e.Batch, e.Model.Arch.InputSize()))
-			if err != nil {
-				return err
-			}
-			out.Truncate(batch.N)
-			chunk.Components = decompose.Names(out.Components)
-			chunk.Contributions, chunk.Representation, chunk.Logits = out.Contributions, out.Representation, out.Logits
-			for _, i := range batch.Indices {
-				chunk.Index = append(chunk.Index, source.index(i))
-			}
+		// A batch of which every picture was left out is run too: the graph is what names the components.
+		out, err := decomposer.Run(PaddedBatch(batch, e.Batch, e.Model.Arch.InputSize()))
+		if err != nil {
+			return err
+		}
+		out.Truncate(batch.N)
+		chunk := cache.Chunk{
+			First: source.index(batch.First), Components: decompose.Names(out.Components),
+			Contributions: out.Contributions, Representation: out.Representation, Logits: out.Logits,
+		}
+		for _, i := range batch.Indices {
+			chunk.Index = append(chunk.Index, source.index(i))
 		}
 		if err := store.Put(chunk); err != nil {
 			return err

@@ -33,7 +33,7 @@ in turn.`,
 			if cfg.Batch < 1 || cfg.Rounds < 1 {
 				return usagef("--batch and --rounds must be at least 1")
 			}
-			model, err := models.open(name)
+			model, err := models.open(c.Context(), name)
 			if err != nil {
 				return err
 			}
@@ -43,6 +43,9 @@ in turn.`,
 				if cfg.TokenFirst, cfg.TokenLast, err = parseBlocks(blocks, count); err != nil {
 					return err
 				}
+			}
+			if err := checkWritable(jsonFile); err != nil {
+				return fmt.Errorf("--json: %w", err)
 			}
 			backend, err := openBackend()
 			if err != nil {

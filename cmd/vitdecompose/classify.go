@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/gomlx/gomlx/core/graph"
@@ -26,7 +27,7 @@ when the checkpoint or --class-names gives them.`,
   vitdecompose classify --model hf:timm/deit_tiny_patch16_224.fb_in1k --class-names imagenet.csv *.jpg`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, files []string) error {
-			model, err := models.open(name)
+			model, err := models.open(c.Context(), name)
 			if err != nil {
 				return err
 			}
@@ -56,7 +57,7 @@ when the checkpoint or --class-names gives them.`,
 					return err
 				}
 				logits, err := tensors.CopyFlatData[float32](outputs[0])
-				if err != nil {
+				if err := errors.Join(err, outputs[0].FinalizeAll()); err != nil {
 					return err
 				}
 				for i, index := range batch.Indices {
@@ -65,9 +66,9 @@ when the checkpoint or --class-names gives them.`,
 					for _, class := range experiments.Top(row, 5) {
 						word := ""
 						if model.ClassNames != nil {
-							word = model.ClassNames[class]
+							word = "  " + model.ClassNames[class]
 						}
-						fmt.Fprintf(c.OutOrStdout(), "  %8.3f  %5d  %s\n", row[class], class, word)
+						fmt.Fprintf(c.OutOrStdout(), "  %8.3f  %5d%s\n", row[class], class, word)
 					}
 				}
 			}

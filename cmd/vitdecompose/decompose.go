@@ -37,6 +37,7 @@ and the names of the components as a JSON list in the metadata key "components".
 The largest difference between the sum and the representation is printed.`,
 		Example: `  vitdecompose decompose --model deit-mini --blocks 2..5 photo.png --out parts.safetensors
   vitdecompose decompose --model checkpoints/vit_base --split tokens --pixels batch.safetensors --out tokens.safetensors`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, files []string) error {
 			job.split, job.biases = decompose.Split(split), decompose.Biases(biases)
 			switch {
@@ -48,11 +49,13 @@ The largest difference between the sum and the representation is printed.`,
 				return usagef("--split %q is not one of heads, attns, tokens", split)
 			case !slices.Contains([]decompose.Biases{decompose.BiasesApart, decompose.BiasesShared}, job.biases):
 				return usagef("--biases %q is not one of const, shared", biases)
+			case job.split == decompose.Tokens && job.biases == decompose.BiasesShared:
+				return usagef("--biases shared does not go with --split tokens")
 			case job.batch < 1:
 				return usagef("--batch must be at least 1")
 			}
 			var err error
-			if job.model, err = models.open(name); err != nil {
+			if job.model, err = models.open(c.Context(), name); err != nil {
 				return err
 			}
 			opts := decompose.Options{Split: job.split, Biases: job.biases}
@@ -72,12 +75,18 @@ The largest difference between the sum and the representation is printed.`,
 			if err != nil {
 				return err
 			}
+			if err := checkWritable(job.out); err != nil {
+				return fmt.Errorf("--out: %w", err)
+			}
 			backend, err := openBackend()
 			if err != nil {
 				return err
 			}
 			if job.decomposer, err = decompose.New(backend, job.model, opts); err != nil {
 				return err
+			}
+			if took := job.decomposer.Options(); took.First != opts.First || took.Last != opts.Last {
+				return fmt.Errorf("--blocks %s: the first block cannot be taken apart alone; take 0..%d or more", blocks, opts.Last+1)
 			}
 			job.progress = progress.New(stderrFile(c))
 			worst, err := job.run(c, source)
@@ -92,7 +101,7 @@ The largest difference between the sum and the representation is printed.`,
 	c.Flags().StringVar(&name, "model", "deit-mini", "a shipped model, a checkpoint directory or hf:owner/repo")
 	c.Flags().StringVar(&blocks, "blocks", "", "blocks to take apart, such as 7..11 (default: all)")
 	c.Flags().StringVar(&split, "split", "heads", "heads, attns (heads together) or tokens (heads by source token)")
-	c.Flags().StringVar(&biases, "biases", "const", "biases as the component const, or shared over the components")
+	c.Flags().StringVar(&biases, "biases", "const", "const (biases are a component of their own) or shared (over the components)")
 	c.Flags().StringVar(&pixels, "pixels", "", "safetensors file with the tensor pixels or input [N,3,H,W], normalised")
 	c.Flags().StringVar(&job.out, "out", "", "safetensors file to write")
 	c.Flags().IntVar(&job.batch, "batch", 8, "pictures computed at a time")
@@ -152,7 +161,7 @@ type pixelFile struct {
 func openPixels(path string, side int) (*pixelFile, error) {
 	f, err := safetensors.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--pixels: %w", err)
 	}
 	defer f.Close()
 	for _, name := range []string{"pixels", "input"} {
@@ -163,9 +172,12 @@ func openPixels(path string, side int) (*pixelFile, error) {
 		if want := []int{3, side, side}; len(info.Shape) != 4 || !slices.Equal(info.Shape[1:], want) || info.Shape[0] == 0 {
 			return nil, fmt.Errorf("--pixels %s: tensor %s is %v, the model wants [N, 3, %d, %d]", path, name, info.Shape, side, side)
 		}
+		if !slices.Contains([]safetensors.DType{safetensors.F32, safetensors.F16, safetensors.BF16, safetensors.F64}, info.DType) {
+			return nil, fmt.Errorf("--pixels %s: tensor %s holds %s, the model wants normalised pixels in F32, F16, BF16 or F64", path, name, info.DType)
+		}
 		pixels, err := f.Float32(name)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--pixels: %w", err)
 		}
 		return &pixelFile{pixels, info.Shape[0]}, nil
 	}

@@ -1,8 +1,15 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
@@ -34,23 +41,23 @@ func (f *modelFlags) addRandom(c *cobra.Command) {
 
 // open opens a model by the name of a shipped one, a checkpoint directory, hf:owner/repo, or, with random weights, the
 // name of an architecture.
-func (f *modelFlags) open(name string) (*gomlxvit.Model, error) {
+func (f *modelFlags) open(ctx context.Context, name string) (*gomlxvit.Model, error) {
 	if f.imageSize < 0 {
 		return nil, usagef("--image-size %d is not a size", f.imageSize)
 	}
 	var model *gomlxvit.Model
 	switch {
 	case f.randomWeights:
-		random, err := gomlxvit.Random(name, 1)
-		if err != nil {
-			return nil, err
-		}
 		if f.imageSize != 0 {
 			return nil, usagef("--image-size does not go with --random-weights")
 		}
+		random, err := gomlxvit.Random(name, 1)
+		if err != nil {
+			return nil, fmt.Errorf("--model with --random-weights: %w", err)
+		}
 		model = random
 	default:
-		ckpt, err := openCheckpoint(name)
+		ckpt, err := openCheckpoint(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -72,14 +79,44 @@ func (f *modelFlags) open(name string) (*gomlxvit.Model, error) {
 	return model, nil
 }
 
-func openCheckpoint(name string) (*checkpoint.Checkpoint, error) {
+// openCheckpoint opens a shipped model, a checkpoint directory or hf:owner/repo.
+func openCheckpoint(ctx context.Context, name string) (*checkpoint.Checkpoint, error) {
 	if zoo.Has(name) {
 		return zoo.Open(name)
 	}
-	if slices.Contains(gomlxvit.Names(), name) {
-		return nil, fmt.Errorf("--model %s is an architecture without weights here; name a checkpoint directory, hf:timm/%s... , or (for bench) --random-weights", name, name)
+	if repo, ok := strings.CutPrefix(name, "hf:"); ok {
+		return checkpoint.EnvHub().Open(ctx, repo)
+	}
+	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		if slices.Contains(gomlxvit.Names(), name) {
+			return nil, fmt.Errorf("--model %s is an architecture, and no weights ship with it; name a directory with its checkpoint, or hf:owner/repo", name)
+		}
+		if !strings.ContainsRune(name, filepath.Separator) {
+			return nil, fmt.Errorf("--model %s is neither a shipped model nor a directory; `vitdecompose models` lists the shipped ones, hf:owner/repo names one of the Hugging Face Hub", cmp.Or(name, `""`))
+		}
 	}
 	return checkpoint.Open(name)
+}
+
+// shortNames are what figures call models: a checkpoint directory by its own name, without the path to it, unless
+// another model would be called the same.
+func shortNames(names []string) []string {
+	short := slices.Clone(names)
+	count := make(map[string]int)
+	for i, name := range names {
+		if info, err := os.Stat(name); err == nil && info.IsDir() && !zoo.Has(name) {
+			if path, err := filepath.Abs(name); err == nil {
+				short[i] = filepath.Base(path)
+			}
+		}
+		count[short[i]]++
+	}
+	for i := range short {
+		if count[short[i]] > 1 {
+			short[i] = names[i]
+		}
+	}
+	return short
 }
 
 // dataFlags choose pictures.
@@ -92,8 +129,8 @@ type dataFlags struct {
 }
 
 func (f *dataFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.spec, "data", "scenes:1000", "pictures: folder:DIR (a sub-folder for each class) or scenes:N[:SEED]")
-	c.Flags().StringVar(&f.labels, "labels", "", "CSV file with the columns file,label (class index) for folder:DIR")
+	c.Flags().StringVar(&f.spec, "data", "scenes:1000", "pictures: folder:DIR or just DIR (a sub-folder for each class), or scenes:N[:SEED]")
+	c.Flags().StringVar(&f.labels, "labels", "", "CSV file with the columns file,label (class index) for the pictures of folder:DIR")
 	c.Flags().IntVar(&f.pictures, "pictures", 0, "take only the first N pictures")
 	c.Flags().BoolVar(&f.orient, "orient", false, "turn photos upright by their EXIF orientation (timm and open_clip do not)")
 	c.Flags().IntVar(&f.maxBad, "max-bad", 0, "leave out up to N pictures that cannot be read")
@@ -109,11 +146,23 @@ func (f *dataFlags) check() error {
 
 // openFor opens the pictures with labels that mean the model's classes.
 func (f *dataFlags) openFor(model *gomlxvit.Model) (data.Dataset, error) {
-	ds, err := data.Open(f.spec, data.Options{Labels: f.labels})
+	ds, err := data.Open(f.dataset(), data.Options{Labels: f.labels})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--data: %w", err)
 	}
 	return experiments.MatchLabels(ds, model.Name, model.ClassNames, model.Arch.NumClasses())
+}
+
+// dataset is the name of the data set for [data.Open]: a directory may be named without its kind.
+func (f *dataFlags) dataset() string {
+	kind, _, ok := strings.Cut(f.spec, ":")
+	if ok && slices.Contains(data.Kinds(), kind) {
+		return f.spec
+	}
+	if _, err := os.Stat(f.spec); err == nil {
+		return "folder:" + f.spec
+	}
+	return f.spec
 }
 
 // openBackend opens what computes, as GOMLX_BACKEND says.

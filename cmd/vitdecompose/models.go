@@ -25,7 +25,7 @@ checkpoints it reads, by their names in timm and open_clip.`,
 				if !zoo.Has(name) {
 					continue
 				}
-				model, err := (&modelFlags{}).open(name)
+				model, err := (&modelFlags{}).open(c.Context(), name)
 				if err != nil {
 					return err
 				}

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -97,6 +99,19 @@ func TestDoctor(t *testing.T) {
 	} {
 		require.Contains(t, "\n"+stdout, "\n"+want)
 	}
+}
+
+func TestDoctorKnowsWhereTheCachesAre(t *testing.T) {
+	emptyMachine(t)
+	t.Setenv("GOMLX_BACKEND", "go")
+	hub, own := t.TempDir(), t.TempDir()
+	t.Setenv("HF_HUB_CACHE", hub)
+	t.Setenv("VITDECOMPOSE_CACHE", own)
+	require.NoError(t, os.MkdirAll(filepath.Join(own, "contributions", "entry"), 0o777))
+	require.NoError(t, os.WriteFile(filepath.Join(own, "contributions", "entry", "chunk"), make([]byte, 1500), 0o666))
+	_, stdout, _ := runLine(t, "doctor")
+	require.Regexp(t, `(?m)^cache: contributions +1\.5 kB in 1 files, `+own+`/contributions$`, stdout)
+	require.Regexp(t, `(?m)^cache: Hugging Face hub +0 bytes in 0 files, `+hub+`$`, stdout)
 }
 
 func TestDoctorWithoutThePluginThatWasAskedFor(t *testing.T) {

@@ -4,12 +4,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"vitdecompose/data"
+	"vitdecompose/data/atomicfile"
 	"vitdecompose/data/progress"
 	"vitdecompose/experiments"
+	"vitdecompose/gomlxvit"
 	"vitdecompose/plots"
 )
 
@@ -41,6 +45,11 @@ not compute them again.`,
 			if len(names) == 0 {
 				return usagef("--model names no model")
 			}
+			for i, name := range names {
+				if slices.Contains(names[:i], name) {
+					return usagef("--model names %s twice", name)
+				}
+			}
 			switch args[0] {
 			case "ablation":
 				if out == "" {
@@ -69,7 +78,9 @@ not compute them again.`,
 type ablationConfig struct {
 	Models    []string `json:"models"`
 	Data      string   `json:"data"`
-	Pictures  int      `json:"pictures"`
+	Labels    string   `json:"labels,omitempty"`
+	Names     string   `json:"class_names,omitempty"`
+	Pictures  int      `json:"pictures"` // 0: all
 	Batch     int      `json:"batch"`
 	ImageSize int      `json:"image_size,omitempty"`
 	Orient    bool     `json:"orient,omitempty"`
@@ -78,6 +89,26 @@ type ablationConfig struct {
 
 func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, names []string, out, cacheDir string) error {
 	start := time.Now()
+	// A mistake that shows only after the first model's pictures, or in the end, would cost all the time before.
+	if err := os.MkdirAll(out, 0o777); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	if err := checkWritable(filepath.Join(out, experiments.ResultFile)); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	open := func(name string) (*gomlxvit.Model, data.Dataset, error) {
+		model, err := models.open(c.Context(), name)
+		if err != nil {
+			return nil, nil, err
+		}
+		ds, err := pictures.openFor(model)
+		return model, ds, err
+	}
+	for _, name := range names[1:] {
+		if _, _, err := open(name); err != nil {
+			return err
+		}
+	}
 	backend, err := openBackend()
 	if err != nil {
 		return err
@@ -85,17 +116,14 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, name
 	meta := experiments.Meta{
 		Experiment: "ablation", Checkpoints: map[string]string{}, Data: map[string]string{}, Versions: experiments.Versions(),
 		Config: ablationConfig{
-			Models: names, Data: pictures.spec, Pictures: pictures.pictures, Batch: pictures.batch,
-			ImageSize: models.imageSize, Orient: pictures.orient, MaxBad: pictures.maxBad,
+			Models: names, Data: pictures.spec, Labels: pictures.labels, Names: models.classNames,
+			Pictures: pictures.pictures, Batch: pictures.batch, ImageSize: models.imageSize, Orient: pictures.orient, MaxBad: pictures.maxBad,
 		},
 	}
 	var result experiments.AblationResult
-	for _, name := range names {
-		model, err := models.open(name)
-		if err != nil {
-			return err
-		}
-		ds, err := pictures.openFor(model)
+	short := shortNames(names)
+	for i, name := range names {
+		model, ds, err := open(name)
 		if err != nil {
 			return err
 		}
@@ -109,6 +137,7 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, name
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%s: %d pictures, accuracy %.1f %%; |sum of components - representation| is at most %.1e of the representation\n",
 			name, curve.Pictures, 100*curve.FromInit[0], exactness)
+		curve.Model = short[i]
 		result.Curves = append(result.Curves, curve)
 		meta.Checkpoints[name] = model.Hash
 		if meta.Data[pictures.spec], err = ds.Hash(); err != nil {
@@ -136,6 +165,18 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, name
 	}
 	fmt.Fprintf(c.OutOrStdout(), "wrote %s and ablation.{png,svg,pdf}, %s beside it\n", filepath.Join(out, experiments.ResultFile), experiments.TableFile)
 	return nil
+}
+
+// checkWritable tells whether a file can be written there; it leaves no trace. An empty path is fine.
+func checkWritable(path string) error {
+	if path == "" {
+		return nil
+	}
+	f, err := atomicfile.Create(path)
+	if err != nil {
+		return err
+	}
+	return f.Abort()
 }
 
 // stderrFile is the terminal or file that progress goes to; nil, which means silence, when errors go elsewhere.

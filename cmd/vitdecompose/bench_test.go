@@ -1,0 +1,72 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"vitdecompose/experiments"
+)
+
+func TestBench(t *testing.T) {
+	model := tinyModel(t)
+	file := filepath.Join(t.TempDir(), "bench.json")
+	code, stdout, stderr := program(t, "bench", "--model", model, "--rounds", "1", "--batch", "2", "--json", file)
+	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, stderr, "round 1 of 1\n")
+	for _, want := range []string{model, "batch 2", "images/s", "\nforward ", "\nforward + heads + MLPs, all blocks ", "\nforward + token split, blocks 0..1 "} {
+		require.Contains(t, stdout, want)
+	}
+
+	content, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var r experiments.BenchResult
+	require.NoError(t, json.Unmarshal(content, &r))
+	require.Equal(t, 2, r.Batch)
+	require.Equal(t, 1, r.Rounds)
+	require.Greater(t, r.Params, 1000)
+	require.NotEmpty(t, r.Backend)
+	require.Len(t, r.Rows, 3)
+	require.Equal(t, 1.0, r.Rows[0].Ratio)
+	for i, row := range r.Rows {
+		require.Positive(t, row.ImagesPerSec)
+		require.Positive(t, row.Ratio)
+		require.Less(t, row.Error, 1e-5)
+		require.Equal(t, i > 0, row.Error > 0, "the forward pass has no sum")
+	}
+}
+
+func TestBenchMistakes(t *testing.T) {
+	model := tinyModel(t)
+	for _, c := range []struct {
+		code  int
+		args  string
+		words []string
+	}{
+		{exitUsage, "--batch 0", []string{"--batch"}},
+		{exitUsage, "--rounds 0", []string{"--rounds"}},
+		{exitUsage, "picture.png", []string{"picture.png"}},
+		{exitUsage, "--model M --blocks 5..6", []string{`--blocks "5..6"`, "0..1"}},
+		{exitUsage, "--model deit_tiny_patch16_224 --random-weights --image-size 32", []string{"--image-size", "--random-weights"}},
+		{exitFailed, "--model frob --random-weights", []string{`"frob"`, "vitdecompose models"}},
+		{exitFailed, "--model M --json nowhere/bench.json", []string{"--json", "nowhere/bench.json", "does not exist"}},
+		{exitFailed, "--model M --peer-python nowhere/python", []string{"--peer-python", "nowhere/python"}},
+		{exitFailed, "--model M --peer-python /bin/false", []string{"--peer-python", "torch and timm"}},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			fail(t, c.code, c.words, append([]string{"bench"}, strings.Fields(strings.ReplaceAll(c.args, "--model M", "--model "+model))...)...)
+		})
+	}
+}
+
+func TestModels(t *testing.T) {
+	out := succeed(t, "models")
+	require.Regexp(t, `(?m)^deit_base_patch16_224 +224 +12 +768 +1000$`, out)
+	require.Regexp(t, `(?m)^vit_small_patch14_dinov2 +518 +12 +384 +0$`, out)
+	require.Regexp(t, `(?m)^ViT-B-32 `, out)
+	require.Contains(t, out, "shipped with weights")
+}

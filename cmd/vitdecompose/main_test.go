@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"os"
+	"sync/atomic"
+	"testing"
+
+	"vitdecompose/data"
+	"vitdecompose/data/picture"
+)
+
+// asProgram makes the test's binary the program itself, for tests that need a process of their own.
+const asProgram = "VITDECOMPOSE_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	data.Register("watched", openWatched)
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	// The tests' model is so small that the pure-Go backend is done before XLA has compiled.
+	// TestBackendsAgree holds the default backend against it.
+	os.Setenv("GOMLX_BACKEND", "go")
+	os.Exit(m.Run())
+}
+
+// watched is a data set of scenes that tells when a picture is drawn: --data watched:N.
+type watched struct{ data.Dataset }
+
+func openWatched(argument string, opts data.Options) (data.Dataset, error) {
+	ds, err := data.Open("scenes:"+argument, opts)
+	return watched{ds}, err
+}
+
+var onPicture atomic.Pointer[func(i int)]
+
+func (w watched) Picture(i int) (*picture.Picture, error) {
+	if told := onPicture.Load(); told != nil {
+		(*told)(i)
+	}
+	return w.Dataset.Picture(i)
+}
+
+// watch calls told for every picture of a watched data set until the test ends.
+func watch(t *testing.T, told func(i int)) {
+	t.Helper()
+	onPicture.Store(&told)
+	t.Cleanup(func() { onPicture.Store(nil) })
+}
+
+// endsAfter is a context that is cancelled when it was asked n times.
+type endsAfter struct {
+	context.Context
+	left atomic.Int64
+}
+
+func (c *endsAfter) Err() error {
+	if c.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return c.Context.Err()
+}
