@@ -40,6 +40,25 @@ func TestBench(t *testing.T) {
 	}
 }
 
+// TestBenchPeer has a shell script stand in for a python with torch: it says its version, then a line for each pass.
+func TestBenchPeer(t *testing.T) {
+	model := tinyModel(t)
+	script := func(text string) string {
+		path := filepath.Join(t.TempDir(), "python")
+		require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o777))
+		return path
+	}
+	code, stdout, stderr := program(t, "bench", "--model", model, "--rounds", "1", "--batch", "2",
+		"--peer-python", script("echo stand-in 1.0\nwhile read job; do echo done; done\n"))
+	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, stdout, "\nforward in PyTorch (stand-in 1.0) ")
+
+	code, _, stderr = program(t, "bench", "--model", model, "--rounds", "1", "--batch", "2",
+		"--peer-python", script("echo stand-in 1.0\nread job\n"))
+	require.Equal(t, exitFailed, code)
+	require.Regexp(t, `vitdecompose bench: --peer-python: .*\n$`, stderr)
+}
+
 func TestBenchMistakes(t *testing.T) {
 	model := tinyModel(t)
 	for _, c := range []struct {

@@ -202,17 +202,17 @@ func (p *pixelFile) batches(c *cobra.Command, size int, yield func(preprocess.Ba
 
 // decomposition is a run of the command.
 type decomposition struct {
-	model         *gomlxvit.Model
-	decomposer    *decompose.Decomposer
-	split         decompose.Split
-	biases        decompose.Biases
-	out           string
-	batch         int
-	orient        bool
-	progress      progress.Reporter
-	writer        *safetensors.Writer
-	pictures, dim int
-	tokens        int
+	model      *gomlxvit.Model
+	decomposer *decompose.Decomposer
+	split      decompose.Split
+	biases     decompose.Biases
+	out        string
+	batch      int
+	orient     bool
+	progress   progress.Reporter
+	writer     *safetensors.Writer // nil until the components are known
+	pictures   int
+	tokens     int // of the token split
 }
 
 // run decomposes batch by batch and writes as it goes; the file appears when it is complete.

@@ -64,14 +64,14 @@ func TestFullDisk(t *testing.T) {
 func TestCtrlC(t *testing.T) {
 	dir := t.TempDir()
 	model := tinyModel(t)
-	args := []string{"run", "ablation", "--model", model, "--data", "watched:2000", "--batch", "4", "--cache", filepath.Join(dir, "cache"), "--out", filepath.Join(dir, "results")}
+	args := []string{"run", "ablation", "--model", model, "--data", "watched:400", "--batch", "4", "--cache", filepath.Join(dir, "cache"), "--out", filepath.Join(dir, "results")}
 	p := process(t, "", args...)
 	pipe, err := p.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.Start())
 	lines := bufio.NewScanner(pipe)
 	require.True(t, lines.Scan(), "progress")
-	require.Contains(t, lines.Text(), "decomposing pictures: 0 of 2000")
+	require.Contains(t, lines.Text(), "decomposing pictures: 0 of 400")
 	require.Eventually(t, func() bool {
 		chunks, err := filepath.Glob(filepath.Join(dir, "cache", "*", "chunk-*"))
 		return err == nil && len(chunks) >= 3
@@ -89,11 +89,11 @@ func TestCtrlC(t *testing.T) {
 	require.Empty(t, entries)
 	chunks, err := filepath.Glob(filepath.Join(dir, "cache", "*", "chunk-*"))
 	require.NoError(t, err)
-	require.Less(t, len(chunks), 500)
+	require.Less(t, len(chunks), 100)
 
 	var drawn atomic.Int64
 	watch(t, func(int) { drawn.Add(1) })
 	succeed(t, args...)
-	require.Equal(t, int64(2000-4*len(chunks)), drawn.Load())
-	require.Equal(t, 2000, readResult(t, filepath.Join(dir, "results")).Result.Curves[0].Pictures)
+	require.Equal(t, int64(400-4*len(chunks)), drawn.Load())
+	require.Equal(t, 400, readResult(t, filepath.Join(dir, "results")).Result.Curves[0].Pictures)
 }
