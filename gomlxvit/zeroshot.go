@@ -30,11 +30,11 @@ type TextEncoder struct {
 	program   *Program
 }
 
-// The sizes in which texts are computed, few, because each is compiled: so many texts at a time, and tokens up to the
-// end of the longest text, rounded up.
+// The sizes in which texts are computed, few, because each is compiled: so many texts at a time, and as many tokens as
+// the longest text has, rounded up to this many, twice, four times as many and so on.
 const (
-	textBatch = 32
-	textStep  = 16
+	textBatch  = 32
+	textLength = 16
 )
 
 // NewTextEncoder prepares the text tower, which the model must have been loaded with ([Options].Text).
@@ -84,8 +84,11 @@ func (e *TextEncoder) embed(ctx context.Context, tokens [][]int32) ([]float32, e
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		longest := length(tokens[chunk[len(chunk)-1]])
-		longest = min((longest+textStep-1)/textStep*textStep, e.tower.ContextLength)
+		longest := textLength
+		for longest < length(tokens[chunk[len(chunk)-1]]) {
+			longest *= 2
+		}
+		longest = min(longest, e.tower.ContextLength)
 		var flat []int32
 		for i := range size { // the last chunk is filled up with its last text
 			flat = append(flat, tokens[chunk[min(i, len(chunk)-1)]][:longest]...)

@@ -113,12 +113,22 @@ func (c *Checkpoint) Close() error { return c.file.Close() }
 // HasTokenizer tells whether there is a tokenizer.json.
 func (c *Checkpoint) HasTokenizer() bool { return c.tokenizer != "" }
 
-// Tokenizer reads tokenizer.json.
+// Tokenizer reads tokenizer.json. Where a symbolic link to another tokenizer.json was stored as a text, as git does on
+// file systems without links, the file that the text names is read.
 func (c *Checkpoint) Tokenizer() ([]byte, error) {
 	if c.tokenizer == "" {
 		return nil, fmt.Errorf("%s: there is no %s beside the weights; get it from where they come from", c.name, tokenizerFile)
 	}
-	return readFile(c.fsys, c.tokenizer, c.name)
+	content, err := readFile(c.fsys, c.tokenizer, c.name)
+	if err != nil || c.Dir == "" {
+		return content, err
+	}
+	target := filepath.FromSlash(strings.TrimSpace(string(content[:min(len(content), maxLink)])))
+	if filepath.Base(target) != tokenizerFile || filepath.IsAbs(target) {
+		return content, nil
+	}
+	dir := filepath.Dir(filepath.Join(c.Dir, target))
+	return readFile(os.DirFS(dir), tokenizerFile, dir)
 }
 
 const (
@@ -130,6 +140,7 @@ const (
 	shardIndex      = ".index.json" // behind the name of the weights
 
 	maxText = 64 << 20 // bytes of a configuration or a tokenizer
+	maxLink = 1 << 10  // bytes of the text that stands for a link
 )
 
 // layout says which files of a checkpoint matter.

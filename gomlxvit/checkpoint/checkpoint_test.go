@@ -302,6 +302,38 @@ func TestOpen(t *testing.T) {
 }
 
 // A file system whose files cannot be read at an offset does as well.
+// TestTokenizerLink: a link to another checkpoint's tokenizer.json that was stored as a text is followed, another text
+// is not.
+func TestTokenizerLink(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "model")
+	if err := os.WriteFile(filepath.Join(parent, tokenizerFile), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"../tokenizer.json\n":                   "{}",
+		filepath.Join(parent, "x.json"):         filepath.Join(parent, "x.json"),
+		"../../nowhere/tokenizer.json":          "",
+		filepath.Join(parent, "tokenizer.json"): filepath.Join(parent, "tokenizer.json"),
+	} {
+		files := checkpointFS(t, map[string]string{openCLIPConfig: tinyOpenCLIP, openCLIPWeights: "W", tokenizerFile: text})
+		if err := errors.Join(os.RemoveAll(dir), os.CopyFS(dir, files)); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Tokenizer()
+		if string(got) != want || (err != nil) != (want == "") {
+			t.Errorf("%q: %q (%v), want %q", text, got, err, want)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestOpenFSOfZip(t *testing.T) {
 	var archive bytes.Buffer
 	w := zip.NewWriter(&archive)
