@@ -13,8 +13,8 @@
 //	scene.Picture()              // *picture.Picture, 64 x 64 RGB
 //	scene.Mask                   // which pixels are the finch
 //
-// A scene is a function of a seed and an index alone, and has the same bytes on
-// every platform. Seeds below [TrainSeeds] are for looking and testing, those
+// A scene is a function of a seed and an index alone, drawn in integers, and has
+// the same bytes on every 64-bit platform. Seeds below [TrainSeeds] are for looking and testing, those
 // from there on for training: they never give the same picture.
 //
 // As a data set it is opened by [data.Open] with "scenes:N" or "scenes:N:SEED".
