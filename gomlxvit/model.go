@@ -11,6 +11,9 @@
 //		return []*graph.Node{z, model.Arch.Head(w, z)}
 //	})
 //	outputs, err := program.Run(pixels) // pixels [batch, 3, height, width], normalised
+//
+// A CLIP loaded with Options{Text: true} has its text tower and tokenizer too: [Model.WithZeroShotHead] makes a classifier
+// of the names of classes, [TextEncoder] embeds texts.
 package gomlxvit
 
 import (

@@ -206,14 +206,20 @@ func TestGoldenText(t *testing.T) {
 	}
 }
 
-// TestPhrases recomputes the mean over templates from single embeddings.
-func TestPhrases(t *testing.T) {
+// One encoder for both, because compiling takes longest.
+func TestTextEncoder(t *testing.T) {
 	_, model := openTiny(t)
 	encoder, err := model.NewTextEncoder(testBackend)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer encoder.Close()
+	t.Run("phrases", func(t *testing.T) { testPhrases(t, encoder) })
+	t.Run("many texts", func(t *testing.T) { testManyTexts(t, encoder) })
+}
+
+// testPhrases recomputes the mean over templates from single embeddings.
+func testPhrases(t *testing.T, encoder *gomlxvit.TextEncoder) {
 	ctx := context.Background()
 	got, err := encoder.Phrases(ctx, []string{"red square", "circle"}, gomlxvit.Templates{"a {}", "a picture of a small {}"})
 	if err != nil {
@@ -254,14 +260,8 @@ func TestPhrases(t *testing.T) {
 	golden.Close(t, "phrases", got, want, 1e-6)
 }
 
-// TestManyTexts: more texts than are computed at a time, of many lengths, give what a few of them give.
-func TestManyTexts(t *testing.T) {
-	_, model := openTiny(t)
-	encoder, err := model.NewTextEncoder(testBackend)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer encoder.Close()
+// testManyTexts: more texts than are computed at a time, of many lengths, give what a few of them give.
+func testManyTexts(t *testing.T, encoder *gomlxvit.TextEncoder) {
 	var texts []string
 	for i := range 45 {
 		texts = append(texts, strings.Repeat("red ", i%9)+fmt.Sprint("square ", i))
