@@ -55,7 +55,7 @@ setup: build ## build, and fetch the XLA plugin where it is missing
 run: setup ## take the shipped model apart on the shipped scenes: layer ablation, with figures
 	$(PROGRAM) run ablation --out "$(OUT)" \
 		$(if $(MODEL),--model "$(MODEL)") \
-		$(if $(DATA),--data "$(if $(findstring :,$(DATA)),$(DATA),folder:$(DATA))") \
+		$(if $(DATA),--data "$(DATA)") \
 		$(if $(LABELS),--labels "$(LABELS)") $(ARGS)
 
 .PHONY: check

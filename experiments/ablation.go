@@ -68,6 +68,9 @@ func Ablation(ctx context.Context, e Extraction) (curve AblationCurve, exactness
 		}
 		pictures += len(chunk.Index)
 	}
+	if err := CheckExact(e.Model.Name, exactness); err != nil {
+		return curve, exactness, err
+	}
 	if err := e.checkLeftOut(pictures); err != nil {
 		return curve, 0, err
 	}

@@ -192,6 +192,15 @@ func (s chunkSource) index(i int) int { return s.firsts[i/s.batch] + i%s.batch }
 // Picture implements preprocess.Source.
 func (s chunkSource) Picture(i int) (*picture.Picture, error) { return s.data.Picture(s.index(i)) }
 
+// CheckExact makes an error of a sum of components that is too far from the representation, relative to it, to be rounding:
+// float32 gives 1e-6 to 1e-5. A NaN is too far as well.
+func CheckExact(model string, exactness float64) error {
+	if exactness <= 1e-3 {
+		return nil
+	}
+	return fmt.Errorf("%s: the components differ from the representation by %.1e of it, which is more than rounding; do weights or pictures hold NaN, or numbers too large for float32?", model, exactness)
+}
+
 // Exactness is the largest |sum of components - representation| of a chunk over its largest |representation|.
 func Exactness(c cache.Chunk) float64 {
 	if len(c.Representation) == 0 {

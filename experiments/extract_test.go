@@ -3,6 +3,7 @@ package experiments_test
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -205,6 +206,13 @@ func TestExactness(t *testing.T) {
 	require.Equal(t, 0.25, experiments.Exactness(c), "2 + 4 is 2 off 8")
 	c.Representation = []float32{4, 6}
 	require.Zero(t, experiments.Exactness(c))
+}
+
+func TestCheckExact(t *testing.T) {
+	require.NoError(t, experiments.CheckExact("tiny", 0))
+	require.NoError(t, experiments.CheckExact("tiny", 1e-5))
+	require.ErrorContains(t, experiments.CheckExact("tiny", 0.01), "tiny: the components differ from the representation by 1.0e-02 of it")
+	require.Error(t, experiments.CheckExact("tiny", math.NaN()))
 }
 
 func TestTop(t *testing.T) {

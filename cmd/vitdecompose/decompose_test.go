@@ -247,12 +247,18 @@ func TestDecomposeMistakes(t *testing.T) {
 		{Name: "pixels", Shape: []int{1, 3, tinySide, tinySide}, Data: make([]int64, 3*tinySide*tinySide)},
 	}))
 
+	blank := make([]float32, 3*tinySide*tinySide)
+	blank[7] = float32(math.NaN())
+	notNumbers := filepath.Join(dir, "nan.safetensors")
+	require.NoError(t, safetensors.Write(notNumbers, nil, []safetensors.Tensor{{Name: "pixels", Shape: []int{1, 3, tinySide, tinySide}, Data: blank}}))
+
 	for _, c := range []struct {
 		name  string
 		code  int
 		args  string
 		words []string
 	}{
+		{"not a number", exitFailed, "--model M --out O --pixels " + notNumbers, []string{model, "NaN of it", "more than rounding"}},
 		{"nothing", exitUsage, "--model M --out O", []string{"--pixels FILE"}},
 		{"both", exitUsage, "--model M --out O --pixels P picture.png", []string{"--pixels FILE", "not both"}},
 		{"no out", exitUsage, "--model M --pixels P", []string{"--out FILE is missing"}},
