@@ -5,9 +5,9 @@
 //	ids, cut := t.Tokens("A photo of a cat", 77) // start, a, photo, of, a, cat, end, 0, 0, ...
 //
 // Like open_clip, and unlike the tokenizers library, it takes from the file only vocabulary and merges: clean-up and the
-// division into words are CLIP's, and "<|endoftext|>" in a text is text. (The tokenizer of go-huggingface 0.4.0 gives
-// clean texts the same ids; it takes a time that grows with the square of a word's length or more, half a minute for
-// 20 kB, and reads a damaged vocabulary as an empty one.)
+// division into words are CLIP's, and "<|endoftext|>" in a text is text. (The tokenizer of go-huggingface 0.4.0 agrees on
+// nearly all texts once they are clean, but takes half a minute for a word of 20 kB and reads a damaged vocabulary as an
+// empty one.)
 package tokenizer
 
 import (
