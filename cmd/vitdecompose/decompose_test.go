@@ -227,7 +227,7 @@ func TestBackendsAgree(t *testing.T) {
 	pixels := writePixels(t, "pixels", 3, tinySide)
 	names := append(tinyNames("heads", 0, 1), "const")
 	slow := decomposed(t, 3, names, 0, "--model", model, "--pixels", pixels, "--batch", "2")
-	t.Setenv("GOMLX_BACKEND", "")
+	t.Setenv("GOMLX_BACKEND", usersBackend)
 	fast := decomposed(t, 3, names, 0, "--model", model, "--pixels", pixels, "--batch", "2")
 	near(t, slow.contributions, fast.contributions, 1e-5)
 	near(t, slow.logits, fast.logits, 1e-5)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"vitdecompose/data"
 	"vitdecompose/data/picture"
@@ -13,13 +14,19 @@ import (
 // asProgram makes the test's binary the program itself, for tests that need a process of their own.
 const asProgram = "VITDECOMPOSE_TEST_AS_PROGRAM"
 
+// usersBackend is GOMLX_BACKEND as it was when the tests began.
+var usersBackend string
+
 func TestMain(m *testing.M) {
 	data.Register("watched", openWatched)
 	if os.Getenv(asProgram) != "" {
+		slow := func(int) { time.Sleep(20 * time.Millisecond) } // leaves time to interrupt it
+		onPicture.Store(&slow)
 		main()
 	}
+	usersBackend = os.Getenv("GOMLX_BACKEND")
 	// The tests' model is so small that the pure-Go backend is done before XLA has compiled.
-	// TestBackendsAgree holds the default backend against it.
+	// TestBackendsAgree holds the user's backend against it.
 	os.Setenv("GOMLX_BACKEND", "go")
 	os.Exit(m.Run())
 }

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	markdownLink = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
+	commandRow   = regexp.MustCompile("(?m)^\\| `([a-z]+)[^`]*` \\|")
+	longFlag     = regexp.MustCompile(`--([a-z][a-z-]+)`)
+)
+
+func readDocument(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("..", "..", name))
+	require.NoError(t, err)
+	return string(content)
+}
+
+// TestDocumentsPointSomewhere follows every link of the documents to a file.
+func TestDocumentsPointSomewhere(t *testing.T) {
+	for _, name := range []string{"README.md", "docs/architecture.md"} {
+		for _, link := range markdownLink.FindAllStringSubmatch(readDocument(t, name), -1) {
+			if !strings.Contains(link[1], "://") {
+				_, err := os.Stat(filepath.Join("..", "..", filepath.Dir(name), link[1]))
+				require.NoError(t, err, "%s links to %s", name, link[1])
+			}
+		}
+	}
+}
+
+// TestREADMEKnowsTheCommands holds the README against what the program can do.
+func TestREADMEKnowsTheCommands(t *testing.T) {
+	readme := readDocument(t, "README.md")
+	var documented, known []string
+	for _, row := range commandRow.FindAllStringSubmatch(readme, -1) {
+		documented = append(documented, row[1])
+	}
+	for _, c := range commands() {
+		known = append(known, c.Name())
+	}
+	require.ElementsMatch(t, known, documented)
+	for _, flag := range longFlag.FindAllStringSubmatch(readme, -1) {
+		has := func(c *cobra.Command) bool { return c.Flags().Lookup(flag[1]) != nil }
+		require.True(t, flag[1] == "help" || slices.ContainsFunc(commands(), has), "no command has the flag --%s", flag[1])
+	}
+	for _, target := range regexp.MustCompile(`make ([a-z]+)`).FindAllStringSubmatch(readme, -1) {
+		require.Contains(t, readDocument(t, "Makefile"), "\n"+target[1]+":", "make %s", target[1])
+	}
+}
