@@ -73,7 +73,8 @@ GOMLX_BACKEND chooses what computes: xla:cpu, xla:cuda, xla:tpu or go.`,
 	root.SuggestionsMinimumDistance = 2
 	root.AddCommand(commands()...)
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	out := &results{w: stdout}
+	root.SetOut(out)
 	root.SetErr(stderr)
 
 	// Whatever cobra finds wrong before a command begins is wrong usage: unknown
@@ -89,12 +90,16 @@ GOMLX_BACKEND chooses what computes: xla:cpu, xla:cuda, xla:tpu or go.`,
 	}
 
 	c, err := root.ExecuteContextC(ctx)
+	if out.err != nil {
+		err = fmt.Errorf("standard output: %w", out.err)
+	}
 	if err == nil {
 		return exitDone
 	}
 	code, hint := exitFailed, ""
 	var usage usageError
 	switch {
+	case out.err != nil: // whatever was asked for
 	case errors.As(err, &usage) || !began:
 		code, hint = exitUsage, fmt.Sprintf("; see `%s --help`", c.CommandPath())
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
@@ -102,6 +107,23 @@ GOMLX_BACKEND chooses what computes: xla:cpu, xla:cuda, xla:tpu or go.`,
 	}
 	fmt.Fprintf(stderr, "%s: %s%s\n", c.CommandPath(), oneLine(err.Error()), hint)
 	return code
+}
+
+// results is standard output. It remembers the first failure, a full disk or a closed pipe, so that the commands need
+// not look after each line.
+type results struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (r *results) Write(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	var n int
+	n, r.err = r.w.Write(p)
+	return n, r.err
 }
 
 // oneLine joins the lines of a message, so that one line on stderr is one error.

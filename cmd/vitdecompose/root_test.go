@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -146,6 +147,21 @@ func TestInterrupted(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, exitFailed, run(ctx, []string{"setup"}, &stdout, &stderr))
 	require.Equal(t, "vitdecompose setup: interrupted\n", stderr.String())
+}
+
+// full is a disk without space.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestResultsThatCannotBePrinted(t *testing.T) {
+	model := tinyModel(t)
+	photo := writePictures(t, t.TempDir(), 1)[0]
+	for _, args := range [][]string{{"version"}, {"models"}, {"--help"}, {"classify", "--model", model, photo}} {
+		var stderr bytes.Buffer
+		require.Equal(t, exitFailed, run(t.Context(), args, full{}, &stderr), args)
+		require.Regexp(t, `^vitdecompose[a-z ]*: standard output: no space left\n$`, stderr.String())
+	}
 }
 
 func TestOneLine(t *testing.T) {
