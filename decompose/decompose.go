@@ -3,7 +3,7 @@
 //
 // [Transform] works on any marked GoMLX graph. A [Decomposer] applies it to a model of package gomlxvit and runs it:
 //
-//	d := decompose.New(backend, model, decompose.Options{First: 7, Last: 11, Split: decompose.Heads})
+//	d := decompose.New(backend, model, decompose.Options{First: 7, End: 12, Split: decompose.Heads})
 //	out, err := d.Run(pixels) // pixels [batch, 3, height, width]
 //	for i, c := range d.Components() {
 //		fmt.Println(c.Name(decompose.Heads), out.Contribution(i, 0)) // dim numbers of picture 0
@@ -51,11 +51,12 @@ const (
 
 // Options choose what is taken apart.
 type Options struct {
-	// First and Last are the first and last block that are decomposed, counted from 0 in forward order. What enters the
-	// first is the component init; what blocks after the last add, if there are any, the component rest.
-	First, Last int
-	Split       Split
-	Biases      Biases
+	// First is the first block that is decomposed, counted from 0 in forward order, and End one past the last; 0 stands
+	// for the end of the model. What enters the first is the component init; what blocks after the last add, if there
+	// are any, the component rest.
+	First, End int
+	Split      Split
+	Biases     Biases
 
 	// Capture leaves the heads of a token split for a second graph and returns what that needs.
 	Capture bool
@@ -176,8 +177,8 @@ type Decomposer struct {
 // New prepares the decomposition of a model. Options left zero mean all blocks, heads, biases apart.
 func New(backend compute.Backend, model *gomlxvit.Model, opts Options) (*Decomposer, error) {
 	blocks := model.Arch.Blocks()
-	if opts.First == 0 && opts.Last == 0 {
-		opts.Last = len(blocks) - 1
+	if opts.End == 0 {
+		opts.End = len(blocks)
 	}
 	if opts.Split == "" {
 		opts.Split = Heads
@@ -185,8 +186,8 @@ func New(backend compute.Backend, model *gomlxvit.Model, opts Options) (*Decompo
 	if opts.Biases == "" {
 		opts.Biases = BiasesApart
 	}
-	if opts.First < 0 || opts.First > opts.Last || opts.Last >= len(blocks) {
-		return nil, fmt.Errorf("%s has blocks 0 to %d, got %d to %d", model.Name, len(blocks)-1, opts.First, opts.Last)
+	if opts.First < 0 || opts.First >= opts.End || opts.End > len(blocks) {
+		return nil, fmt.Errorf("%s has blocks 0 to %d, got %d to %d", model.Name, len(blocks)-1, opts.First, opts.End-1)
 	}
 	if opts.Split == Tokens && opts.Biases == BiasesShared {
 		return nil, fmt.Errorf("biases cannot be shared over the tokens of a token split; keep them as the component const")
@@ -216,6 +217,17 @@ func New(backend compute.Backend, model *gomlxvit.Model, opts Options) (*Decompo
 		return outputs
 	})
 	return d, err
+}
+
+// Close frees the compiled graphs.
+func (d *Decomposer) Close() {
+	d.program.Close()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for layer, program := range d.perBlock {
+		program.Close()
+		delete(d.perBlock, layer)
+	}
 }
 
 // Options returns the options in full, with the defaults filled in.

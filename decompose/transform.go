@@ -150,7 +150,7 @@ func (t *transform) sourceAt(n *graph.Node) (source, bool) {
 	}
 	if c, ok := t.marks.Components[n]; ok {
 		switch {
-		case c.Block.Order > t.opts.Last:
+		case t.opts.End > 0 && c.Block.Order >= t.opts.End:
 			return source{kind: Rest}, true
 		case c.Part == mark.Attn && t.opts.Split != Attns:
 			return source{}, false // walk on to its heads

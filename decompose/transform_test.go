@@ -68,7 +68,7 @@ func ramp(dims ...int) *tensors.Tensor {
 }
 
 func block0() decompose.Options {
-	return decompose.Options{Split: decompose.Heads, Biases: decompose.BiasesApart}
+	return decompose.Options{End: 1, Split: decompose.Heads, Biases: decompose.BiasesApart}
 }
 
 func TestNodesThatAreNotLinear(t *testing.T) {
@@ -213,7 +213,7 @@ func TestSelectionPushedDownEqualsCloning(t *testing.T) {
 						clear(mark.Of(z.Graph()).TokenMaps)
 					}
 					opts := block0()
-					opts.Last = last
+					opts.End = last + 1
 					result := decompose.Transform(z, opts)
 					ordered := make([]*graph.Node, len(result.Components))
 					for _, p := range result.Pieces {
@@ -244,7 +244,7 @@ func TestSelectionPushedDownEqualsCloning(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	model := gomlxvit.RandomOf("tiny", tinyArchitecture(t), 1)
 	for _, opts := range []decompose.Options{
-		{First: 2, Last: 1}, {First: -1, Last: 1}, {First: 0, Last: 12},
+		{First: 2}, {First: 1, End: 1}, {First: -1, End: 2}, {End: 13},
 		{Split: decompose.Tokens, Biases: decompose.BiasesShared},
 	} {
 		if _, err := decompose.New(testBackend, model, opts); err == nil {

@@ -92,11 +92,15 @@ func Bench(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, 
 		return nil, err
 	}
 	tokens, err := decompose.New(backend, model, decompose.Options{
-		First: cfg.TokenFirst, Last: cfg.TokenLast, Split: decompose.Tokens,
+		First: cfg.TokenFirst, End: cfg.TokenLast + 1, Split: decompose.Tokens,
 	})
 	if err != nil {
 		return nil, err
 	}
+
+	defer forward.Close()
+	defer heads.Close()
+	defer tokens.Close()
 
 	jobs := []*job{{row: BenchRow{Name: "forward"}}, {row: BenchRow{Name: "forward + heads + MLPs, all blocks"}},
 		{row: BenchRow{Name: fmt.Sprintf("forward + token split, blocks %d..%d", cfg.TokenFirst, cfg.TokenLast)}}}

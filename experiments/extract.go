@@ -56,6 +56,7 @@ func (e *Extraction) Extract(ctx context.Context) (*cache.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer decomposer.Close()
 	key, err := e.key(decomposer.Options())
 	if err != nil {
 		return nil, err
@@ -119,8 +120,8 @@ func (e *Extraction) key(opts decompose.Options) (cache.Key, error) {
 			preprocess.Config
 			Orient bool
 		}{e.Model.Preprocess, e.Orient},
-		Blocks: fmt.Sprintf("%d..%d", opts.First, opts.Last), Split: string(opts.Split), Bias: string(opts.Biases),
-		DType: "float32", Backend: e.Backend.Name(), Code: decompose.Version, Libraries: Versions(),
+		Blocks: fmt.Sprintf("%d..%d", opts.First, opts.End-1), Split: string(opts.Split), Bias: string(opts.Biases),
+		DType: "float32", Backend: e.Backend.Name() + " on " + e.Backend.DeviceDescription(0), Code: decompose.Version, Libraries: Versions(),
 	}, nil
 }
 

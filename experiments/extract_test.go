@@ -184,7 +184,7 @@ func TestExtractMistakes(t *testing.T) {
 	}{
 		{"tokens", func(e *experiments.Extraction) { e.Options.Split = decompose.Tokens }, "token split"},
 		{"nothing", func(e *experiments.Extraction) { e.Data = noise{} }, "no pictures"},
-		{"blocks", func(e *experiments.Extraction) { e.Options.Last = 2 }, "blocks 0 to 1"},
+		{"blocks", func(e *experiments.Extraction) { e.Options.End = 3 }, "blocks 0 to 1"},
 		{"hash", func(e *experiments.Extraction) { e.Data = hashless{e.Data.(noise)} }, "no hash today"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -191,7 +191,7 @@ func compareTensors(ckpt *checkpoint.Checkpoint, needed, extra []Param) error {
 		}
 	}
 	for _, name := range ckpt.Weights.Names() {
-		if !known[name] {
+		if !known[name] && !isLeftover(name, known) {
 			unknown = append(unknown, name)
 		}
 	}
@@ -216,6 +216,21 @@ func compareTensors(ckpt *checkpoint.Checkpoint, needed, extra []Param) error {
 	list("that the architecture does not have", unknown)
 	return fmt.Errorf("the tensors do not fit the configuration: %s; check architecture and model_args in the configuration file",
 		strings.Join(parts, "; "))
+}
+
+// isLeftover says whether a tensor that no architecture lists is one that training leaves in checkpoints beside a known
+// one: the batches that a batch norm has counted, tables that Swin computes from the size of its windows.
+func isLeftover(name string, known map[string]bool) bool {
+	for suffix, beside := range map[string]string{
+		"num_batches_tracked":          "running_mean",
+		"attn.relative_position_index": "attn.relative_position_bias_table",
+		"attn_mask":                    "attn.relative_position_bias_table",
+	} {
+		if prefix, ok := strings.CutSuffix(name, suffix); ok && known[prefix+beside] {
+			return true
+		}
+	}
+	return false
 }
 
 // Random builds a model of the registry with random weights, for benchmarks: normal values of standard deviation 0.02,
@@ -300,24 +315,8 @@ func (p *Program) Run(inputs ...*tensors.Tensor) ([]*tensors.Tensor, error) {
 	return outputs, nil
 }
 
-// Prepare compiles the program for inputs of these shapes without running it.
-func (p *Program) Prepare(inputs ...*tensors.Tensor) error {
-	if err := p.exec.PreCompile(toAny(inputs)...); err != nil {
-		return fmt.Errorf("%s: %w", p.model.Name, rootCause(err))
-	}
-	return nil
-}
-
 // Close frees the compiled graphs.
 func (p *Program) Close() { p.exec.Finalize() }
-
-func toAny(inputs []*tensors.Tensor) []any {
-	args := make([]any, len(inputs))
-	for i, t := range inputs {
-		args[i] = t
-	}
-	return args
-}
 
 // rootCause drops the call stacks that GoMLX attaches to its errors and keeps the message on one line.
 func rootCause(err error) error {

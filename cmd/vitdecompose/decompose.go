@@ -59,12 +59,12 @@ The largest difference between the sum and the representation is printed.`,
 				return err
 			}
 			opts := decompose.Options{Split: job.split, Biases: job.biases}
-			count := len(job.model.Arch.Blocks())
-			opts.Last = count - 1
 			if blocks != "" {
-				if opts.First, opts.Last, err = parseBlocks(blocks, count); err != nil {
+				first, last, err := parseBlocks(blocks, len(job.model.Arch.Blocks()))
+				if err != nil {
 					return err
 				}
+				opts.First, opts.End = first, last+1
 			}
 			var source batchSource
 			if pixels != "" {
@@ -85,9 +85,7 @@ The largest difference between the sum and the representation is printed.`,
 			if job.decomposer, err = decompose.New(backend, job.model, opts); err != nil {
 				return err
 			}
-			if took := job.decomposer.Options(); took.First != opts.First || took.Last != opts.Last {
-				return fmt.Errorf("--blocks %s: the first block cannot be taken apart alone; take 0..%d or more", blocks, opts.Last+1)
-			}
+			defer job.decomposer.Close()
 			job.progress = progress.New(stderrFile(c))
 			worst, err := job.run(c, source)
 			if err != nil {

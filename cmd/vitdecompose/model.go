@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
@@ -28,11 +29,13 @@ type modelFlags struct {
 	imageSize     int
 	randomWeights bool
 	classNames    string
+	templates     string
 }
 
 func (f *modelFlags) add(c *cobra.Command) {
 	c.Flags().IntVar(&f.imageSize, "image-size", 0, "side of the input pictures, if not the checkpoint's (position embeddings are resampled)")
-	c.Flags().StringVar(&f.classNames, "class-names", "", "file with the names of the classes: one a line, or CSV with the columns label and name")
+	c.Flags().StringVar(&f.classNames, "class-names", "", "file with the names of the classes: one a line, or CSV with the columns label and name; they give a CLIP its zero-shot head")
+	c.Flags().StringVar(&f.templates, "templates", "", "file with the prompts of a zero-shot head, one a line with {} for the class (default: a set of the program's own)")
 }
 
 func (f *modelFlags) addRandom(c *cobra.Command) {
@@ -42,8 +45,11 @@ func (f *modelFlags) addRandom(c *cobra.Command) {
 // open opens a model by the name of a shipped one, a checkpoint directory, hf:owner/repo, or, with random weights, the
 // name of an architecture.
 func (f *modelFlags) open(ctx context.Context, name string) (*gomlxvit.Model, error) {
-	if f.imageSize < 0 {
+	switch {
+	case f.imageSize < 0:
 		return nil, usagef("--image-size %d is not a size", f.imageSize)
+	case f.templates != "" && f.classNames == "":
+		return nil, usagef("--templates needs the classes: --class-names FILE")
 	}
 	var model *gomlxvit.Model
 	switch {
@@ -62,7 +68,9 @@ func (f *modelFlags) open(ctx context.Context, name string) (*gomlxvit.Model, er
 			return nil, err
 		}
 		defer ckpt.Close()
-		if model, err = gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{ImageSize: f.imageSize}); err != nil {
+		if model, err = gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{
+			ImageSize: f.imageSize, Text: f.classNames != "" && ckpt.Library == checkpoint.OpenCLIP,
+		}); err != nil {
 			return nil, err
 		}
 	}
@@ -71,12 +79,31 @@ func (f *modelFlags) open(ctx context.Context, name string) (*gomlxvit.Model, er
 		if err != nil {
 			return nil, err
 		}
+		if model.Text != nil {
+			return f.zeroShot(ctx, model, names)
+		}
 		if len(names) != model.Arch.NumClasses() {
 			return nil, fmt.Errorf("--class-names %s names %d classes, %s has %d", f.classNames, len(names), name, model.Arch.NumClasses())
 		}
 		model.ClassNames = names
 	}
 	return model, nil
+}
+
+// zeroShot gives a CLIP the head that compares with texts about the classes.
+func (f *modelFlags) zeroShot(ctx context.Context, model *gomlxvit.Model, names []string) (*gomlxvit.Model, error) {
+	templates := gomlxvit.DefaultTemplates()
+	if f.templates != "" {
+		var err error
+		if templates, err = gomlxvit.ReadTemplates(f.templates); err != nil {
+			return nil, err
+		}
+	}
+	backend, err := openBackend()
+	if err != nil {
+		return nil, err
+	}
+	return model.WithZeroShotHead(ctx, backend, names, templates)
 }
 
 // openCheckpoint opens a shipped model, a checkpoint directory or hf:owner/repo.
@@ -165,5 +192,11 @@ func (f *dataFlags) dataset() string {
 	return f.spec
 }
 
-// openBackend opens what computes, as GOMLX_BACKEND says.
-func openBackend() (compute.Backend, error) { return backend.Open("") }
+// openBackend opens what computes, as GOMLX_BACKEND says. A process has one of each kind: tensors do not move between
+// two.
+func openBackend() (compute.Backend, error) {
+	open, _ := backends.LoadOrStore(os.Getenv("GOMLX_BACKEND"), sync.OnceValues(func() (compute.Backend, error) { return backend.Open("") }))
+	return open.(func() (compute.Backend, error))()
+}
+
+var backends sync.Map // from GOMLX_BACKEND to the function that opens it once
