@@ -131,10 +131,7 @@ func clipTower(image, patch, width, depth, heads, hidden, embed int) ViTConfig {
 
 // Names lists the architectures of the registry, sorted.
 func Names() []string {
-	names := make([]string, 0, len(registry))
-	for name := range registry {
-		names = append(names, name)
-	}
+	names := slices.Concat(sortedKeys(registry), sortedKeys(swins), sortedKeys(maxViTs))
 	sort.Strings(names)
 	return names
 }
@@ -142,6 +139,9 @@ func Names() []string {
 // Lookup finds an architecture by its name in timm or open_clip. A timm tag after a dot ("vit_base_patch16_224.dino")
 // is left out: it names weights, not an architecture.
 func Lookup(name string) (Architecture, error) {
+	if c := lookupStaged(name); c != nil {
+		return c, nil
+	}
 	c, err := lookupViT(name)
 	if err != nil {
 		return nil, err
@@ -170,6 +170,9 @@ type resizable interface {
 // architectureOf builds the architecture that a checkpoint's configuration describes, and the text tower of a CLIP,
 // nil for others.
 func architectureOf(ckpt *checkpoint.Checkpoint) (arch resizable, text *TextTower, err error) {
+	if c := lookupStaged(ckpt.Architecture); c != nil && ckpt.OpenCLIP == nil {
+		return c, nil, fromTimmStaged(c, ckpt)
+	}
 	var c ViTConfig
 	if ckpt.OpenCLIP != nil {
 		c, text, err = fromOpenCLIP(ckpt.OpenCLIP)
@@ -243,10 +246,7 @@ func fromTimm(ckpt *checkpoint.Checkpoint) (ViTConfig, error) {
 		case "init_values":
 			c.LayerScale = value != nil
 		case "in_chans":
-			channels := 0
-			if err = arg.integer(&channels); err == nil && channels != 3 {
-				err = fmt.Errorf("model_args.in_chans is %d; only colour pictures (3) are supported", channels)
-			}
+			err = arg.colour()
 		case "act_layer":
 			var name string
 			if err = arg.text(&name); err == nil {
@@ -367,6 +367,34 @@ func (a argument) side(to *int) error {
 	return a.integer(to)
 }
 
+// integers reads a list of at least one whole number.
+func (a argument) integers(to *[]int) error {
+	list, ok := a.value.([]any)
+	if !ok || len(list) == 0 {
+		return a.wrong("a list of whole numbers")
+	}
+	numbers := make([]int, len(list))
+	for i, value := range list {
+		if err := (argument{a.key, value}).integer(&numbers[i]); err != nil {
+			return a.wrong("a list of whole numbers")
+		}
+	}
+	*to = numbers
+	return nil
+}
+
+// colour checks that in_chans is 3.
+func (a argument) colour() error {
+	channels := 0
+	if err := a.integer(&channels); err != nil {
+		return err
+	}
+	if channels != 3 {
+		return fmt.Errorf("model_args.%s is %d; only colour pictures (3) are supported", a.key, channels)
+	}
+	return nil
+}
+
 func (a argument) boolean(to *bool) error {
 	v, ok := a.value.(bool)
 	if !ok {
@@ -385,7 +413,7 @@ func (a argument) text(to *string) error {
 	return nil
 }
 
-func sortedKeys(m map[string]any) []string {
+func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)

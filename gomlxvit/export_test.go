@@ -1,0 +1,24 @@
+package gomlxvit
+
+import "github.com/gomlx/gomlx/core/graph"
+
+// FeatureMap gives the tokens [batch, token, dim] that the representation of an architecture with stages is the mean of.
+func FeatureMap(arch Architecture, w Weights, pixels *graph.Node) *graph.Node {
+	return arch.(interface {
+		features(w Weights, pixels *graph.Node) *graph.Node
+	}).features(w, pixels)
+}
+
+// Stem gives the tokens [batch, token, dim] after the stem of a MaxViT.
+func (c *MaxViTConfig) Stem(w Weights, pixels *graph.Node) *graph.Node { return c.stem(w, pixels) }
+
+// Shift describes the windows of a Swin's block: their side and how far they are shifted.
+func (c *SwinConfig) Shift(stage, index int) (side, size, shift int) {
+	for _, b := range c.Blocks() {
+		if b.Stage == stage && b.Index == index {
+			g := c.windows(b)
+			return g.side, g.size, g.shift
+		}
+	}
+	return 0, 0, 0
+}
