@@ -74,23 +74,20 @@ func (b *bundle) stack(join bool, constComponent int) {
 	b.entries = []*entry{{keys: keys, node: graph.Concatenate(nodes, 1)}}
 }
 
-// sumConst adds up all entries of the constant component that stand alone.
+// sumConst adds up, in place, all entries of the constant component that stand alone.
 func (b *bundle) sumConst(constComponent int) {
+	alone := []Key{{Component: constComponent}}
 	var sum *entry
 	kept := b.entries[:0:0]
 	for _, e := range b.entries {
-		if len(e.keys) == 0 || e.keys[0].Component != constComponent || e.keys[len(e.keys)-1].Component != constComponent {
+		switch {
+		case !slices.Equal(e.keys, alone):
 			kept = append(kept, e)
-			continue
-		}
-		if sum == nil || !slices.Equal(sum.keys, e.keys) {
-			if sum != nil {
-				kept = append(kept, sum)
-			}
+		case sum == nil:
 			sum = e
-			continue
+		default:
+			sum = &entry{keys: alone, node: graph.Add(sum.node, e.node)}
 		}
-		sum = &entry{keys: e.keys, node: graph.Add(sum.materialize(), e.materialize())}
 	}
 	if sum != nil {
 		kept = append(kept, sum)
@@ -99,9 +96,11 @@ func (b *bundle) sumConst(constComponent int) {
 }
 
 // combine adds or subtracts two bundles: what both have is combined, the rest passes.
-func combine(a, b *bundle, subtract bool, channels int) *bundle {
+func combine(a, b *bundle, subtract bool, channels, constComponent int) *bundle {
+	a.sumConst(constComponent)
+	b.sumConst(constComponent)
 	if !aligned(a, b) {
-		a, b = a.singles(), b.singles()
+		a, b = a.singles(constComponent), b.singles(constComponent)
 	}
 	out := &bundle{}
 	used := make(map[*entry]bool)
@@ -145,7 +144,7 @@ func joinChannels(parts []*bundle, join bool, constComponent int, channels []int
 	for _, part := range parts[1:] {
 		if !aligned(parts[0], part) {
 			for i := range parts {
-				parts[i] = parts[i].singles()
+				parts[i] = parts[i].singles(constComponent)
 			}
 			break
 		}
@@ -205,8 +204,8 @@ func aligned(a, b *bundle) bool {
 	return true
 }
 
-// singles splits all entries so that each holds one contribution.
-func (b *bundle) singles() *bundle {
+// singles splits all entries so that each holds one contribution, and no two the same.
+func (b *bundle) singles(constComponent int) *bundle {
 	out := &bundle{}
 	for _, e := range b.entries {
 		if len(e.keys) == 1 {
@@ -221,6 +220,7 @@ func (b *bundle) singles() *bundle {
 			})
 		}
 	}
+	out.sumConst(constComponent) // a stack may have held one beside another that stood alone
 	return out
 }
 

@@ -336,37 +336,37 @@ func (d *Decomposer) RunTokens(pixels *tensors.Tensor, visit func(TokenBlock) er
 		return nil, err
 	}
 
-	for i := 0; i < len(result.Captures); {
-		// All captures of one layer go into one graph.
-		n := 1
-		for i+n < len(result.Captures) && result.Captures[i+n].Block == result.Captures[i].Block {
-			n++
+	// A layer that is read in several ways (by the four parts of a patch merging) was captured once for each: all of
+	// them go into one graph.
+	var layers []mark.Block
+	inputs := make(map[mark.Block][]*tensors.Tensor)
+	for i, c := range result.Captures {
+		if inputs[c.Block] == nil {
+			layers = append(layers, c.Block)
+			inputs[c.Block] = []*tensors.Tensor{pixels}
 		}
-		if err := d.runLayer(result, i, n, captured, pixels, block); err != nil {
+		inputs[c.Block] = append(inputs[c.Block],
+			tensors.FromFlatDataAndDimensions(captured[2*i], c.Weights.Shape().Dimensions...),
+			tensors.FromFlatDataAndDimensions(captured[2*i+1], c.Values.Shape().Dimensions...))
+	}
+	slices.SortStableFunc(layers, func(a, b mark.Block) int { return a.Order - b.Order })
+	for _, layer := range layers {
+		if err := d.runLayer(layer, inputs[layer], block); err != nil {
 			return nil, err
 		}
 		if err := visit(block.TokenBlock); err != nil {
 			return nil, err
 		}
-		i += n
 	}
 	out.Error = relativeError(block.sum, out.Representation)
 	return out, nil
 }
 
-// runLayer splits the heads of one attention layer from its captured attention and values, into block.
-func (d *Decomposer) runLayer(result *Result, first, count int, captured [][]float32, pixels *tensors.Tensor, block *tokenBuffer) error {
-	layer := result.Captures[first].Block
+// runLayer splits the heads of one attention layer, into block. inputs are the pixels and what was captured.
+func (d *Decomposer) runLayer(layer mark.Block, inputs []*tensors.Tensor, block *tokenBuffer) error {
 	program, err := d.layerProgram(layer)
 	if err != nil {
 		return err
-	}
-	inputs := []*tensors.Tensor{pixels}
-	for i := first; i < first+count; i++ {
-		c := result.Captures[i]
-		inputs = append(inputs,
-			tensors.FromFlatDataAndDimensions(captured[2*i], c.Weights.Shape().Dimensions...),
-			tensors.FromFlatDataAndDimensions(captured[2*i+1], c.Values.Shape().Dimensions...))
 	}
 	outputs, err := program.Run(inputs...)
 	if err != nil {

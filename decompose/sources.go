@@ -24,7 +24,7 @@ func (t *transform) sourceValue(n *graph.Node, s source, r *readout) *bundle {
 		return &bundle{}
 	}
 	if t.opts.Split == Tokens {
-		return &bundle{entries: []*entry{t.readTokens(s.first, takeTokens(t.flatten(n, n), r.tokens), r, false)}}
+		return &bundle{entries: []*entry{t.readTokens(s.first, takeTokens(t.flatten(n, n), r.tokens), r)}}
 	}
 	return &bundle{entries: []*entry{{keys: []Key{{Component: s.first}}, node: t.read(n, n, r)}}}
 }
@@ -126,12 +126,8 @@ func (t *transform) readAttention(a *mark.Attention, r *readout) (weights, value
 	return graph.Reshape(paid, t.batch, heads, r.rows(), windows*sources), values
 }
 
-// readTokens splits what r reads of a component by token: taken holds its tokens [batch, token, channel], or, for a
-// constant, the rows themselves, which then count for the first token read.
-func (t *transform) readTokens(component int, taken *graph.Node, r *readout, constant bool) *entry {
-	if constant {
-		return &entry{keys: []Key{{Component: component, Token: r.tokens[0]}}, node: taken}
-	}
+// readTokens splits what r reads of a component by token; taken holds its tokens [batch, token, channel].
+func (t *transform) readTokens(component int, taken *graph.Node, r *readout) *entry {
 	tokens, channels := len(r.tokens), taken.Shape().Dim(2)
 	e := &entry{}
 	for _, token := range r.tokens {

@@ -32,7 +32,8 @@ type Piece struct {
 // Key identifies one contribution: a component, and in a token split the source token.
 type Key struct {
 	Component int // index into Result.Components
-	Token     int // token position in the component's block, 0 unless tokens are split
+	// Token is the position in the component's block; 0 for const and unless tokens are split.
+	Token int
 }
 
 // Capture holds what the token split of one attention layer is computed from.
@@ -458,12 +459,9 @@ func (t *transform) narrowSum(n *graph.Node, r *readout) *bundle {
 			return other
 		}
 		constant := &entry{keys: []Key{{Component: t.constComponent()}}, node: value}
-		if t.opts.Split == Tokens {
-			constant = t.readTokens(t.constComponent(), constant.node, r, true)
-		}
 		return &bundle{entries: append(slices.Clone(other.entries), constant)}
 	}
-	return combine(operands[0], operands[1], subtract, channels)
+	return combine(operands[0], operands[1], subtract, channels, t.constComponent())
 }
 
 // applyNarrow clones n, which treats all tokens alike, on stacked contributions.
