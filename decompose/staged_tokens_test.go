@@ -1,0 +1,55 @@
+package decompose_test
+
+import (
+	"fmt"
+	"testing"
+
+	"vitdecompose/decompose"
+	"vitdecompose/gomlxvit/golden"
+)
+
+// Contributions of source tokens in windows and across patch merging, at their place on the block's grid, against a
+// float64 recomputation (golden case swin).
+func TestGoldenStagedTokens(t *testing.T) {
+	dir, model, pixels := goldenModel(t, "swin")
+	blocks := model.Arch.Blocks()
+	first := 0
+	for blocks[first].Stage < 1 {
+		first++
+	}
+	d, err := decompose.New(testBackend, model, decompose.Options{First: first, Split: decompose.Tokens})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := golden.Open(t, dir, "decomposition.safetensors")
+	checked := 0
+	out, err := d.RunTokens(pixels, func(b decompose.TokenBlock) error {
+		for i, index := range b.Components {
+			c := d.Components()[index]
+			if c.Kind != decompose.Head {
+				continue
+			}
+			checked++
+			name := fmt.Sprintf("attn_head_tokens.%d", c.Block.Order-first)
+			shape := f.Shape(t, name) // [batch, head, token, dim]
+			if c.Tokens != shape[2] {
+				t.Fatalf("%s has %d tokens, want %d", c, c.Tokens, shape[2])
+			}
+			var got []float32 // of [batch, token, dim] without the tokens beyond the block's grid
+			for picture := range shape[0] {
+				got = append(got, b.Contributions[(i*shape[0]+picture)*b.Tokens*shape[3]:][:shape[2]*shape[3]]...)
+			}
+			golden.Close(t, c.String(), got, pick(f.Tensor(t, name), shape[0], shape[1], shape[2]*shape[3], c.Head), 5e-5)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if checked != 2*4+2*8 {
+		t.Errorf("%d heads were split, want 24", checked)
+	}
+	if out.Error > 1e-5 {
+		t.Errorf("components sum to the representation within %.2g, allowed 1e-5", out.Error)
+	}
+}
