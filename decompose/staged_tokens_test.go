@@ -8,10 +8,16 @@ import (
 	"vitdecompose/gomlxvit/golden"
 )
 
-// Contributions of source tokens in windows and across patch merging, at their place on the block's grid, against a
-// float64 recomputation (golden case swin).
+// Contributions of source tokens in windows and grids and across merged and pooled patches, at their place on the
+// block's map, against a float64 recomputation (golden cases swin and maxvit_tf).
 func TestGoldenStagedTokens(t *testing.T) {
-	dir, model, pixels := goldenModel(t, "swin")
+	for name, heads := range map[string]int{"swin": 2*4 + 2*8, "maxvit_tf": 4*2 + 4*3} {
+		t.Run(name, func(t *testing.T) { testStagedTokens(t, name, heads) })
+	}
+}
+
+func testStagedTokens(t *testing.T, name string, heads int) {
+	dir, model, pixels := goldenModel(t, name)
 	blocks := model.Arch.Blocks()
 	first := 0
 	for blocks[first].Stage < 1 {
@@ -30,7 +36,14 @@ func TestGoldenStagedTokens(t *testing.T) {
 				continue
 			}
 			checked++
-			name := fmt.Sprintf("attn_head_tokens.%d", c.Block.Order-first)
+			layer := c.Block.Order - first
+			switch c.Block.Sublayer {
+			case "block":
+				layer *= 2
+			case "grid":
+				layer = 2*layer + 1
+			}
+			name := fmt.Sprintf("attn_head_tokens.%d", layer)
 			shape := f.Shape(t, name) // [batch, head, token, dim]
 			if c.Tokens != shape[2] {
 				t.Fatalf("%s has %d tokens, want %d", c, c.Tokens, shape[2])
@@ -46,8 +59,8 @@ func TestGoldenStagedTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if checked != 2*4+2*8 {
-		t.Errorf("%d heads were split, want 24", checked)
+	if checked != heads {
+		t.Errorf("%d heads were split, want %d", checked, heads)
 	}
 	if out.Error > 1e-5 {
 		t.Errorf("components sum to the representation within %.2g, allowed 1e-5", out.Error)
