@@ -1,0 +1,108 @@
+package decompose_test
+
+import (
+	"fmt"
+	"testing"
+
+	"vitdecompose/decompose"
+	"vitdecompose/gomlxvit/golden"
+	"vitdecompose/gomlxvit/mark"
+)
+
+// firstOfStage is the position of a stage's first block in the forward pass.
+func firstOfStage(blocks []mark.Block, stage int) int {
+	for _, b := range blocks {
+		if b.Stage == stage {
+			return b.Order
+		}
+	}
+	return -1
+}
+
+// stagedReference looks up the golden contribution [batch, dim] of a component of a model with stages that is decomposed
+// from the given block on. Attention layers and MLPs are counted in forward order.
+func stagedReference(t *testing.T, f golden.File, c decompose.Component, first int) []float32 {
+	t.Helper()
+	layer := c.Block.Order - first
+	switch c.Block.Sublayer {
+	case "block":
+		layer *= 2
+	case "grid":
+		layer = 2*layer + 1
+	}
+	all := func(name string, i int) []float32 {
+		shape := f.Shape(t, name) // [layer, batch, dim]
+		return f.Tensor(t, name)[i*shape[1]*shape[2]:][:shape[1]*shape[2]]
+	}
+	heads := fmt.Sprintf("attn_heads.%d", layer)
+	switch c.Kind {
+	case decompose.Init:
+		return f.Tensor(t, "init")
+	case decompose.Const:
+		return f.Tensor(t, "const")
+	case decompose.Conv:
+		return all("conv", c.Block.Order-first)
+	case decompose.MLP:
+		return all("mlp", layer)
+	case decompose.Head:
+		shape := f.Shape(t, heads) // [batch, head, dim]
+		return pick(f.Tensor(t, heads), shape[0], shape[1], shape[2], c.Head)
+	case decompose.Attn:
+		shape := f.Shape(t, heads)
+		sum := make([]float32, shape[0]*shape[2])
+		for h := range shape[1] {
+			for i, v := range pick(f.Tensor(t, heads), shape[0], shape[1], shape[2], h) {
+				sum[i] += v
+			}
+		}
+		return sum
+	}
+	t.Fatalf("no reference for %s", c)
+	return nil
+}
+
+// References: timm 1.0.31 for the representation and logits, a float64 recomputation for the contributions of all
+// blocks from stage 1 on (golden data).
+func TestGoldenStagedDecomposition(t *testing.T) {
+	for name, components := range map[string]map[decompose.Split]int{
+		"swin": {decompose.Heads: 2*4 + 2*8 + 4 + 2, decompose.Attns: 4 + 4 + 2},
+		// In each block a convolution, and attention and MLP twice.
+		"maxvit_tf": {decompose.Heads: 4*2 + 4*3 + 4 + 8 + 2, decompose.Attns: 8 + 4 + 8 + 2},
+	} {
+		for split, count := range components {
+			t.Run(fmt.Sprintf("%s/%s", name, split), func(t *testing.T) {
+				dir, model, pixels := goldenModel(t, name)
+				first := firstOfStage(model.Arch.Blocks(), 1)
+				out := run(t, model, pixels, decompose.Options{First: first, Split: split})
+				io := golden.Open(t, dir, "io.safetensors")
+				golden.Close(t, "representation", out.Representation, io.Tensor(t, "features"), 2e-5)
+				golden.Close(t, "logits", out.Logits, io.Tensor(t, "logits"), 2e-5)
+				if out.Error > 1e-5 {
+					t.Errorf("components sum to the representation within %.2g, allowed 1e-5", out.Error)
+				}
+				if len(out.Components) != count {
+					t.Errorf("%d components, want %d: %v", len(out.Components), count, decompose.Names(out.Components))
+				}
+				f := golden.Open(t, dir, "decomposition.safetensors")
+				size := out.Batch * out.Dim
+				for i, c := range out.Components {
+					golden.Close(t, c.String(), out.Contributions[i*size:][:size], stagedReference(t, f, c, first), 5e-5)
+				}
+			})
+		}
+	}
+}
+
+// Names of a block's parts where it has several attentions and MLPs, in forward order.
+func TestSublayerNames(t *testing.T) {
+	_, model, pixels := goldenModel(t, "maxvit_tf")
+	last := len(model.Arch.Blocks())
+	out := run(t, model, pixels, decompose.Options{First: last - 1, Split: decompose.Attns})
+	want := []string{
+		"init", "layer:(2,1), conv", "layer:(2,1), block attns", "layer:(2,1), block mlp", "layer:(2,1), grid attns",
+		"layer:(2,1), grid mlp", "const",
+	}
+	if got := decompose.Names(out.Components); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("components %q, want %q", got, want)
+	}
+}
