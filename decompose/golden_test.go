@@ -218,7 +218,12 @@ func TestBlockRange(t *testing.T) {
 
 func run(t *testing.T, model *gomlxvit.Model, pixels *tensors.Tensor, opts decompose.Options) *decompose.Output {
 	t.Helper()
-	d, err := decompose.New(testBackend, model, opts)
+	return runOn(t, testBackend, model, pixels, opts)
+}
+
+func runOn(t *testing.T, b compute.Backend, model *gomlxvit.Model, pixels *tensors.Tensor, opts decompose.Options) *decompose.Output {
+	t.Helper()
+	d, err := decompose.New(b, model, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/gomlx/compute"
+
 	"vitdecompose/decompose"
+	"vitdecompose/gomlxvit/backend"
 	"vitdecompose/gomlxvit/golden"
 	"vitdecompose/gomlxvit/mark"
 )
@@ -61,6 +64,17 @@ func stagedReference(t *testing.T, f golden.File, c decompose.Component, first i
 	return nil
 }
 
+// openGo opens the Go backend: it needs no time to compile, which is most of what such small models take with XLA.
+func openGo(t *testing.T) compute.Backend {
+	t.Helper()
+	b, err := backend.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Finalize)
+	return b
+}
+
 // References: timm 1.0.31 for the representation and logits, a float64 recomputation for the contributions of all
 // blocks from stage 1 on (golden data).
 func TestGoldenStagedDecomposition(t *testing.T) {
@@ -73,7 +87,11 @@ func TestGoldenStagedDecomposition(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", name, split), func(t *testing.T) {
 				dir, model, pixels := goldenModel(t, name)
 				first := firstOfStage(model.Arch.Blocks(), 1)
-				out := run(t, model, pixels, decompose.Options{First: first, Split: split})
+				b := testBackend
+				if split == decompose.Attns {
+					b = openGo(t)
+				}
+				out := runOn(t, b, model, pixels, decompose.Options{First: first, Split: split})
 				io := golden.Open(t, dir, "io.safetensors")
 				golden.Close(t, "representation", out.Representation, io.Tensor(t, "features"), 2e-5)
 				golden.Close(t, "logits", out.Logits, io.Tensor(t, "logits"), 2e-5)
@@ -97,7 +115,7 @@ func TestGoldenStagedDecomposition(t *testing.T) {
 func TestSublayerNames(t *testing.T) {
 	_, model, pixels := goldenModel(t, "maxvit_tf")
 	last := len(model.Arch.Blocks())
-	out := run(t, model, pixels, decompose.Options{First: last - 1, Split: decompose.Attns})
+	out := runOn(t, openGo(t), model, pixels, decompose.Options{First: last - 1, Split: decompose.Attns})
 	want := []string{
 		"init", "layer:(2,1), conv", "layer:(2,1), block attns", "layer:(2,1), block mlp", "layer:(2,1), grid attns",
 		"layer:(2,1), grid mlp", "const",
