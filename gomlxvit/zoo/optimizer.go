@@ -144,7 +144,7 @@ func newStepper(backend compute.Backend, l layout, weightDecay float64, loss obj
 		}
 		g := graph.Concatenate(gradients, 0)
 		norm := graph.Sqrt(graph.ReduceAllSum(graph.Square(g)))
-		g = graph.Mul(g, graph.MinScalar(graph.Inverse(graph.AddScalar(norm, 1e-6)), 1/clipNorm))
+		g = graph.Mul(g, graph.MinScalar(graph.Reciprocal(graph.AddScalar(norm, 1e-6)), 1/clipNorm))
 
 		scalar := func(i int) *graph.Node { return graph.Reshape(graph.SliceAxis(rate, 0, graph.AxisElem(i))) }
 		m = graph.Add(graph.MulScalar(m, beta1), graph.MulScalar(g, 1-beta1))
