@@ -196,7 +196,7 @@ func headLogits(head *gomlxvit.Program, rows []float32, dim int) ([]float32, err
 // the MLP, the attention, the convolution. const is not a layer and stays.
 func ablationOrder(names []string) []int {
 	rank := func(name string) int {
-		return slices.IndexFunc([]string{", mlp", ", attns", ", conv"}, func(part string) bool { return strings.HasSuffix(name, part) })
+		return slices.IndexFunc([]string{" mlp", " attns", " conv"}, func(part string) bool { return strings.HasSuffix(name, part) })
 	}
 	var order []int
 	for start := 0; start < len(names); {

@@ -15,6 +15,8 @@ func TestAblationOrder(t *testing.T) {
 			[]string{"init", "layer:00, mlp", "layer:00, attns", "layer:01, mlp", "layer:01, attns"}},
 		{"convolution, block and grid", []string{"init", "layer:(0,0), conv", "layer:(0,0), attns", "layer:(0,0), mlp", "layer:(0,1), attns", "layer:(0,1), mlp"},
 			[]string{"init", "layer:(0,0), mlp", "layer:(0,0), attns", "layer:(0,0), conv", "layer:(0,1), mlp", "layer:(0,1), attns"}},
+		{"block and grid of MaxViT", []string{"layer:(0,0), conv", "layer:(0,0), block attns", "layer:(0,0), block mlp", "layer:(0,0), grid attns", "layer:(0,0), grid mlp"},
+			[]string{"layer:(0,0), block mlp", "layer:(0,0), grid mlp", "layer:(0,0), block attns", "layer:(0,0), grid attns", "layer:(0,0), conv"}},
 		{"some blocks", []string{"init", "layer:10, attns", "layer:10, mlp", "rest"}, []string{"init", "layer:10, mlp", "layer:10, attns", "rest"}},
 		{"nothing", nil, nil},
 	} {
