@@ -179,37 +179,51 @@ func parseLabels(r io.Reader) ([]Item, error) {
 	}
 	var items []Item
 	seen := map[string]bool{}
-	for {
-		row, err := rows.Read()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		line, _ := rows.FieldPos(0)
-		if max(fileColumn, labelColumn) >= len(row) {
-			return nil, fmt.Errorf("line %d: has %d columns, the header %d", line, len(row), len(header))
-		}
+	err = eachRow(rows, len(header), max(fileColumn, labelColumn), func(line int, row []string) error {
 		name := row[fileColumn]
 		label, err := strconv.Atoi(strings.TrimSpace(row[labelColumn]))
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("line %d: label %q of %s is not an integer", line, row[labelColumn], name)
+			return fmt.Errorf("line %d: label %q of %s is not an integer", line, row[labelColumn], name)
 		case label < -1 || label > 1<<31-1:
-			return nil, fmt.Errorf("line %d: label %d of %s is not a class index (0 or more, -1 for unknown)", line, label, name)
+			return fmt.Errorf("line %d: label %d of %s is not a class index (0 or more, -1 for unknown)", line, label, name)
 		case !filepath.IsLocal(filepath.FromSlash(name)):
-			return nil, fmt.Errorf("line %d: file %q is not a path below the folder", line, name)
+			return fmt.Errorf("line %d: file %q is not a path below the folder", line, name)
 		case seen[name]:
-			return nil, fmt.Errorf("line %d: file %s appears twice", line, name)
+			return fmt.Errorf("line %d: file %s appears twice", line, name)
 		}
 		seen[name] = true
 		items = append(items, Item{Name: name, Label: label})
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if len(items) == 0 {
 		return nil, errors.New("names no pictures")
 	}
 	return items, nil
+}
+
+// eachRow hands on the rows behind the header, which has that many columns, with their line. A row must reach the last
+// column that is read.
+func eachRow(rows *csv.Reader, columns, last int, each func(line int, row []string) error) error {
+	for {
+		row, err := rows.Read()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		line, _ := rows.FieldPos(0)
+		if last >= len(row) {
+			return fmt.Errorf("line %d: has %d columns, the header %d", line, len(row), columns)
+		}
+		if err := each(line, row); err != nil {
+			return err
+		}
+	}
 }
 
 func newCSV(r io.Reader) *csv.Reader {

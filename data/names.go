@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -36,26 +35,19 @@ func parseClassNames(content []byte) ([]string, error) {
 	if err == nil && column(header, "label") >= 0 && column(header, "name") >= 0 {
 		byLabel := map[int]string{}
 		labelColumn, nameColumn := column(header, "label"), column(header, "name")
-		for {
-			row, err := rows.Read()
-			if err == io.EOF {
-				break
-			}
-			if err != nil {
-				return nil, err
-			}
-			line, _ := rows.FieldPos(0)
-			if max(labelColumn, nameColumn) >= len(row) {
-				return nil, fmt.Errorf("line %d: has %d columns, the header %d", line, len(row), len(header))
-			}
+		err := eachRow(rows, len(header), max(labelColumn, nameColumn), func(line int, row []string) error {
 			label, err := strconv.Atoi(strings.TrimSpace(row[labelColumn]))
 			if err != nil || label < 0 || label >= maxClasses {
-				return nil, fmt.Errorf("line %d: label %q is not a class index", line, row[labelColumn])
+				return fmt.Errorf("line %d: label %q is not a class index", line, row[labelColumn])
 			}
 			if old, ok := byLabel[label]; ok && old != row[nameColumn] {
-				return nil, fmt.Errorf("line %d: class %d is called %q, and %q before", line, label, row[nameColumn], old)
+				return fmt.Errorf("line %d: class %d is called %q, and %q before", line, label, row[nameColumn], old)
 			}
 			byLabel[label] = row[nameColumn]
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
 		names := make([]string, len(byLabel))
 		for i := range names {

@@ -22,17 +22,23 @@ func firstOfStage(blocks []mark.Block, stage int) int {
 	return -1
 }
 
+// attentionLayer counts attention layers in forward order from the given block on.
+func attentionLayer(c decompose.Component, first int) int {
+	switch layer := c.Block.Order - first; c.Block.Sublayer {
+	case "block":
+		return 2 * layer
+	case "grid":
+		return 2*layer + 1
+	default:
+		return layer
+	}
+}
+
 // stagedReference looks up the golden contribution [batch, dim] of a component of a model with stages that is decomposed
 // from the given block on. Attention layers and MLPs are counted in forward order.
 func stagedReference(t *testing.T, f golden.File, c decompose.Component, first int) []float32 {
 	t.Helper()
-	layer := c.Block.Order - first
-	switch c.Block.Sublayer {
-	case "block":
-		layer *= 2
-	case "grid":
-		layer = 2*layer + 1
-	}
+	layer := attentionLayer(c, first)
 	all := func(name string, i int) []float32 {
 		shape := f.Shape(t, name) // [layer, batch, dim]
 		return f.Tensor(t, name)[i*shape[1]*shape[2]:][:shape[1]*shape[2]]
@@ -122,5 +128,51 @@ func TestSublayerNames(t *testing.T) {
 	}
 	if got := decompose.Names(out.Components); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("components %q, want %q", got, want)
+	}
+}
+
+// Contributions of source tokens in windows and grids and across merged and pooled patches, at their place on the
+// block's map, against a float64 recomputation (golden data).
+func TestGoldenStagedTokens(t *testing.T) {
+	for name, heads := range map[string]int{"swin": 2*4 + 2*8, "maxvit_tf": 4*2 + 4*3} {
+		t.Run(name, func(t *testing.T) {
+			dir, model, pixels := goldenModel(t, name)
+			first := firstOfStage(model.Arch.Blocks(), 1)
+			d, err := decompose.New(openGo(t), model, decompose.Options{First: first, Split: decompose.Tokens})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := golden.Open(t, dir, "decomposition.safetensors")
+			checked := 0
+			out, err := d.RunTokens(pixels, func(b decompose.TokenBlock) error {
+				for i, index := range b.Components {
+					c := d.Components()[index]
+					if c.Kind != decompose.Head {
+						continue
+					}
+					checked++
+					tensor := fmt.Sprintf("attn_head_tokens.%d", attentionLayer(c, first))
+					shape := f.Shape(t, tensor) // [batch, head, token, dim]
+					if c.Tokens != shape[2] {
+						t.Fatalf("%s has %d tokens, want %d", c, c.Tokens, shape[2])
+					}
+					var got []float32 // [batch, token, dim] without the tokens beyond the block's map
+					for picture := range shape[0] {
+						got = append(got, b.Contributions[(i*shape[0]+picture)*b.Tokens*shape[3]:][:shape[2]*shape[3]]...)
+					}
+					golden.Close(t, c.String(), got, pick(f.Tensor(t, tensor), shape[0], shape[1], shape[2]*shape[3], c.Head), 5e-5)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if checked != heads {
+				t.Errorf("%d heads were split, want %d", checked, heads)
+			}
+			if out.Error > 1e-5 {
+				t.Errorf("components sum to the representation within %.2g, allowed 1e-5", out.Error)
+			}
+		})
 	}
 }
