@@ -75,6 +75,7 @@ check: modules ## gofmt, go vet and staticcheck
 test: setup check ## all checks and tests
 	go test $(TESTFLAGS) ./...
 	go test $(TESTFLAGS) -race $(CONCURRENT)
+	go test $(TESTFLAGS) -race -run Tokens ./decompose
 
 .PHONY: bench
 bench: setup ## images per second, ratios and peak memory
