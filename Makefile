@@ -53,10 +53,7 @@ setup: build ## build, and fetch the XLA plugin where it is missing
 
 .PHONY: run
 run: setup ## take the shipped model apart on the shipped scenes: layer ablation, with figures
-	$(PROGRAM) run ablation --out "$(OUT)" \
-		$(if $(MODEL),--model "$(MODEL)") \
-		$(if $(DATA),--data "$(DATA)") \
-		$(if $(LABELS),--labels "$(LABELS)") $(ARGS)
+	$(PROGRAM) run ablation --out "$(OUT)"$(if $(MODEL), --model "$(MODEL)")$(if $(DATA), --data "$(DATA)")$(if $(LABELS), --labels "$(LABELS)") $(ARGS)
 
 .PHONY: figures
 figures: setup ## draw the README's figure again, with the shipped model
