@@ -1,6 +1,7 @@
 package decompose
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/gomlx/gomlx/core/graph"
@@ -39,34 +40,49 @@ func (t *transform) throughTokenMap(r *readout, n *graph.Node, m mark.Tokens) *r
 		return through
 	}
 	through := &readout{}
-	position := make(map[int]int)
-	plain := m.Weight == 1 && r.weights == nil
+	per := len(m.Index[r.tokens[0]]) // tokens of the input for each of n
 	for _, token := range r.tokens {
-		plain = plain && len(m.Index[token]) == 1
-		for _, i := range m.Index[token] {
-			if _, ok := position[i]; !ok {
-				position[i] = len(through.tokens)
-				through.tokens = append(through.tokens, i)
-			}
+		if len(m.Index[token]) != per {
+			panic(fmt.Errorf("the token map marked at node #%d (%s, %s) reads %d tokens for one token and %d for another: mark it in parts", n.Id(), n.Type(), n.Shape(), per, len(m.Index[token])))
 		}
+		through.tokens = append(through.tokens, m.Index[token]...)
 	}
-	if plain && len(through.tokens) == len(r.tokens) {
-		t.readouts[key] = through
-		return through
-	}
-	matrix := make([][]float32, len(r.tokens)) // [token of n, token of the input]
-	for k, token := range r.tokens {
-		matrix[k] = make([]float32, len(through.tokens))
-		for _, i := range m.Index[token] {
-			matrix[k][position[i]] += float32(m.Weight)
+	if r.weights != nil || per != 1 || m.Weight != 1 {
+		weights := r.weights
+		if weights == nil {
+			weights = identity(t.graph, len(r.tokens))
 		}
-	}
-	through.weights = graph.InsertAxes(graph.Const(t.graph, matrix), 0)
-	if r.weights != nil {
-		through.weights = graph.Einsum("bkj,ji->bki", r.weights, graph.Const(t.graph, matrix))
+		if m.Weight != 1 {
+			weights = graph.MulScalar(weights, m.Weight)
+		}
+		dims := weights.Shape().Dimensions
+		if per != 1 { // each weight once for every token of the input
+			weights = graph.BroadcastToDims(graph.InsertAxes(weights, -1), dims[0], dims[1], dims[2], per)
+		}
+		through.weights = graph.Reshape(weights, dims[0], dims[1], dims[2]*per)
+		through.sort()
 	}
 	t.readouts[key] = through
 	return through
+}
+
+// sort brings the tokens read into ascending order, and the weights with them: to move a few weights is cheaper than to
+// move the tokens of every contribution.
+func (r *readout) sort() {
+	order := make([]int, len(r.tokens))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return r.tokens[a] - r.tokens[b] })
+	if slices.IsSorted(order) {
+		return
+	}
+	sorted := make([]int, len(order))
+	for i, from := range order {
+		sorted[i] = r.tokens[from]
+	}
+	byToken := graph.TransposeAllAxes(r.weights, 0, 2, 1)
+	r.tokens, r.weights = sorted, graph.TransposeAllAxes(takeTokens(byToken, order), 0, 2, 1)
 }
 
 // throughTokenScale moves a factor per token of n (1/σ of a norm) into the weights of the readout.
