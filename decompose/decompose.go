@@ -3,10 +3,10 @@
 //
 // [Transform] works on any marked GoMLX graph. A [Decomposer] applies it to a model of package gomlxvit and runs it:
 //
-//	d := decompose.New(backend, model, decompose.Options{First: 7, End: 12, Split: decompose.Heads})
+//	d, err := decompose.New(backend, model, decompose.Options{First: 7, End: 12, Split: decompose.Heads})
 //	out, err := d.Run(pixels) // pixels [batch, 3, height, width]
 //	for i, c := range d.Components() {
-//		fmt.Println(c.Name(decompose.Heads), out.Contribution(i, 0)) // dim numbers of picture 0
+//		fmt.Println(c, out.Contribution(i, 0)) // dim numbers of picture 0
 //	}
 //
 // The contributions are direct effects: what a block reads counts as a constant, only what it adds to the residual
