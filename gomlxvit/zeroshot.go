@@ -3,14 +3,10 @@ package gomlxvit
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"os"
 	"slices"
@@ -267,19 +263,9 @@ func (m *Model) WithZeroShotHead(ctx context.Context, backend compute.Backend, c
 	if err != nil {
 		return nil, fmt.Errorf("%s: class names: %w", m.Name, err)
 	}
-
-	sum := sha256.New()
-	sum.Write([]byte(m.Hash))
-	if err := binary.Write(sum, binary.LittleEndian, classes); err != nil {
-		return nil, err
-	}
-	head := *m
-	head.Arch = zeroShot{Architecture: m.Arch, classes: len(classNames)}
-	head.ClassNames = slices.Clone(classNames)
-	head.Hash = hex.EncodeToString(sum.Sum(nil))
-	head.weights = maps.Clone(m.weights)
-	head.weights[zeroShotClasses] = tensors.FromFlatDataAndDimensions(classes, len(classNames), encoder.Dim())
-	return &head, nil
+	return m.withHead(zeroShot{Architecture: m.Arch, classes: len(classNames)}, classNames, map[string]*tensors.Tensor{
+		zeroShotClasses: tensors.FromFlatDataAndDimensions(classes, len(classNames), encoder.Dim()),
+	})
 }
 
 // zeroShotClasses is the weight [class, dim] with the embeddings of the class names, which no checkpoint has.

@@ -20,6 +20,7 @@ import (
 func newRun() *cobra.Command {
 	var models modelFlags
 	var pictures dataFlags
+	var head headFlags
 	var names []string
 	var out, cacheDir string
 	c := &cobra.Command{
@@ -35,6 +36,7 @@ and its figure (PNG, SVG, PDF) into the directory --out.
 Contributions are kept in a cache: a second run, or one that was interrupted, does
 not compute them again.`,
 		Example: `  vitdecompose run ablation
+  vitdecompose run ablation --model hf:timm/vit_small_patch16_224.dino --head-data training --data validation
   vitdecompose run ablation --model checkpoints/vit_base --data folder:photos --labels labels.csv --out results/mine`,
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: []string{"ablation", "all"},
@@ -63,7 +65,7 @@ not compute them again.`,
 			default:
 				return usagef("experiment %q is not known (known: ablation, all)", args[0])
 			}
-			return runAblation(c, &models, &pictures, names, out, cacheDir)
+			return runAblation(c, &models, &pictures, &head, names, out, cacheDir)
 		},
 	}
 	c.Flags().StringSliceVar(&names, "model", []string{"deit-mini"}, "models, separated by commas: shipped ones, checkpoint directories or hf:owner/repo")
@@ -71,23 +73,26 @@ not compute them again.`,
 	c.Flags().StringVar(&cacheDir, "cache", "", "directory where contributions are kept (default: the user's cache directory)")
 	models.add(c)
 	pictures.add(c)
+	head.add(c)
 	return c
 }
 
 // ablationConfig is what result.json says of how the experiment was run.
 type ablationConfig struct {
-	Models    []string `json:"models"`
-	Data      string   `json:"data"`
-	Labels    string   `json:"labels,omitempty"`
-	Names     string   `json:"class_names,omitempty"`
-	Pictures  int      `json:"pictures"` // 0: all
-	Batch     int      `json:"batch"`
-	ImageSize int      `json:"image_size,omitempty"`
-	Orient    bool     `json:"orient,omitempty"`
-	MaxBad    int      `json:"max_bad,omitempty"`
+	Models     []string `json:"models"`
+	Data       string   `json:"data"`
+	Labels     string   `json:"labels,omitempty"`
+	Names      string   `json:"class_names,omitempty"`
+	HeadData   string   `json:"head_data,omitempty"`
+	HeadLabels string   `json:"head_labels,omitempty"`
+	Pictures   int      `json:"pictures"` // 0: all
+	Batch      int      `json:"batch"`
+	ImageSize  int      `json:"image_size,omitempty"`
+	Orient     bool     `json:"orient,omitempty"`
+	MaxBad     int      `json:"max_bad,omitempty"`
 }
 
-func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, names []string, out, cacheDir string) error {
+func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, head *headFlags, names []string, out, cacheDir string) error {
 	start := time.Now()
 	// A mistake that shows only after the first model's pictures, or in the end, would cost all the time before.
 	if err := os.MkdirAll(out, 0o777); err != nil {
@@ -100,6 +105,11 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, name
 		model, err := models.open(c.Context(), name)
 		if err != nil {
 			return nil, nil, err
+		}
+		if model.Arch.NumClasses() == 0 {
+			if _, err := head.open(model); err != nil {
+				return nil, nil, err
+			}
 		}
 		ds, err := pictures.openFor(model)
 		return model, ds, err
@@ -117,6 +127,7 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, name
 		Experiment: "ablation", Checkpoints: map[string]string{}, Data: map[string]string{}, Versions: experiments.Versions(),
 		Config: ablationConfig{
 			Models: names, Data: pictures.spec, Labels: pictures.labels, Names: models.classNames,
+			HeadData: head.spec, HeadLabels: head.labels,
 			Pictures: pictures.pictures, Batch: pictures.batch, ImageSize: models.imageSize, Orient: pictures.orient, MaxBad: pictures.maxBad,
 		},
 	}
@@ -127,11 +138,23 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, name
 		if err != nil {
 			return err
 		}
-		curve, exactness, err := experiments.Ablation(c.Context(), experiments.Extraction{
+		extraction := experiments.Extraction{
 			Backend: backend, Model: model, Data: ds, Pictures: pictures.pictures, Batch: pictures.batch,
 			Orient: pictures.orient, MaxBad: pictures.maxBad, CacheDir: cacheDir, Progress: progress.New(stderrFile(c)),
 			Warn: func(err error) { fmt.Fprintln(c.ErrOrStderr(), oneLine(err.Error())) },
-		})
+		}
+		if model.Arch.NumClasses() == 0 {
+			var trainedOn string
+			if extraction.Model, trainedOn, err = head.train(c, extraction); err != nil {
+				return err
+			}
+			meta.Data[head.spec] = trainedOn
+			// The labels now have a meaning to match.
+			if extraction.Data, err = pictures.openFor(extraction.Model); err != nil {
+				return err
+			}
+		}
+		curve, exactness, err := experiments.Ablation(c.Context(), extraction)
 		if err != nil {
 			return err
 		}
@@ -139,7 +162,7 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, name
 			name, curve.Pictures, 100*curve.FromInit[0], exactness)
 		curve.Model = short[i]
 		result.Curves = append(result.Curves, curve)
-		meta.Checkpoints[name] = model.Hash
+		meta.Checkpoints[name] = extraction.Model.Hash
 		if meta.Data[pictures.spec], err = ds.Hash(); err != nil {
 			return err
 		}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"vitdecompose/data"
+	"vitdecompose/decompose"
+	"vitdecompose/experiments"
+	"vitdecompose/gomlxvit"
+)
+
+// headFlags choose the pictures on which models without a classifier head get one.
+type headFlags struct {
+	spec, labels string
+}
+
+func (f *headFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.spec, "head-data", "", "pictures to train a linear head on, for models without a head; named as for --data")
+	c.Flags().StringVar(&f.labels, "head-labels", "", "CSV file with the columns file,label for the pictures of --head-data")
+}
+
+// open opens the pictures to train the model's head on.
+func (f *headFlags) open(model *gomlxvit.Model) (data.Dataset, error) {
+	if f.spec == "" {
+		return nil, fmt.Errorf("%s has no classifier head; give pictures to train one on with --head-data, such as --head-data scenes:2000:1 or a folder", model.Name)
+	}
+	pictures := dataFlags{spec: f.spec}
+	ds, err := data.Open(pictures.dataset(), data.Options{Labels: f.labels})
+	if err != nil {
+		return nil, fmt.Errorf("--head-data: %w", err)
+	}
+	return ds, nil
+}
+
+// train gives the model a linear head and returns the hash of the data it was trained on. The other fields of e say how
+// the pictures are read and where they are kept.
+func (f *headFlags) train(c *cobra.Command, e experiments.Extraction) (model *gomlxvit.Model, trainedOn string, err error) {
+	if e.Data, err = f.open(e.Model); err != nil {
+		return nil, "", err
+	}
+	if trainedOn, err = e.Data.Hash(); err != nil {
+		return nil, "", fmt.Errorf("--head-data: %w", err)
+	}
+	// Only the representation is needed, so as little as possible is taken apart.
+	e.Options, e.Pictures = decompose.Options{Split: decompose.Attns, First: len(e.Model.Arch.Blocks()) - 1}, 0
+	head, err := experiments.TrainLinearHead(c.Context(), e, experiments.LinearHeadConfig{})
+	if err != nil {
+		return nil, "", fmt.Errorf("--head-data: %w", err)
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%s: linear head of %d classes, trained on %d pictures of %s\n", e.Model.Name, len(head.Bias), head.Labelled, f.spec)
+	model, err = head.ApplyTo(e.Model)
+	return model, trainedOn, err
+}
