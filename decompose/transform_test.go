@@ -241,6 +241,54 @@ func TestSelectionPushedDownEqualsCloning(t *testing.T) {
 	}
 }
 
+// The token split of a component adds up to the component. (It needs no reference data, so it always runs; the race
+// detector runs it too, because pictures are put in place by several goroutines.)
+func TestTokenSplitAddsUp(t *testing.T) {
+	for _, pool := range []string{"token", "avg"} {
+		t.Run(pool, func(t *testing.T) {
+			arch, err := gomlxvit.Timm("vit_tiny_patch16_224", map[string]any{
+				"img_size": 8.0, "patch_size": 4.0, "embed_dim": 12.0, "depth": 2.0, "num_heads": 3.0, "num_classes": 5.0,
+				"global_pool": pool,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			model, pixels := gomlxvit.RandomOf("tiny", arch, 5), ramp(3, 3, 8, 8)
+			whole := run(t, model, pixels, decompose.Options{})
+			d, err := decompose.New(testBackend, model, decompose.Options{Split: decompose.Tokens})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			seen := 0
+			out, err := d.RunTokens(pixels, func(b decompose.TokenBlock) error {
+				for i, component := range b.Components {
+					seen++
+					for picture := range whole.Batch {
+						sum := make([]float32, whole.Dim)
+						for token := range b.Tokens {
+							for c, v := range b.Contributions[((i*whole.Batch+picture)*b.Tokens+token)*whole.Dim:][:whole.Dim] {
+								sum[c] += v
+							}
+						}
+						golden.Close(t, d.Components()[component].String(), sum, whole.Contribution(component, picture), 2e-5)
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen != len(whole.Components) {
+				t.Errorf("%d components were split, want %d", seen, len(whole.Components))
+			}
+			if out.Error > 1e-5 {
+				t.Errorf("sum is off by %g", out.Error)
+			}
+		})
+	}
+}
+
 func TestOptionsAreChecked(t *testing.T) {
 	model := gomlxvit.RandomOf("tiny", tinyArchitecture(t), 1)
 	for _, opts := range []decompose.Options{
