@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"vitdecompose/data/picture"
 )
@@ -26,6 +27,7 @@ type folder struct {
 	items   []Item
 	classes []string
 	limits  picture.Limits
+	hash    func() (string, error) // reads all files, the first time
 }
 
 func openFolder(dir string, opts Options) (Dataset, error) {
@@ -40,6 +42,7 @@ func openFolder(dir string, opts Options) (Dataset, error) {
 		return nil, fmt.Errorf("data folder:%s: not a directory", dir)
 	}
 	f := &folder{dir: dir, limits: opts.Limits}
+	f.hash = sync.OnceValues(f.hashFiles)
 	if opts.Labels != "" {
 		err = f.readLabels(opts.Labels)
 	} else {
@@ -249,7 +252,9 @@ func (f *folder) Picture(i int) (*picture.Picture, error) {
 	return picture.DecodeFile(f.path(i), f.limits)
 }
 
-func (f *folder) Hash() (string, error) {
+func (f *folder) Hash() (string, error) { return f.hash() }
+
+func (f *folder) hashFiles() (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "folder %d\n", len(f.items))
 	for i, item := range f.items {

@@ -163,7 +163,7 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, head
 		curve.Model = short[i]
 		result.Curves = append(result.Curves, curve)
 		meta.Checkpoints[name] = extraction.Model.Hash
-		if meta.Data[pictures.spec], err = ds.Hash(); err != nil {
+		if meta.Data[pictures.spec], err = extraction.Data.Hash(); err != nil {
 			return err
 		}
 	}
