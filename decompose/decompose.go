@@ -258,11 +258,7 @@ func (d *Decomposer) Run(pixels *tensors.Tensor) (*Output, error) {
 			return out.Contribution(k.Component, picture)
 		})
 	}
-	sum := make([]float64, out.Batch*out.Dim)
-	for i, v := range out.Contributions {
-		sum[i%len(sum)] += float64(v)
-	}
-	out.Error = relativeError(sum, out.Representation)
+	out.Error = SumError(out.Contributions, out.Representation)
 	return out, nil
 }
 
@@ -469,6 +465,18 @@ func (b *tokenBuffer) add(piece []float32, keys []Key) {
 		})
 	}
 	wait.Wait()
+}
+
+// SumError is max |sum of components - representation| / max |representation|, summed in float64, for contributions
+// [component, batch, dim] of a representation [batch, dim]; 0 for no pictures.
+func SumError(contributions, representation []float32) float64 {
+	sum := make([]float64, len(representation))
+	for size := len(sum); len(contributions) > 0 && size > 0; contributions = contributions[size:] {
+		for i, v := range contributions[:size] {
+			sum[i] += float64(v)
+		}
+	}
+	return relativeError(sum, representation)
 }
 
 // relativeError is max |sum - reference| / max |reference|.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sort"
 
 	"github.com/gomlx/compute"
@@ -61,11 +60,9 @@ func (e *Extraction) Extract(ctx context.Context) (*cache.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := e.CacheDir
-	if dir == "" {
-		if dir, err = cache.Dir(); err != nil {
-			return nil, err
-		}
+	dir, err := e.cacheDir()
+	if err != nil {
+		return nil, err
 	}
 	store, err := cache.Open(dir, key)
 	if err != nil {
@@ -81,6 +78,14 @@ func (e *Extraction) Extract(ctx context.Context) (*cache.Store, error) {
 		}
 	}
 	return store, store.Finish()
+}
+
+// cacheDir is the directory where contributions, and what is made of them, are kept.
+func (e *Extraction) cacheDir() (string, error) {
+	if e.CacheDir != "" {
+		return e.CacheDir, nil
+	}
+	return cache.Dir()
 }
 
 // setDefaults fills in what was left open.
@@ -204,23 +209,7 @@ func CheckExact(model string, exactness float64) error {
 
 // Exactness is the largest |sum of components - representation| of a chunk over its largest |representation|.
 func Exactness(c cache.Chunk) float64 {
-	if len(c.Representation) == 0 {
-		return 0
-	}
-	size := len(c.Representation)
-	var worst, largest float64
-	for i, z := range c.Representation {
-		sum := 0.0
-		for component := range c.Components {
-			sum += float64(c.Contributions[component*size+i])
-		}
-		worst = math.Max(worst, math.Abs(sum-float64(z)))
-		largest = math.Max(largest, math.Abs(float64(z)))
-	}
-	if worst == 0 {
-		return 0
-	}
-	return worst / largest
+	return decompose.SumError(c.Contributions, c.Representation)
 }
 
 // argmax returns the index of the largest value; the first of several, -1 if none is a number.

@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -80,11 +79,9 @@ func TrainLinearHead(ctx context.Context, e Extraction, config LinearHeadConfig)
 	if err != nil {
 		return nil, err
 	}
-	dir := e.CacheDir
-	if dir == "" {
-		if dir, err = cache.Dir(); err != nil {
-			return nil, err
-		}
+	dir, err := e.cacheDir()
+	if err != nil {
+		return nil, err
 	}
 	file := filepath.Join(dir, "heads", key+".safetensors")
 	head, err := readHead(file, key, classes, e.Model.Arch.OutputDim())
@@ -228,11 +225,11 @@ func adamStep(in []*graph.Node) []*graph.Node {
 // fitLinear trains a linear classifier on rows [row, dim] with their labels and returns its weight [class, dim], its bias
 // [class] and the mean loss of the last epoch. The step is compiled for whole batches and for the last one of an epoch.
 func fitLinear(ctx context.Context, backend compute.Backend, rows []float32, labels []int32, classes int, config LinearHeadConfig, bar progress.Reporter) (weight, bias []float32, loss float64, err error) {
-	exec, err := graph.NewExec(backend, adamStep)
+	program, err := gomlxvit.NewProgram(backend, "training", adamStep)
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	defer exec.Finalize()
+	defer program.Close()
 	n := len(labels)
 	dim := len(rows) / n
 	rng := rand.New(rand.NewPCG(config.Seed, headStream))
@@ -265,10 +262,9 @@ func fitLinear(ctx context.Context, backend compute.Backend, rows []float32, lab
 					float32(config.LearningRate / (1 - math.Pow(adamBeta1, float64(step)))),
 					float32(1 / math.Sqrt(1-math.Pow(adamBeta2, float64(step)))),
 				}, 2))
-			outputs, _, err := exec.CallWithGraphOnDevice(0, inputs)
+			outputs, err := program.Run(inputs...)
 			if err != nil {
-				message, _, _ := strings.Cut(err.Error(), "\n") // the rest is a call stack
-				return nil, nil, 0, fmt.Errorf("step %d: %s", step, message)
+				return nil, nil, 0, fmt.Errorf("step %d: %w", step, err)
 			}
 			mean, err := tensors.CopyFlatData[float32](outputs[3])
 			if err != nil {

@@ -282,27 +282,37 @@ func (m *Model) NumParams() int {
 	return n
 }
 
-// Program is a graph over a model's weights. It is compiled once for each combination of input shapes and may be run
-// from several goroutines.
+// Program is a graph, usually over a model's weights. It is compiled once for each combination of input shapes and may be
+// run from several goroutines.
 type Program struct {
-	model   *Model
+	name    string
+	weights map[string]*tensors.Tensor
 	backend compute.Backend
 	exec    *graph.Exec
 }
 
-// Compile prepares a program. build gets the model's weights and one node for each input of Run and returns the
-// outputs. Whatever GoMLX or build panics with while the graph is built becomes an error of Run: this is the one place
-// where panics turn into errors.
+// Compile prepares a program over the model's weights. build gets them and one node for each input of Run and returns
+// the outputs.
 func (m *Model) Compile(backend compute.Backend, build func(w Weights, inputs []*graph.Node) []*graph.Node) (*Program, error) {
-	p := &Program{model: m, backend: backend}
-	exec, err := graph.NewExec(backend, func(inputs []*graph.Node) []*graph.Node {
+	p, err := NewProgram(backend, m.Name, func(inputs []*graph.Node) []*graph.Node {
 		return build(&boundWeights{graph: inputs[0].Graph(), model: m}, inputs)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", m.Name, err)
+		return nil, err
 	}
-	p.exec = exec.WithName(m.Name)
-	p.exec.SetSideParamsHook(p.bind)
+	p.weights = m.weights
+	return p, nil
+}
+
+// NewProgram prepares a program of its inputs alone; the name is for messages. Whatever GoMLX or build panics with while
+// the graph is built becomes an error of Run, in one line: this is the one place where panics turn into errors.
+func NewProgram(backend compute.Backend, name string, build func(inputs []*graph.Node) []*graph.Node) (*Program, error) {
+	exec, err := graph.NewExec(backend, build)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, rootCause(err))
+	}
+	p := &Program{name: name, backend: backend, exec: exec.WithName(name)}
+	exec.SetSideParamsHook(p.bind)
 	return p, nil
 }
 
@@ -310,7 +320,7 @@ func (m *Model) Compile(backend compute.Backend, build func(w Weights, inputs []
 func (p *Program) Run(inputs ...*tensors.Tensor) ([]*tensors.Tensor, error) {
 	outputs, _, err := p.exec.CallWithGraphOnDevice(0, inputs)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p.model.Name, rootCause(err))
+		return nil, fmt.Errorf("%s: %w", p.name, rootCause(err))
 	}
 	return outputs, nil
 }
@@ -331,7 +341,7 @@ func (p *Program) bind(g *graph.Graph, buffers []compute.Buffer, _ []bool) error
 			continue
 		}
 		name := g.GetParameterByHandle(graph.ParameterHandle(handle)).GetParameterName()
-		tensor, ok := p.model.weights[strings.TrimPrefix(name, weightPrefix)]
+		tensor, ok := p.weights[strings.TrimPrefix(name, weightPrefix)]
 		if !ok {
 			return fmt.Errorf("the graph asks for an unknown parameter %q", name)
 		}

@@ -128,13 +128,13 @@ type objective func(w gomlxvit.Weights, inputs []*graph.Node) (loss *graph.Node,
 
 // stepper runs one step of gradient descent, compiled once.
 type stepper struct {
-	exec   *graph.Exec
-	decays *tensors.Tensor
+	program *gomlxvit.Program
+	decays  *tensors.Tensor
 }
 
 func newStepper(backend compute.Backend, l layout, weightDecay float64, loss objective) (*stepper, error) {
 	// Inputs: weights, moments, decay mask, rates, then the batch.
-	exec, err := graph.NewExec(backend, func(in []*graph.Node) []*graph.Node {
+	program, err := gomlxvit.NewProgram(backend, "training", func(in []*graph.Node) []*graph.Node {
 		w, m, v, mask, rate := in[0], in[1], in[2], in[3], in[4]
 		params, byName := l.nodes(w)
 		value, reports := loss(byName, in[5:])
@@ -155,9 +155,9 @@ func newStepper(backend compute.Backend, l layout, weightDecay float64, loss obj
 		return append([]*graph.Node{w, m, v, value, norm}, reports...)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("training step: %w", err)
+		return nil, err
 	}
-	return &stepper{exec: exec.WithName("training step"), decays: tensors.FromFlatDataAndDimensions(l.decays(), l.size())}, nil
+	return &stepper{program: program, decays: tensors.FromFlatDataAndDimensions(l.decays(), l.size())}, nil
 }
 
 // step moves the state by one step on a batch and returns the loss, the norm of
@@ -168,13 +168,10 @@ func (s *stepper) step(to *state, r rates, batch []*tensors.Tensor) ([]float64, 
 		float32(1 / (1 - math.Pow(beta1, float64(r.step)))),
 		float32(1 / (1 - math.Pow(beta2, float64(r.step)))),
 	}, 3)
-	args := []any{to.weights[0], to.weights[1], to.weights[2], s.decays, rate}
-	for _, t := range batch {
-		args = append(args, t)
-	}
-	outputs, _, err := s.exec.CallWithGraphOnDevice(0, args...)
+	args := append([]*tensors.Tensor{to.weights[0], to.weights[1], to.weights[2], s.decays, rate}, batch...)
+	outputs, err := s.program.Run(args...)
 	if err != nil {
-		return nil, fmt.Errorf("training step %d: %s", r.step, firstLine(err))
+		return nil, fmt.Errorf("step %d: %w", r.step, err)
 	}
 	var reports []float64
 	for _, t := range outputs[3:] {
@@ -196,13 +193,7 @@ func (s *stepper) step(to *state, r rates, batch []*tensors.Tensor) ([]float64, 
 }
 
 // close frees the compiled step.
-func (s *stepper) close() { s.exec.Finalize() }
-
-// firstLine drops the stack that GoMLX attaches to its errors.
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
-}
+func (s *stepper) close() { s.program.Close() }
 
 // crossEntropy is the mean loss of logits [batch, class] against labels [batch]
 // with smoothing s: the target has 1-s on the label and s spread over all
