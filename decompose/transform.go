@@ -374,7 +374,6 @@ func (t *transform) wholeValue(n *graph.Node) *bundle {
 
 // narrowValue pulls the readout through n where n allows it, else reads from the whole value.
 func (t *transform) narrowValue(n *graph.Node, r *readout) *bundle {
-	inputs := n.Inputs()
 	if m, ok := t.marks.TokenMaps[n]; ok && t.layout(n).known {
 		return t.value(m.Input, t.throughTokenMap(r, n, m))
 	}
@@ -382,6 +381,7 @@ func (t *transform) narrowValue(n *graph.Node, r *readout) *bundle {
 	if !t.layout(n).known {
 		return t.readWhole(n, r)
 	}
+	inputs, carrying := n.Inputs(), t.carryingInputs(n)[0]
 	switch n.Type() {
 	case graph.NodeTypeReshape, graph.NodeTypeIdentity:
 		return t.value(inputs[0], r)
@@ -394,7 +394,6 @@ func (t *transform) narrowValue(n *graph.Node, r *readout) *bundle {
 		}
 		return joinChannels(parts, t.opts.Split != Tokens, t.constComponent(), t.channelsOf(inputs))
 	case graph.NodeTypeMul, graph.NodeTypeDiv:
-		carrying := t.carryingInputs(n)[0]
 		factor := inputs[1-carrying]
 		switch tokens, chans := t.varies(n, factor); {
 		case tokens && chans:
@@ -402,10 +401,8 @@ func (t *transform) narrowValue(n *graph.Node, r *readout) *bundle {
 		case tokens:
 			return t.value(inputs[carrying], t.throughTokenScale(r, n, factor))
 		}
-		return t.applyNarrow(n, carrying, t.value(inputs[carrying], r))
-	default:
-		return t.applyNarrow(n, t.carryingInputs(n)[0], t.value(inputs[t.carryingInputs(n)[0]], r))
 	}
+	return t.applyNarrow(n, carrying, t.value(inputs[carrying], r))
 }
 
 // channelsOf lists the channels of nodes of known layout.

@@ -320,11 +320,11 @@ func (c *ViTConfig) pool(x *graph.Node) *graph.Node {
 		return class
 	}
 	first, count := c.PrefixTokens(), c.Grid()*c.Grid()
-	mean := graph.ReduceMean(graph.SliceAxis(x, 1, graph.AxisRange(first, first+count)), 1)
-	index := make([]int, count)
+	patches := graph.SliceAxis(x, 1, graph.AxisRange(first, first+count))
+	index := make([][]int, count)
 	for i := range index {
-		index[i] = first + i
+		index[i] = []int{first + i}
 	}
-	mark.TokensOf(mean, x, mark.TokenMap{Index: [][]int{index}, Weight: 1 / float64(count)})
-	return mean
+	mark.TokensOf(patches, x, mark.TokenMap{Index: index, Weight: 1})
+	return averageTokens(patches)
 }

@@ -4,7 +4,7 @@
 //
 //	dir := golden.Dir(t, "vit_deit")
 //	io := golden.Open(t, dir, "io.safetensors")
-//	golden.Close(t, "features", got, io.Float32(t, "features"), 2e-5)
+//	golden.Close(t, "features", got, io.Tensor(t, "features"), 2e-5)
 package golden
 
 import (
