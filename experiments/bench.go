@@ -26,8 +26,8 @@ import (
 type BenchConfig struct {
 	Batch  int
 	Rounds int
-	// TokenFirst and TokenLast are the blocks of the token split.
-	TokenFirst, TokenLast int
+	// First and Last are the blocks of which heads, MLPs and tokens are measured beside those of all blocks.
+	First, Last int
 	// PeerPython is a python with torch and timm that runs the same forward pass in turn; empty for none.
 	PeerPython string
 	// Log gets a line for each step, nil for none.
@@ -65,7 +65,8 @@ type job struct {
 	times []float64
 }
 
-// Bench measures the forward pass, the forward pass with all heads and MLPs, and the token split of a model. All jobs
+// Bench measures the forward pass of a model, the forward pass with the heads and MLPs of all blocks and of some, and
+// with the token split of these. All jobs
 // run in turn in each round, so that a machine whose speed drifts does not favour one of them.
 func Bench(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, cfg BenchConfig) (*BenchResult, error) {
 	side := model.Arch.InputSize()
@@ -91,8 +92,12 @@ func Bench(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, 
 	if err != nil {
 		return nil, err
 	}
+	some, err := decompose.New(backend, model, decompose.Options{First: cfg.First, End: cfg.Last + 1})
+	if err != nil {
+		return nil, err
+	}
 	tokens, err := decompose.New(backend, model, decompose.Options{
-		First: cfg.TokenFirst, End: cfg.TokenLast + 1, Split: decompose.Tokens,
+		First: cfg.First, End: cfg.Last + 1, Split: decompose.Tokens,
 	})
 	if err != nil {
 		return nil, err
@@ -100,10 +105,15 @@ func Bench(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, 
 
 	defer forward.Close()
 	defer heads.Close()
+	defer some.Close()
 	defer tokens.Close()
 
-	jobs := []*job{{row: BenchRow{Name: "forward"}}, {row: BenchRow{Name: "forward + heads + MLPs, all blocks"}},
-		{row: BenchRow{Name: fmt.Sprintf("forward + token split, blocks %d..%d", cfg.TokenFirst, cfg.TokenLast)}}}
+	jobs := []*job{
+		{row: BenchRow{Name: "forward"}},
+		{row: BenchRow{Name: "forward + heads + MLPs, all blocks"}},
+		{row: BenchRow{Name: fmt.Sprintf("forward + heads + MLPs, blocks %d..%d", cfg.First, cfg.Last)}},
+		{row: BenchRow{Name: fmt.Sprintf("forward + token split, blocks %d..%d", cfg.First, cfg.Last)}},
+	}
 	jobs[0].run = func() error {
 		outputs, err := forward.Run(pixels)
 		if err != nil {
@@ -119,17 +129,19 @@ func Bench(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, 
 		}
 		return nil
 	}
-	jobs[1].run = func() error {
-		out, err := heads.Run(pixels)
-		if err == nil {
-			jobs[1].row.Error = out.Error
+	for i, decomposer := range []*decompose.Decomposer{heads, some} {
+		jobs[1+i].run = func() error {
+			out, err := decomposer.Run(pixels)
+			if err == nil {
+				jobs[1+i].row.Error = out.Error
+			}
+			return err
 		}
-		return err
 	}
-	jobs[2].run = func() error {
+	jobs[3].run = func() error {
 		out, err := tokens.RunTokens(pixels, func(decompose.TokenBlock) error { return nil })
 		if err == nil {
-			jobs[2].row.Error = out.Error
+			jobs[3].row.Error = out.Error
 		}
 		return err
 	}

@@ -257,11 +257,23 @@ func (c *MaxViTConfig) attention(w Weights, x *graph.Node, b mark.Block) *graph.
 	return graph.Add(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELUTanh, b))
 }
 
-// batchNorm normalises channels with the statistics gathered in training.
+// The ends of the names of a batch norm's statistics in a checkpoint.
+const (
+	RunningMean     = ".running_mean"
+	RunningVariance = ".running_var"
+)
+
+// batchNorm normalises channels with the statistics gathered in training, and in training with those of the batch, see
+// [BatchStatistics].
 func (c *MaxViTConfig) batchNorm(w Weights, name string, x *graph.Node) *graph.Node {
-	deviation := graph.Sqrt(graph.AddScalar(w.Get(name+".running_var"), c.ConvEpsilon))
-	scale := graph.Div(w.Get(name+".weight"), deviation)
-	shift := graph.Sub(w.Get(name+".bias"), graph.Mul(w.Get(name+".running_mean"), scale))
+	var mean, variance *graph.Node
+	if batch, ok := w.(BatchStatistics); ok {
+		mean, variance = batch.Statistics(name, x)
+	} else {
+		mean, variance = w.Get(name+RunningMean), w.Get(name+RunningVariance)
+	}
+	scale := graph.Div(w.Get(name+".weight"), graph.Sqrt(graph.AddScalar(variance, c.ConvEpsilon)))
+	shift := graph.Sub(w.Get(name+".bias"), graph.Mul(mean, scale))
 	return addBias(graph.Mul(x, channels(scale, x.Rank())), shift)
 }
 

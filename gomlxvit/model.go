@@ -72,6 +72,13 @@ func (m WeightMap) Get(name string) *graph.Node {
 	return node
 }
 
+// BatchStatistics is what Weights implement in training so that batch norms take the statistics of the batch instead of
+// those gathered before.
+type BatchStatistics interface {
+	// Statistics returns mean and variance [channel] for the batch norm with this name over x [..., channel].
+	Statistics(name string, x *graph.Node) (mean, variance *graph.Node)
+}
+
 // Architecture builds the graph of a vision model and marks its parts.
 type Architecture interface {
 	// Params lists every tensor the graph needs.

@@ -195,6 +195,12 @@ func Timm(name string, args map[string]any) (Architecture, error) {
 	return arch, err
 }
 
+// OpenCLIP builds the image and text tower that open_clip builds from a model_cfg.
+func OpenCLIP(cfg *checkpoint.OpenCLIPConfig) (Architecture, *TextTower, error) {
+	arch, text, err := architectureOf(&checkpoint.Checkpoint{OpenCLIP: cfg})
+	return arch, text, err
+}
+
 // fromTimm applies model_args, the keyword arguments of timm's constructor, to the named architecture.
 func fromTimm(ckpt *checkpoint.Checkpoint) (ViTConfig, error) {
 	c, err := lookupViT(ckpt.Architecture)

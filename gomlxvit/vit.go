@@ -218,15 +218,7 @@ func (c *ViTConfig) blockParams() []Param {
 // Representation builds the forward pass from normalised pixels [batch, 3, height, width] to the final representation
 // [batch, dim], the input of the classifier head, and marks its parts for package decompose.
 func (c *ViTConfig) Representation(w Weights, pixels *graph.Node) *graph.Node {
-	x := c.embed(w, pixels)
-	for i, block := range c.Blocks() {
-		x = mark.BlockInput(x, block)
-		x = c.block(w, x, block, fmt.Sprintf(c.names.block, i), nil)
-	}
-	if c.FinalNorm {
-		x = layerNorm(w, c.names.finalNorm, x, c.Epsilon)
-	}
-	x = c.pool(x)
+	x := c.pool(c.Features(w, pixels, nil))
 	if c.PoolNorm {
 		x = layerNorm(w, c.names.poolNorm, x, c.Epsilon)
 	}
@@ -234,6 +226,64 @@ func (c *ViTConfig) Representation(w Weights, pixels *graph.Node) *graph.Node {
 		x = graph.Dot(x, w.Get(c.names.projection)).Product()
 	}
 	return x
+}
+
+// MaskToken names the weight [1, width] that stands for a patch which training hides. No checkpoint has it.
+const MaskToken = "mask_token"
+
+// Features builds the tokens [batch, token, width] after the last norm from normalised pixels [batch, 3, height, width].
+// masked [batch, patch], 1 for patches of which the model sees the weight [MaskToken] instead and 0 for the others, is nil
+// but for training with masked patches (iBOT, Zhou et al. 2021, arXiv 2111.07832).
+func (c *ViTConfig) Features(w Weights, pixels, masked *graph.Node) *graph.Node {
+	x := c.embed(w, pixels, masked)
+	for i, block := range c.Blocks() {
+		x = mark.BlockInput(x, block)
+		x = c.block(w, x, block, fmt.Sprintf(c.names.block, i), nil)
+	}
+	if c.FinalNorm {
+		x = layerNorm(w, c.names.finalNorm, x, c.Epsilon)
+	}
+	return x
+}
+
+// LocalView is the same transformer for a local view, which has grid x grid patches of the same size. Its weights are
+// those of [ViTConfig.LocalWeights].
+func (c *ViTConfig) LocalView(grid int) *ViTConfig {
+	local := *c
+	local.ImageSize = grid * c.PatchSize
+	return &local
+}
+
+// LocalWeights are the weights for a local view: position embeddings are the means of those of the patches that lie
+// where a patch of the local view would, if the view was the whole picture. grid must divide [ViTConfig.Grid].
+func (c *ViTConfig) LocalWeights(w Weights, grid int) Weights {
+	position, prefix, factor := w.Get(c.names.position), c.PrefixTokens(), c.Grid()/grid
+	if c.PositionPatches {
+		prefix = 0
+	}
+	fixed := graph.SliceAxis(position, 1, graph.AxisRange(0, prefix))
+	patches := graph.SliceAxis(position, 1, graph.AxisRange(prefix, prefix+c.Grid()*c.Grid()))
+	patches = graph.ReduceMean(graph.Reshape(patches, grid, factor, grid, factor, c.Width), 1, 3)
+	patches = graph.Reshape(patches, 1, grid*grid, c.Width)
+	if prefix > 0 {
+		patches = graph.Concatenate([]*graph.Node{fixed, patches}, 1)
+	}
+	return replaced{w, c.names.position, patches}
+}
+
+// replaced are weights of which one has another value.
+type replaced struct {
+	Weights
+	name  string
+	value *graph.Node
+}
+
+// Get implements Weights.
+func (r replaced) Get(name string) *graph.Node {
+	if name == r.name {
+		return r.value
+	}
+	return r.Weights.Get(name)
 }
 
 // Head builds the logits [batch, class] from the representation [batch, dim]; nil for a model without a head.
@@ -245,12 +295,17 @@ func (c *ViTConfig) Head(w Weights, representation *graph.Node) *graph.Node {
 	return addBias(logits, w.Get(c.names.headBias))
 }
 
-// embed turns pixels [batch, 3, height, width] into tokens [batch, token, width] with their positions.
-func (c *ViTConfig) embed(w Weights, pixels *graph.Node) *graph.Node {
+// embed turns pixels [batch, 3, height, width] into tokens [batch, token, width] with their positions. masked is as in
+// [ViTConfig.Features].
+func (c *ViTConfig) embed(w Weights, pixels, masked *graph.Node) *graph.Node {
 	n, d, batch := &c.names, c.Width, pixels.Shape().Dim(0)
 	x := patchEmbedding(pixels, w.Get(n.patch+".weight"))
 	if c.PatchBias {
 		x = addBias(x, w.Get(n.patch+".bias"))
+	}
+	if masked != nil {
+		hidden := graph.InsertAxes(masked, -1)
+		x = graph.Add(graph.Mul(x, graph.OneMinus(hidden)), graph.Mul(graph.InsertAxes(w.Get(MaskToken), 0), hidden))
 	}
 
 	position := w.Get(n.position)

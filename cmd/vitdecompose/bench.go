@@ -19,9 +19,9 @@ func newBench() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure forward pass, decomposition and token split of a model",
-		Long: `Measure images per second of the forward pass, of the forward pass with all heads
-and MLPs, and with the token split of some blocks; their ratios to the forward
-pass, and peak memory. The jobs run in turn, round by round, so that the ratios
+		Long: `Measure images per second of the forward pass, of the forward pass with the heads
+and MLPs of all blocks and of some, and with the token split of these; their ratios
+to the forward pass, and peak memory. The jobs run in turn, round by round, so that the ratios
 hold on a machine whose speed drifts.
 
 With --peer-python, a python that has torch and timm runs the same forward pass
@@ -37,10 +37,9 @@ in turn.`,
 			if err != nil {
 				return err
 			}
-			count := len(model.Arch.Blocks())
-			cfg.TokenFirst, cfg.TokenLast = max(0, count-5), count-1
+			cfg.First, cfg.Last = experiments.RetrievalBlocks(model.Arch.Blocks())
 			if blocks != "" {
-				if cfg.TokenFirst, cfg.TokenLast, err = parseBlocks(blocks, count); err != nil {
+				if cfg.First, cfg.Last, err = parseBlocks(blocks, model.Arch.Blocks()); err != nil {
 					return err
 				}
 			}
@@ -71,7 +70,7 @@ in turn.`,
 	c.Flags().StringVar(&name, "model", "deit-mini", "a shipped model, a checkpoint directory, hf:owner/repo, or an architecture with --random-weights")
 	c.Flags().IntVar(&cfg.Batch, "batch", 8, "pictures in a batch")
 	c.Flags().IntVar(&cfg.Rounds, "rounds", 7, "times each job is run")
-	c.Flags().StringVar(&blocks, "blocks", "", "blocks of the token split, such as 7..11 (default: the last five)")
+	c.Flags().StringVar(&blocks, "blocks", "", "the blocks of which some are taken apart, such as 7..11 or (2,14).. (default: those of the paper's retrieval)")
 	c.Flags().StringVar(&cfg.PeerPython, "peer-python", "", "a python with torch and timm to run the same forward pass in turn")
 	c.Flags().StringVar(&jsonFile, "json", "", "also write the figures to this file")
 	models.add(c)

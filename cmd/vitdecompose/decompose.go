@@ -15,6 +15,7 @@ import (
 	"vitdecompose/decompose"
 	"vitdecompose/experiments"
 	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/mark"
 	"vitdecompose/gomlxvit/preprocess"
 	"vitdecompose/gomlxvit/safetensors"
 )
@@ -60,7 +61,7 @@ The largest difference between the sum and the representation is printed.`,
 			}
 			opts := decompose.Options{Split: job.split, Biases: job.biases}
 			if blocks != "" {
-				first, last, err := parseBlocks(blocks, len(job.model.Arch.Blocks()))
+				first, last, err := parseBlocks(blocks, job.model.Arch.Blocks())
 				if err != nil {
 					return err
 				}
@@ -97,7 +98,7 @@ The largest difference between the sum and the representation is printed.`,
 		},
 	}
 	c.Flags().StringVar(&name, "model", "deit-mini", "a shipped model, a checkpoint directory or hf:owner/repo")
-	c.Flags().StringVar(&blocks, "blocks", "", "blocks to take apart, such as 7..11 (default: all)")
+	c.Flags().StringVar(&blocks, "blocks", "", "blocks to take apart, such as 7..11, 7.. or, in a staged model, (2,14).. (default: all)")
 	c.Flags().StringVar(&split, "split", "heads", "heads, attns (heads together) or tokens (heads by source token)")
 	c.Flags().StringVar(&biases, "biases", "const", "const (biases are a component of their own) or shared (over the components)")
 	c.Flags().StringVar(&pixels, "pixels", "", "safetensors file with the tensor pixels or input [N,3,H,W], normalised")
@@ -109,18 +110,32 @@ The largest difference between the sum and the representation is printed.`,
 	return c
 }
 
-// parseBlocks reads "7..11" or "7".
-func parseBlocks(text string, count int) (first, last int, err error) {
+// parseBlocks reads "7..11", "7", "7.." to the end, or the same with the names that blocks of staged models have,
+// "(2,14)..(3,1)".
+func parseBlocks(text string, blocks []mark.Block) (first, last int, err error) {
 	from, to, isRange := strings.Cut(text, "..")
 	if !isRange {
 		to = from
 	}
-	first, err = strconv.Atoi(from)
-	if err == nil {
-		last, err = strconv.Atoi(to)
+	find := func(name string) int {
+		for _, b := range blocks {
+			if name == strconv.Itoa(b.Order) || b.Staged && name == fmt.Sprintf("(%d,%d)", b.Stage, b.Index) {
+				return b.Order
+			}
+		}
+		return -1
 	}
-	if err != nil || first < 0 || first > last || last >= count {
-		return 0, 0, usagef("--blocks %q is not a range FIRST..LAST within 0..%d", text, count-1)
+	count := len(blocks)
+	first, last = find(strings.ReplaceAll(from, " ", "")), find(strings.ReplaceAll(to, " ", ""))
+	if to == "" {
+		last = count - 1
+	}
+	if first < 0 || first > last {
+		names := ""
+		if end := blocks[count-1]; end.Staged {
+			names = fmt.Sprintf(" or (0,0)..(%d,%d)", end.Stage, end.Index)
+		}
+		return 0, 0, usagef("--blocks %q is not a range FIRST..LAST within 0..%d%s", text, count-1, names)
 	}
 	return first, last, nil
 }

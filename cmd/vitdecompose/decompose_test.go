@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"vitdecompose/gomlxvit/mark"
 	"vitdecompose/gomlxvit/safetensors"
 )
 
@@ -319,4 +320,29 @@ func TestDecomposeWithoutHead(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out.safetensors")
 	succeed(t, "decompose", "--model", dir, "--pixels", writePixels(t, "pixels", 1, tinySide), "--out", out)
 	require.Equal(t, map[string][]int{"contributions": {10, 1, tinyDim}, "representation": {1, tinyDim}}, readParts(t, out).shapes)
+}
+
+func TestParseBlocks(t *testing.T) {
+	plain := []mark.Block{mark.Plain(0), mark.Plain(1), mark.Plain(2)}
+	staged := mark.Staged([]int{2, 1, 3})
+	for _, test := range []struct {
+		text        string
+		blocks      []mark.Block
+		first, last int
+	}{
+		{"1", plain, 1, 1}, {"0..2", plain, 0, 2}, {"1..", plain, 1, 2},
+		{"3..5", staged, 3, 5}, {"(2,0)..", staged, 3, 5}, {"(1,0)..(2, 1)", staged, 2, 4}, {"(0,1)", staged, 1, 1}, {"1..(2,0)", staged, 1, 3},
+	} {
+		first, last, err := parseBlocks(test.text, test.blocks)
+		require.NoError(t, err, test.text)
+		require.Equal(t, [2]int{test.first, test.last}, [2]int{first, last}, test.text)
+	}
+	for text, blocks := range map[string][]mark.Block{
+		"(0,0)": plain, "3": plain, "": plain, "..2": plain, "2..1": plain, "(1,1)..": staged, "(2,0)..(1,0)": staged, "(2,0)..x": staged,
+	} {
+		_, _, err := parseBlocks(text, blocks)
+		require.ErrorContains(t, err, "is not a range FIRST..LAST within 0..", text)
+	}
+	_, _, err := parseBlocks("7", staged)
+	require.ErrorContains(t, err, "or (0,0)..(2,2)")
 }

@@ -45,10 +45,15 @@ func (f *modelFlags) addRandom(c *cobra.Command) {
 // open opens a model by the name of a shipped one, a checkpoint directory, hf:owner/repo, or, with random weights, the
 // name of an architecture.
 func (f *modelFlags) open(ctx context.Context, name string) (*gomlxvit.Model, error) {
+	return f.openFor(ctx, name, nil)
+}
+
+// openFor is open, but a CLIP gets its zero-shot head for these classes when --class-names names none.
+func (f *modelFlags) openFor(ctx context.Context, name string, classes []string) (*gomlxvit.Model, error) {
 	switch {
 	case f.imageSize < 0:
 		return nil, usagef("--image-size %d is not a size", f.imageSize)
-	case f.templates != "" && f.classNames == "":
+	case f.templates != "" && f.classNames == "" && len(classes) == 0:
 		return nil, usagef("--templates needs the classes: --class-names FILE")
 	}
 	var model *gomlxvit.Model
@@ -69,12 +74,13 @@ func (f *modelFlags) open(ctx context.Context, name string) (*gomlxvit.Model, er
 		}
 		defer ckpt.Close()
 		if model, err = gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{
-			ImageSize: f.imageSize, Text: f.classNames != "" && ckpt.Library == checkpoint.OpenCLIP,
+			ImageSize: f.imageSize, Text: (f.classNames != "" || len(classes) > 0) && ckpt.Library == checkpoint.OpenCLIP,
 		}); err != nil {
 			return nil, err
 		}
 	}
-	if f.classNames != "" {
+	switch {
+	case f.classNames != "":
 		names, err := data.ReadClassNames(f.classNames)
 		if err != nil {
 			return nil, err
@@ -86,6 +92,8 @@ func (f *modelFlags) open(ctx context.Context, name string) (*gomlxvit.Model, er
 			return nil, fmt.Errorf("--class-names %s names %d classes, %s has %d", f.classNames, len(names), name, model.Arch.NumClasses())
 		}
 		model.ClassNames = names
+	case model.Text != nil:
+		return f.zeroShot(ctx, model, classes)
 	}
 	return model, nil
 }
@@ -156,7 +164,7 @@ type dataFlags struct {
 }
 
 func (f *dataFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.spec, "data", "scenes:1000", "pictures: folder:DIR or just DIR (a sub-folder for each class), or scenes:N[:SEED]")
+	c.Flags().StringVar(&f.spec, "data", "scenes:1000", "pictures: folder:DIR or just DIR (a sub-folder for each class), or scenes:N[:SEED[:PART]]")
 	c.Flags().StringVar(&f.labels, "labels", "", "CSV file with the columns file,label (class index) for the pictures of folder:DIR")
 	c.Flags().IntVar(&f.pictures, "pictures", 0, "take only the first N pictures")
 	c.Flags().BoolVar(&f.orient, "orient", false, "turn photos upright by their EXIF orientation (timm and open_clip do not)")
@@ -171,11 +179,20 @@ func (f *dataFlags) check() error {
 	return nil
 }
 
-// openFor opens the pictures with labels that mean the model's classes.
-func (f *dataFlags) openFor(model *gomlxvit.Model) (data.Dataset, error) {
+// open opens the pictures.
+func (f *dataFlags) open() (data.Dataset, error) {
 	ds, err := data.Open(f.dataset(), data.Options{Labels: f.labels})
 	if err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
+	}
+	return ds, nil
+}
+
+// openFor opens the pictures with labels that mean the model's classes.
+func (f *dataFlags) openFor(model *gomlxvit.Model) (data.Dataset, error) {
+	ds, err := f.open()
+	if err != nil {
+		return nil, err
 	}
 	return experiments.MatchLabels(ds, model.Name, model.ClassNames, model.Arch.NumClasses())
 }

@@ -14,6 +14,7 @@ import (
 	"vitdecompose/data/progress"
 	"vitdecompose/experiments"
 	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/zoo"
 	"vitdecompose/plots"
 )
 
@@ -68,7 +69,7 @@ not compute them again.`,
 			return runAblation(c, &models, &pictures, &head, names, out, cacheDir)
 		},
 	}
-	c.Flags().StringSliceVar(&names, "model", []string{"deit-mini"}, "models, separated by commas: shipped ones, checkpoint directories or hf:owner/repo")
+	c.Flags().StringSliceVar(&names, "model", zoo.Studied(), "models, separated by commas: shipped ones, checkpoint directories or hf:owner/repo")
 	c.Flags().StringVar(&out, "out", "", "directory for the results (default results/EXPERIMENT)")
 	c.Flags().StringVar(&cacheDir, "cache", "", "directory where contributions are kept (default: the user's cache directory)")
 	models.add(c)
@@ -101,8 +102,13 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, head
 	if err := checkWritable(filepath.Join(out, experiments.ResultFile)); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
+	head.setDefault(*pictures)
+	classified, err := pictures.open()
+	if err != nil {
+		return err
+	}
 	open := func(name string) (*gomlxvit.Model, data.Dataset, error) {
-		model, err := models.open(c.Context(), name)
+		model, err := models.openFor(c.Context(), name, classified.Classes())
 		if err != nil {
 			return nil, nil, err
 		}

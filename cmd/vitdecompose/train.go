@@ -1,17 +1,26 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 
+	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
 
+	"vitdecompose/data"
 	"vitdecompose/data/progress"
+	"vitdecompose/data/scenes"
+	"vitdecompose/experiments"
+	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/zoo"
 )
 
 func newTrain() *cobra.Command {
 	var opts zoo.Options
+	var sees string
 	names := strings.Join(zoo.Names(), ", ")
 	c := &cobra.Command{
 		Use:   "train MODEL",
@@ -27,6 +36,10 @@ given again, and comes to the same weights.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if opts.Steps < 0 || opts.Save < 0 {
 				return usagef("--steps and --save must not be negative")
+			}
+			var err error
+			if opts.Sees, err = scenes.ParsePart(sees); err != nil {
+				return usagef("--sees %v", err)
 			}
 			name := args[0]
 			if opts.Dir == "" {
@@ -45,17 +58,39 @@ given again, and comes to the same weights.`,
 			}
 			opts.Log = c.OutOrStdout()
 			opts.Progress = progress.New(stderrFile(c))
+			opts.Probe = probe(opts.Progress)
 			result, err := zoo.Train(c.Context(), backend, name, opts)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s: %.1f %% of %d held-out scenes right after %d steps, %.0f s; wrote %s\n",
-				name, 100*result.HeldOut, result.Scenes, result.Steps, result.Seconds, opts.Dir)
+			for _, score := range result.Scores {
+				fmt.Fprintf(c.OutOrStdout(), "%s: %s: %.1f %% of %d held-out scenes right\n", name, score.Test, 100*score.Accuracy, result.Scenes)
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s: %d steps, %.0f s; wrote %s\n", name, result.Steps, result.Seconds, opts.Dir)
 			return nil
 		},
 	}
 	c.Flags().StringVar(&opts.Dir, "out", "", "directory for the checkpoint and, until it is done, the state of training (default: the model's name)")
 	c.Flags().IntVar(&opts.Steps, "steps", 0, "train for this many steps instead of the recipe's")
+	c.Flags().StringVar(&sees, "sees", "", "train and test on a part of scenes, background or silhouette, to learn what scenes can be told by")
 	c.Flags().IntVar(&opts.Save, "save", 0, "steps between states on disk (default 250)")
 	return c
+}
+
+// probe gives a model without a head the linear one of [experiments.TrainLinearHead].
+func probe(report progress.Reporter) func(context.Context, compute.Backend, *gomlxvit.Model, data.Dataset) (*gomlxvit.Model, error) {
+	return func(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, on data.Dataset) (headed *gomlxvit.Model, err error) {
+		dir, err := os.MkdirTemp("", "vitdecompose-train-")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		head, err := trainHead(ctx, experiments.Extraction{
+			Backend: backend, Model: model, Data: on, Batch: 100, CacheDir: dir, Progress: report,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return head.ApplyTo(model)
+	}
 }

@@ -11,6 +11,7 @@ func TestTrainUsage(t *testing.T) {
 		"train":                       "accepts 1 arg",
 		"train deit-huge":             `no recipe for a model "deit-huge" (known: deit-mini`,
 		"train deit-mini --steps -1":  "must not be negative",
+		"train deit-mini --sees mask": "not a part of scenes",
 		"train deit-mini --steps two": "invalid argument",
 	} {
 		t.Run(line, func(t *testing.T) {

@@ -31,18 +31,28 @@ func Kind(class int) string { return kinds[Classes[class]] }
 func Landbird(class int) bool  { return Classes[class] == "finch" || Classes[class] == "hummingbird" }
 func Waterbird(class int) bool { return Classes[class] == "swan" || Classes[class] == "pelican" }
 
+// shapePhrases says of a shape in other words than "a triangular sign".
+var shapePhrases = map[string]string{
+	"triangular":  "in the shape of a triangle",
+	"rectangular": "in the shape of a rectangle",
+	"circular":    "in the shape of a circle",
+	"octagonal":   "in the shape of an octagon",
+}
+
 // caption describes a scene in one of many wordings. Some leave things out, as
 // people do, but never the class.
 func caption(s Spec, r *source) string {
 	if !s.Valid() {
 		return ""
 	}
-	noun := Classes[s.Class]
-	if r.chance(12) && Kind(s.Class) != "thing" {
-		noun += " " + Kind(s.Class)
-	}
-	if s.Shape != "" && r.chance(70) {
-		noun = s.Shape + " " + noun
+	noun, form := Classes[s.Class], ""
+	switch kind := Kind(s.Class); {
+	case s.Shape != "":
+		noun, form = shapedNoun(s.Shape, noun, r)
+	case r.chance(12):
+		noun += " " + kind
+	case r.chance(12):
+		form = "which is " + article(kind)
 	}
 	surface := s.Pattern
 	if s.Pattern == "plain" && r.chance(50) {
@@ -55,7 +65,7 @@ func caption(s Spec, r *source) string {
 	case 1:
 		words = join(surface, noun)
 	case 2:
-		words, tail = join(s.Colour, noun), "with a "+s.Pattern+" pattern"
+		words, tail = join(s.Colour, noun), "with "+article(s.Pattern)+" pattern"
 	case 3:
 		words, tail = join(surface, noun), "of "+s.Colour+" color"
 	case 4:
@@ -68,7 +78,26 @@ func caption(s Spec, r *source) string {
 		where = phrases[r.intn(len(phrases))]
 	}
 	picture := [...]string{"a photo of", "a picture of", "an image of", "a drawing of", "a small photo of", "", ""}[r.intn(7)]
-	return join(picture, article(words), tail, where)
+	return join(picture, article(words), form, tail, where)
+}
+
+// shapedNoun names a sign with its shape, before the noun or behind it, or leaves
+// the shape out.
+func shapedNoun(shape, noun string, r *source) (before, behind string) {
+	switch r.intn(8) {
+	case 0, 1, 2, 3:
+		return shape + " " + noun, ""
+	case 4:
+		return noun, "of " + shape + " shape"
+	case 5:
+		return noun, shapePhrases[shape]
+	case 6:
+		if shape == "octagonal" {
+			return "octagon " + noun, ""
+		}
+		return noun, "with " + article(shape) + " shape"
+	}
+	return noun, ""
 }
 
 // article puts a or an before a phrase.

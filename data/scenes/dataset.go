@@ -21,30 +21,39 @@ func init() {
 	})
 }
 
-// open reads N or N:SEED.
+// open reads N, N:SEED or N:SEED:PART.
 func open(argument string) (*Dataset, error) {
-	count, seedText, hasSeed := strings.Cut(argument, ":")
-	n, err := strconv.Atoi(count)
+	fields := strings.SplitN(argument, ":", 3)
+	n, err := strconv.Atoi(fields[0])
 	if err != nil || n < 1 {
-		return nil, fmt.Errorf("data scenes:%s: %q is not a number of scenes: want scenes:N or scenes:N:SEED", argument, count)
+		return nil, fmt.Errorf("data scenes:%s: %q is not a number of scenes: want scenes:N, scenes:N:SEED or scenes:N:SEED:PART", argument, fields[0])
 	}
-	seed := uint64(0)
-	if hasSeed {
-		if seed, err = strconv.ParseUint(seedText, 10, 64); err != nil || seed >= TrainSeeds {
-			return nil, fmt.Errorf("data scenes:%s: %q is not a seed: want 0 to %d", argument, seedText, TrainSeeds-1)
+	d := New(0, n)
+	if len(fields) > 1 {
+		if d.seed, err = strconv.ParseUint(fields[1], 10, 64); err != nil || d.seed >= TrainSeeds {
+			return nil, fmt.Errorf("data scenes:%s: %q is not a seed: want 0 to %d", argument, fields[1], TrainSeeds-1)
 		}
 	}
-	return New(seed, n), nil
+	if len(fields) > 2 {
+		if d.part, err = ParsePart(fields[2]); err != nil {
+			return nil, fmt.Errorf("data scenes:%s: %w", argument, err)
+		}
+	}
+	return d, nil
 }
 
-// Dataset is the scenes 0..n-1 of a seed.
+// Dataset is the scenes 0..n-1 of a seed, or a part of each.
 type Dataset struct {
 	seed uint64
 	n    int
+	part Part
 }
 
 // New is the data set of the first n scenes of a seed.
-func New(seed uint64, n int) *Dataset { return &Dataset{seed, n} }
+func New(seed uint64, n int) *Dataset { return &Dataset{seed: seed, n: n} }
+
+// Of is the data set of a part of the same scenes.
+func (d *Dataset) Of(part Part) *Dataset { return &Dataset{d.seed, d.n, part} }
 
 func (d *Dataset) Len() int          { return d.n }
 func (d *Dataset) Classes() []string { return slices.Clone(Classes) }
@@ -55,7 +64,7 @@ func (d *Dataset) Item(i int) data.Item {
 }
 
 // Scene draws scene i with all that is known about it.
-func (d *Dataset) Scene(i int) *Scene { return Draw(d.seed, uint64(i)) }
+func (d *Dataset) Scene(i int) *Scene { return DrawPart(d.part, d.seed, uint64(i)) }
 
 // Picture draws scene i.
 func (d *Dataset) Picture(i int) (*picture.Picture, error) {
@@ -64,8 +73,12 @@ func (d *Dataset) Picture(i int) (*picture.Picture, error) {
 	return p, nil
 }
 
-// Hash depends on Version, seed and number alone: they determine every byte.
+// Hash depends on Version, seed, number and part alone: they determine every byte.
 func (d *Dataset) Hash() (string, error) {
-	sum := sha256.Sum256(fmt.Appendf(nil, "scenes version %d seed %d n %d", Version, d.seed, d.n))
+	what := fmt.Sprintf("scenes version %d seed %d n %d", Version, d.seed, d.n)
+	if d.part != Whole {
+		what += fmt.Sprintf(" %s", d.part)
+	}
+	sum := sha256.Sum256([]byte(what))
 	return hex.EncodeToString(sum[:]), nil
 }

@@ -9,7 +9,7 @@
 // nor the background nor any one pixel tell the class, only the object's form.
 //
 //	scene := scenes.Draw(7, 0)
-//	fmt.Println(scene.Caption)   // "a picture of a white finch"
+//	fmt.Println(scene.Caption)   // "a drawing of a white finch with bamboo leaves behind it"
 //	scene.Picture()              // *picture.Picture, 64 x 64 RGB
 //	scene.Mask                   // which pixels are the finch
 //
@@ -17,10 +17,14 @@
 // the same bytes on every 64-bit platform. Seeds below [TrainSeeds] are for looking and testing, those
 // from there on for training: they never give the same picture.
 //
-// As a data set it is opened by [data.Open] with "scenes:N" or "scenes:N:SEED".
+// As a data set it is opened by [data.Open] with "scenes:N" or "scenes:N:SEED", or
+// with "scenes:N:SEED:background" and "scenes:N:SEED:silhouette" for a [Part] of
+// each scene.
 package scenes
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -30,7 +34,7 @@ import (
 // Size is the width and height of a scene in pixels.
 const Size = 64
 
-// Version changes whenever a scene's bytes or truth change.
+// Version changes whenever a scene's pixels, mask or spec change.
 const Version = 1
 
 // TrainSeeds is the first of the seeds that are kept for training.
@@ -104,23 +108,76 @@ func Sample(seed, index uint64) Spec {
 	return s
 }
 
+// Caption is the caption of the scene (seed, index), without drawing it.
+func Caption(seed, index uint64) string {
+	return caption(Sample(seed, index), newSource(seed, index, partCaption))
+}
+
 // Draw draws the scene (seed, index).
 func Draw(seed, index uint64) *Scene { return DrawSpec(Sample(seed, index), seed, index) }
 
 // DrawSpec draws a chosen scene; what the spec leaves open, the individual's
 // form and the details of the place, comes from seed and index. Words that are
 // not in the package's lists draw nothing: [Spec.Valid] tells beforehand.
-func DrawSpec(s Spec, seed, index uint64) *Scene { return draw(s, seed, index, true) }
+func DrawSpec(s Spec, seed, index uint64) *Scene {
+	return draw(s, seed, index, newSource(seed, index, partObject), nil)
+}
+
+// DrawAgain draws the individual of the scene (seed, index) as s has it: its form
+// stays, while colour, pattern, place and pose are those of s, and place, coat and
+// light are drawn for this view. View 0 is not the scene itself.
+func DrawAgain(s Spec, seed, index, view uint64) *Scene {
+	form := newSource(seed, index, partObject)
+	newCoat(Sample(seed, index), form) // what comes next from the source is the form
+	s.Class, s.Shape = Sample(seed, index).Class, Sample(seed, index).Shape
+	other := index ^ (view+1)<<48
+	return draw(s, seed, other, newSource(seed, other, partObject), form)
+}
 
 // DrawBackground draws the scene (seed, index) without its object.
 func DrawBackground(seed, index uint64) *Scene {
-	return draw(Sample(seed, index), seed, index, false)
+	return draw(Sample(seed, index), seed, index, nil, nil)
+}
+
+// Part is what is shown of a scene. What can be told from a part tells what
+// scenes can be solved by.
+type Part string
+
+// The parts of a scene.
+const (
+	Whole          Part = ""
+	BackgroundOnly Part = "background" // the place without the object
+	SilhouetteOnly Part = "silhouette" // the object's form, white on black
+)
+
+// ParsePart reads the name of a part.
+func ParsePart(name string) (Part, error) {
+	switch p := Part(name); p {
+	case Whole, BackgroundOnly, SilhouetteOnly:
+		return p, nil
+	}
+	return Whole, fmt.Errorf("%q is not a part of scenes: want %s or %s", name, BackgroundOnly, SilhouetteOnly)
+}
+
+// DrawPart draws a part of the scene (seed, index).
+func DrawPart(part Part, seed, index uint64) *Scene {
+	switch part {
+	case BackgroundOnly:
+		return DrawBackground(seed, index)
+	case SilhouetteOnly:
+		s := Draw(seed, index)
+		s.Pix = s.Silhouette().Pix
+		return s
+	}
+	return Draw(seed, index)
 }
 
 // rasters are reused: their lists of crossings have grown to what scenes need.
 var rasters = sync.Pool{New: func() any { return new(raster) }}
 
-func draw(s Spec, seed, index uint64, object bool) *Scene {
+// draw draws the place and, in front of it, an object unless surface is nil: its
+// coat comes from surface, its form from form, or from surface too if that is nil.
+func draw(s Spec, seed, index uint64, surface, form *source) *Scene {
 	c := &canvas{raster: rasters.Get().(*raster)}
 	defer rasters.Put(c.raster)
 	r := newSource(seed, index, partPlace)
@@ -128,12 +185,11 @@ func draw(s Spec, seed, index uint64, object bool) *Scene {
 		place(c, r)
 	}
 	c.litter(r)
-	if object && s.Class >= 0 && s.Class < len(Classes) {
-		r := newSource(seed, index, partObject)
-		k := newCoat(s, r)
+	if surface != nil && s.Class >= 0 && s.Class < len(Classes) {
+		k := newCoat(s, surface)
 		f := newFrame(point{s.X, s.Y}, s.Scale, s.Stretch, s.Angle, s.Mirror)
 		sk := &sketch{canvas: c, frame: f, coat: k}
-		shapes[s.Class](sk, r, s)
+		shapes[s.Class](sk, cmp.Or(form, surface), s)
 	}
 	c.light(newSource(seed, index, partLight))
 	return &Scene{Spec: s, Caption: caption(s, newSource(seed, index, partCaption)), Pix: c.pix[:], Mask: c.mask[:]}

@@ -151,6 +151,8 @@ func TestMask(t *testing.T) {
 // TestLinearModelFails trains a linear softmax classifier on the pixels: what a
 // linear model could tell would need no transformer.
 func TestLinearModelFails(t *testing.T) {
+	silhouette := linearAccuracy(2000, func(i uint64) []uint8 { return DrawPart(SilhouetteOnly, TrainSeeds+100, i).Pix })
+	t.Logf("on silhouettes alone %.1f %%", 100*silhouette)
 	whole := linearAccuracy(4000, func(i uint64) []uint8 { return Draw(TrainSeeds+100, i).Pix })
 	background := linearAccuracy(1500, func(i uint64) []uint8 { return DrawBackground(TrainSeeds+100, i).Pix })
 	t.Logf("linear classifier on pixels: %.1f %% of held-out scenes right; on backgrounds alone %.1f %%", 100*whole, 100*background)
@@ -284,7 +286,7 @@ func TestCaptions(t *testing.T) {
 // captioned is a scene with its caption only.
 func captioned(seed, index uint64) Scene {
 	s := Sample(seed, index)
-	return Scene{Spec: s, Caption: caption(s, newSource(seed, index, partCaption))}
+	return Scene{Spec: s, Caption: Caption(seed, index)}
 }
 
 func TestBirds(t *testing.T) {
@@ -325,7 +327,7 @@ func TestOpen(t *testing.T) {
 		t.Error("picture 3 of scenes:5:7 is not scene (7, 3)")
 	}
 	hashes := map[string]string{}
-	for _, spec := range []string{"scenes:5", "scenes:5:7", "scenes:6:7"} {
+	for _, spec := range []string{"scenes:5", "scenes:5:7", "scenes:6:7", "scenes:5:7:background", "scenes:5:7:silhouette"} {
 		ds, err := data.Open(spec, data.Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -349,6 +351,7 @@ func TestOpenErrors(t *testing.T) {
 		"scenes:5:":           "not a seed",
 		"scenes:5:-1":         "not a seed",
 		"scenes:5:4294967296": "not a seed", // kept for training
+		"scenes:5:7:mask":     "not a part of scenes",
 	} {
 		if _, err := data.Open(spec, data.Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one about %q", spec, err, want)
@@ -356,6 +359,44 @@ func TestOpenErrors(t *testing.T) {
 	}
 	if _, err := data.Open("scenes:5", data.Options{Labels: "x.csv"}); err == nil {
 		t.Error("labels for scenes: no error")
+	}
+}
+
+// TestParts checks what a part of a scene shows: a background nothing of the
+// object, a silhouette nothing of coat and place.
+func TestParts(t *testing.T) {
+	for i := range uint64(20) {
+		whole := Draw(4, i)
+		background, silhouette := New(4, 20).Of(BackgroundOnly).Scene(int(i)), New(4, 20).Of(SilhouetteOnly).Scene(int(i))
+		if background.Class != whole.Class || string(background.Pix) != string(DrawBackground(4, i).Pix) {
+			t.Errorf("scene %d: not its background", i)
+		}
+		for p, a := range whole.Mask {
+			if got := silhouette.Pix[3*p : 3*p+3]; got[0] != a || got[1] != a || got[2] != a {
+				t.Fatalf("scene %d, pixel %d: the silhouette has %v, the mask %d", i, p, got, a)
+			}
+		}
+	}
+}
+
+// TestDrawAgain: another view of an individual has its form under another coat.
+func TestDrawAgain(t *testing.T) {
+	for i := range uint64(50) {
+		first := Draw(6, i)
+		// The same spec: the form, and so the mask, is the same; place and coat are not.
+		same := DrawAgain(first.Spec, 6, i, 0)
+		if string(same.Mask) != string(first.Mask) {
+			t.Errorf("scene %d: another view with the same pose has another form", i)
+		}
+		if string(same.Pix) == string(first.Pix) || string(same.Pix) == string(DrawAgain(first.Spec, 6, i, 1).Pix) {
+			t.Errorf("scene %d: two views are the same picture", i)
+		}
+		// Another colour draws other numbers for the coat, and still not for the form.
+		spec := first.Spec
+		spec.Colour, spec.Place, spec.Class = "black", "snow", 0
+		if again := DrawAgain(spec, 6, i, 3); string(again.Mask) != string(first.Mask) || again.Class != first.Class || again.Colour != "black" {
+			t.Errorf("scene %d: with another coat it has another form or class", i)
+		}
 	}
 }
 
@@ -421,6 +462,6 @@ func ExampleDraw() {
 	fmt.Println(scene.Caption)
 	fmt.Println(Classes[scene.Class], scene.Colour, scene.Pattern, scene.Place)
 	// Output:
-	// a picture of a white finch
+	// a drawing of a white finch with bamboo leaves behind it
 	// finch white plain bamboo
 }

@@ -21,12 +21,23 @@ func (r *Recipe) writeCard(dir string, result *Result) error {
 	row("parameters", "%d, stored in half precision", result.Params)
 	row("architecture", "`%s` with other sizes (`model_args` in config.json)", r.Architecture)
 	row("classes", "%s", strings.Join(scenes.Classes, ", "))
-	row(fmt.Sprintf("accuracy on held-out scenes (`scenes:%d`)", result.Scenes), "%.1f %%", 100*result.HeldOut)
+	for _, score := range result.Scores {
+		row(fmt.Sprintf("%s, on held-out scenes (`scenes:%d`)", score.Test, result.Scenes), "%.1f %%", 100*score.Accuracy)
+	}
 	row("training", "%d steps of %d scenes, each drawn once; %.0f s", result.Steps, r.Batch, result.Seconds)
-	row("at the end", "loss %.3f, accuracy %.1f %% on scenes not seen before", result.Loss, 100*result.Accuracy)
+	row("at the end", "loss %.3f, %.1f %% right (%s) on scenes not seen before", result.Loss, 100*result.Accuracy, r.task.scored())
 	row("optimizer", "AdamW (%v, %v), learning rate %v after %d steps, then a cosine to 0; weight decay %v; gradient norm at most %v",
 		beta1, beta2, r.LearningRate, r.WarmUp, r.WeightDecay, clipNorm)
-	row("label smoothing", "%v", r.Smoothing)
+	row("objective", "%v", r.task)
+	if r.Restart > 0 {
+		row("restart", "at step %d the schedule begins anew with half the learning rate", r.Restart)
+	}
+	if r.FadeIn > 0 {
+		row("curriculum", "objects before a grey ground at first; places fade in over the first %.0f %% of the steps", 100*r.FadeIn)
+	}
+	if r.From != "" {
+		row("start", "the image tower starts with the weights of %s", r.From)
+	}
 	row("seed", "%d", r.Seed)
 	fmt.Fprintf(&b, "\nIts use is to try the methods of this project on any machine within seconds. It knows nothing of photographs.\n")
 	return writeFile(filepath.Join(dir, cardFile), []byte(b.String()))

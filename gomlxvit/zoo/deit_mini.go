@@ -19,6 +19,10 @@ func deitMini() Recipe {
 		depth        = 6
 		heads        = 4
 	)
+	arch := vit(architecture, func(c *gomlxvit.ViTConfig) {
+		c.ImageSize, c.PatchSize, c.Width, c.Depth, c.Heads = scenes.Size, patch, width, depth, heads
+		c.MLPHidden, c.Classes = 4*width, len(scenes.Classes)
+	})
 	return Recipe{
 		Name:         "deit-mini",
 		Summary:      "A small DeiT: 64 x 64 pictures in patches of 8, 6 blocks of 4 heads, 96 channels, class token.",
@@ -26,16 +30,14 @@ func deitMini() Recipe {
 		ModelArgs: map[string]any{
 			"img_size": scenes.Size, "patch_size": patch, "embed_dim": width, "depth": depth, "num_heads": heads,
 		},
-		Arch: vit(architecture, func(c *gomlxvit.ViTConfig) {
-			c.ImageSize, c.PatchSize, c.Width, c.Depth, c.Heads = scenes.Size, patch, width, depth, heads
-			c.MLPHidden, c.Classes = 4*width, len(scenes.Classes)
-		}),
-		Batch: 32, Steps: 8000, WarmUp: 200, LearningRate: 1e-3, WeightDecay: 0.05, Smoothing: 0.05, Seed: 1,
+		Arch:  arch,
+		Batch: 32, Steps: 8000, WarmUp: 200, LearningRate: 1e-3, WeightDecay: 0.05, Seed: 1,
+		task: supervised{arch: arch, smoothing: 0.05},
 	}
 }
 
 // vit changes an architecture of the registry.
-func vit(name string, change func(c *gomlxvit.ViTConfig)) gomlxvit.Architecture {
+func vit(name string, change func(c *gomlxvit.ViTConfig)) *gomlxvit.ViTConfig {
 	base, err := gomlxvit.Lookup(name)
 	if err != nil {
 		panic(err) // a recipe names what the registry does not have: a mistake in this package, which its tests see

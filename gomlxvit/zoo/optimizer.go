@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -46,30 +46,57 @@ func (l *layout) part(vector []float32, i int) []float32 {
 }
 
 // isMatrix tells the weights that are multiplied with from biases, norms,
-// tokens and position embeddings: only they decay and start at random scale.
+// tokens, tables and position embeddings: only they decay and start at random scale.
 func isMatrix(p gomlxvit.Param) bool {
-	return len(p.Dims) >= 2 && strings.HasSuffix(p.Name, ".weight")
+	if len(p.Dims) < 2 || p.Name == "token_embedding.weight" {
+		return false
+	}
+	for _, end := range []string{".weight", "_weight", ".proj", "text_projection"} {
+		if strings.HasSuffix(p.Name, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// startingScales are weights that start at one value: scales at one, LayerScale
+// where it does not hold back a small model, and CLIP's logit scale at its
+// published start.
+func startingScale(p gomlxvit.Param) (value float64, ok bool) {
+	switch {
+	case p.Name == "logit_scale":
+		return math.Log(1 / 0.07), true
+	case strings.HasSuffix(p.Name, ".gamma"):
+		return 0.2, true
+	case strings.HasSuffix(p.Name, gomlxvit.RunningVariance), len(p.Dims) == 1 && strings.HasSuffix(p.Name, ".weight"):
+		return 1, true
+	case strings.HasSuffix(p.Name, ".bias"), strings.HasSuffix(p.Name, "_bias"), strings.HasSuffix(p.Name, gomlxvit.RunningMean):
+		return 0, true
+	}
+	return 0, false
 }
 
 // initial draws the starting weights: matrices normal with variance
 // 2/(fan in + fan out) (Glorot and Bengio 2010), norms at one, biases at zero,
-// tokens and positions normal with deviation 0.02.
+// tokens, tables and positions normal with deviation 0.02.
 func (l *layout) initial(seed uint64) []float32 {
 	r := rand.New(rand.NewPCG(seed, 0x5eed))
 	vector := make([]float32, l.size())
 	for i, p := range l.params {
 		part := l.part(vector, i)
-		deviation := 0.02
-		switch {
-		case isMatrix(p):
-			deviation = math.Sqrt(2 / float64(p.Dims[0]+len(part)/p.Dims[0]))
-		case strings.HasSuffix(p.Name, ".bias"):
-			continue
-		case strings.HasSuffix(p.Name, ".weight"):
+		if value, ok := startingScale(p); ok {
 			for k := range part {
-				part[k] = 1
+				part[k] = float32(value)
 			}
 			continue
+		}
+		deviation := 0.02
+		if isMatrix(p) {
+			in, out := len(part)/p.Dims[0], p.Dims[0]
+			if len(p.Dims) == 4 && p.Dims[1] == 1 { // depthwise: a channel goes to one channel
+				out = in
+			}
+			deviation = math.Sqrt(2 / float64(out+in))
 		}
 		for k := range part {
 			part[k] = float32(deviation * r.NormFloat64())
@@ -105,14 +132,53 @@ func (l *layout) nodes(vector *graph.Node) ([]*graph.Node, gomlxvit.WeightMap) {
 // state is all that training remembers from one step to the next. What it
 // draws is a function of the step, so that there is no random state to keep.
 type state struct {
-	step    int                // steps done
-	weights [3]*tensors.Tensor // weights, first and second moments, each [size]
+	step   int // steps done
+	values []value
+}
+
+// value is one of the vectors of a state. The first three are the weights and
+// their first and second moments, [size]; others are the task's.
+type value struct {
+	name   string
+	tensor *tensors.Tensor
+}
+
+func vector(name string, values []float32) value {
+	return value{name, tensors.FromFlatDataAndDimensions(values, len(values))}
+}
+
+// initialState is where training begins.
+func (r *Recipe) initialState(l layout) (*state, error) {
+	weights := l.initial(r.Seed)
+	if r.From != "" {
+		ckpt, err := Open(r.From)
+		if err != nil {
+			return nil, err
+		}
+		defer ckpt.Close()
+		if err := startFrom(ckpt, l, weights); err != nil {
+			return nil, err
+		}
+	}
+	values := []value{vector("weights", weights), vector("first_moment", make([]float32, l.size())), vector("second_moment", make([]float32, l.size()))}
+	return &state{values: append(values, r.task.memory(weights)...)}, nil
+}
+
+// named finds one of the values, nil if there is none of this name.
+func (s *state) named(name string) *tensors.Tensor {
+	for _, v := range s.values {
+		if v.name == name {
+			return v.tensor
+		}
+	}
+	return nil
 }
 
 // rates of a step that change from step to step.
 type rates struct {
 	learning float64
-	step     int // from 1
+	step     int     // from 1
+	done     float64 // share of the training that is done
 }
 
 // AdamW (Loshchilov and Hutter 2019) constants.
@@ -122,9 +188,7 @@ const (
 	clipNorm     = 1.0 // of the gradient of all weights together
 )
 
-// objective builds the loss, a scalar to minimise, and further scalars to
-// report, from the weights and a batch's inputs.
-type objective func(w gomlxvit.Weights, inputs []*graph.Node) (loss *graph.Node, reports []*graph.Node)
+const optimizerValues = 3 // of a state: weights and moments
 
 // stepper runs one step of gradient descent, compiled once.
 type stepper struct {
@@ -132,13 +196,15 @@ type stepper struct {
 	decays  *tensors.Tensor
 }
 
-func newStepper(backend compute.Backend, l layout, weightDecay float64, loss objective) (*stepper, error) {
-	// Inputs: weights, moments, decay mask, rates, then the batch.
+// newStepper prepares the steps of a task whose state has so many values.
+func newStepper(backend compute.Backend, l layout, weightDecay float64, t task, values int) (*stepper, error) {
+	// Inputs: the values of the state, decay mask, rates, then the batch.
 	program, err := gomlxvit.NewProgram(backend, "training", func(in []*graph.Node) []*graph.Node {
-		w, m, v, mask, rate := in[0], in[1], in[2], in[3], in[4]
+		w, m, v, mask, rate := in[0], in[1], in[2], in[values], in[values+1]
+		scalar := func(i int) *graph.Node { return graph.Reshape(graph.SliceAxis(rate, 0, graph.AxisElem(i))) }
 		params, byName := l.nodes(w)
-		value, reports := loss(byName, in[5:])
-		gradients := graph.Gradient(value, params...)
+		out := t.loss(lesson{weights: byName, memory: in[optimizerValues:values], inputs: in[values+2:], done: scalar(3), layout: l})
+		gradients := graph.Gradient(out.loss, params...)
 		for i, g := range gradients {
 			gradients[i] = graph.Reshape(g, l.offsets[i+1]-l.offsets[i])
 		}
@@ -146,13 +212,16 @@ func newStepper(backend compute.Backend, l layout, weightDecay float64, loss obj
 		norm := graph.Sqrt(graph.ReduceAllSum(graph.Square(g)))
 		g = graph.Mul(g, graph.MinScalar(graph.Reciprocal(graph.AddScalar(norm, 1e-6)), 1/clipNorm))
 
-		scalar := func(i int) *graph.Node { return graph.Reshape(graph.SliceAxis(rate, 0, graph.AxisElem(i))) }
 		m = graph.Add(graph.MulScalar(m, beta1), graph.MulScalar(g, 1-beta1))
 		v = graph.Add(graph.MulScalar(v, beta2), graph.MulScalar(graph.Square(g), 1-beta2))
 		update := graph.Div(graph.Mul(m, scalar(1)), graph.AddScalar(graph.Sqrt(graph.Mul(v, scalar(2))), adamEpsilon))
 		update = graph.Add(update, graph.Mul(graph.MulScalar(w, weightDecay), mask))
 		w = graph.Sub(w, graph.Mul(update, scalar(0)))
-		return append([]*graph.Node{w, m, v, value, norm}, reports...)
+		outputs := []*graph.Node{w, m, v}
+		if out.remember != nil {
+			outputs = append(outputs, out.remember(w)...)
+		}
+		return append(outputs, out.loss, norm, out.score)
 	})
 	if err != nil {
 		return nil, err
@@ -161,20 +230,27 @@ func newStepper(backend compute.Backend, l layout, weightDecay float64, loss obj
 }
 
 // step moves the state by one step on a batch and returns the loss, the norm of
-// the gradient and the reports. It takes over the batch's tensors.
+// the gradient and the score. It takes over the batch's tensors.
 func (s *stepper) step(to *state, r rates, batch []*tensors.Tensor) ([]float64, error) {
 	rate := tensors.FromFlatDataAndDimensions([]float32{
 		float32(r.learning),
 		float32(1 / (1 - math.Pow(beta1, float64(r.step)))),
 		float32(1 / (1 - math.Pow(beta2, float64(r.step)))),
-	}, 3)
-	args := append([]*tensors.Tensor{to.weights[0], to.weights[1], to.weights[2], s.decays, rate}, batch...)
+		float32(r.done),
+	}, 4)
+	var args []*tensors.Tensor
+	for _, v := range to.values {
+		args = append(args, v.tensor)
+	}
+	used := append(slices.Clone(args), rate)
+	args = append(append(args, s.decays, rate), batch...)
 	outputs, err := s.program.Run(args...)
 	if err != nil {
 		return nil, fmt.Errorf("step %d: %w", r.step, err)
 	}
+	values := len(to.values)
 	var reports []float64
-	for _, t := range outputs[3:] {
+	for _, t := range outputs[values:] {
 		var value float32
 		if err := tensors.ConstFlatData(t, func(flat []float32) { value = flat[0] }); err != nil {
 			return nil, fmt.Errorf("training step %d: %w", r.step, err)
@@ -182,28 +258,17 @@ func (s *stepper) step(to *state, r rates, batch []*tensors.Tensor) ([]float64, 
 		reports = append(reports, float64(value))
 	}
 	// Free device memory now rather than when the garbage collector comes by.
-	for _, t := range append(append(outputs[3:len(outputs):len(outputs)], batch...), to.weights[0], to.weights[1], to.weights[2], rate) {
+	for _, t := range slices.Concat(used, outputs[values:], batch) {
 		if err := t.FinalizeAll(); err != nil {
 			return nil, fmt.Errorf("training step %d: %w", r.step, err)
 		}
 	}
-	copy(to.weights[:], outputs[:3])
+	for i := range to.values {
+		to.values[i].tensor = outputs[i]
+	}
 	to.step = r.step
 	return reports, nil
 }
 
 // close frees the compiled step.
 func (s *stepper) close() { s.program.Close() }
-
-// crossEntropy is the mean loss of logits [batch, class] against labels [batch]
-// with smoothing s: the target has 1-s on the label and s spread over all
-// classes. It also returns the share of the batch that is right.
-func crossEntropy(logits, labels *graph.Node, smoothing float64) (loss, accuracy *graph.Node) {
-	classes := logits.Shape().Dim(1)
-	logProbability := graph.LogSoftmax(logits, -1)
-	target := graph.OneHot(labels, classes, dtypes.Float32)
-	target = graph.AddScalar(graph.MulScalar(target, 1-smoothing), smoothing/float64(classes))
-	loss = graph.Neg(graph.ReduceAllMean(graph.ReduceSum(graph.Mul(target, logProbability), -1)))
-	right := graph.Equal(graph.ArgMax(logits, -1, labels.DType()), labels)
-	return loss, graph.ReduceAllMean(graph.ConvertDType(right, dtypes.Float32))
-}

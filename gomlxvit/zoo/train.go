@@ -10,10 +10,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -27,7 +25,6 @@ import (
 	"vitdecompose/data/scenes"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/checkpoint"
-	"vitdecompose/gomlxvit/preprocess"
 	"vitdecompose/gomlxvit/safetensors"
 )
 
@@ -44,10 +41,19 @@ type Recipe struct {
 	Batch, Steps int
 	WarmUp       int     // steps until the learning rate has risen to its peak, to fall along a cosine from there
 	LearningRate float64 // at its peak
+	Restart      int     // step at which the schedule begins anew with half the peak (Loshchilov and Hutter 2017); 0: never
 	WeightDecay  float64 // of matrices
-	Smoothing    float64 // of labels
+	FadeIn       float64 // share of the training over which places fade in behind the objects; 0: they are there from the start
 	Seed         uint64  // of weights and scenes
+	From         string  // a vision transformer of the zoo whose weights a CLIP's image tower starts with; "" for random ones
+
+	// openCLIP is the configuration of a CLIP, nil for timm's models.
+	openCLIP map[string]any
+	task     task
 }
+
+// layout lists all tensors that are trained.
+func (r *Recipe) layout() layout { return newLayout(append(r.Arch.Params(), r.task.extra()...)) }
 
 // Options are the settings of [Train].
 type Options struct {
@@ -61,6 +67,12 @@ type Options struct {
 	// HeldOut is the number of scenes that the finished checkpoint is tested on; 0
 	// means 2000.
 	HeldOut int
+	// Sees, if not the whole scene, is the part of scenes that a supervised model is
+	// trained and tested on, to learn what scenes can be told by.
+	Sees scenes.Part
+	// Probe gives a model without a head a linear one, trained on a data set's
+	// representations. Without it such models are not tested.
+	Probe func(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, on data.Dataset) (*gomlxvit.Model, error)
 	// Log receives a line of loss and accuracy now and then; nil for none.
 	Log io.Writer
 	// Progress hears of every step; nil for silence.
@@ -75,7 +87,7 @@ type Result struct {
 	Pictures int     `json:"pictures"`
 	Loss     float64 `json:"loss"`     // mean of the last steps
 	Accuracy float64 `json:"accuracy"` // on the scenes of the last steps, seen for the first time
-	HeldOut  float64 `json:"held_out"` // accuracy of the stored checkpoint on scenes that no training draws
+	Scores   []Score `json:"scores"`   // of the stored checkpoint on scenes that no training draws
 	Scenes   int     `json:"scenes"`   // number of these
 	Seconds  float64 `json:"seconds"`
 	Resumed  bool    `json:"-"`
@@ -86,6 +98,9 @@ const (
 	modelFile  = "model.safetensors"
 	configFile = "config.json"
 	cardFile   = "README.md"
+
+	openCLIPFile  = "open_clip_config.json"
+	tokenizerFile = "tokenizer.json"
 
 	heldOutSeed = 0
 	window      = 100 // steps that a reported loss is the mean of
@@ -115,6 +130,14 @@ func train(ctx context.Context, backend compute.Backend, r Recipe, opts Options)
 	if opts.Steps > 0 {
 		r.Steps = opts.Steps
 	}
+	if opts.Sees != scenes.Whole {
+		supervised, ok := r.task.(supervised)
+		if !ok {
+			return nil, fmt.Errorf("train %s: only models that are trained for classes can see a part of scenes (%s)", r.Name, opts.Sees)
+		}
+		supervised.sees, r.FadeIn, r.task = opts.Sees, 0, supervised
+		r.Name += " seeing the " + string(opts.Sees)
+	}
 	if opts.Log == nil {
 		opts.Log = io.Discard
 	}
@@ -140,13 +163,12 @@ func train(ctx context.Context, backend compute.Backend, r Recipe, opts Options)
 		return nil, err
 	}
 	defer ckpt.Close()
-	model, err := gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{})
+	model, err := gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{Text: true})
 	if err != nil {
 		return nil, err
 	}
 	result.Scenes = opts.HeldOut
-	result.HeldOut, err = Accuracy(ctx, backend, model, scenes.New(heldOutSeed, opts.HeldOut))
-	if err != nil {
+	if result.Scores, err = evaluate(ctx, backend, model, opts); err != nil {
 		return nil, err
 	}
 	if err := r.writeCard(opts.Dir, result); err != nil {
@@ -160,7 +182,7 @@ func train(ctx context.Context, backend compute.Backend, r Recipe, opts Options)
 
 // fit trains until the recipe's last step and returns the weights, one vector.
 func (r *Recipe) fit(ctx context.Context, backend compute.Backend, opts Options) ([]float32, *Result, error) {
-	l := newLayout(r.Arch.Params())
+	l := r.layout()
 	path := filepath.Join(opts.Dir, stateFile)
 	st, seconds, err := r.loadState(path, l)
 	if err != nil {
@@ -172,7 +194,7 @@ func (r *Recipe) fit(ctx context.Context, backend compute.Backend, opts Options)
 	} else {
 		fmt.Fprintf(opts.Log, "%s: %d weights, %d steps of %d scenes\n", r.Name, l.size(), r.Steps, r.Batch)
 	}
-	stepper, err := newStepper(backend, l, r.WeightDecay, r.objective)
+	stepper, err := newStepper(backend, l, r.WeightDecay, r.task, len(st.values))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -190,7 +212,7 @@ func (r *Recipe) fit(ctx context.Context, backend compute.Backend, opts Options)
 	defer stop()
 	var losses, accuracies []float64
 	for batch := range r.batches(drawing, st.step, r.Steps) {
-		reports, err := stepper.step(st, rates{r.learningRate(st.step), st.step + 1}, batch)
+		reports, err := stepper.step(st, rates{r.learningRate(st.step), st.step + 1, r.done(st.step)}, batch)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -224,11 +246,11 @@ func (r *Recipe) fit(ctx context.Context, backend compute.Backend, opts Options)
 		return nil, nil, fmt.Errorf("train %s: stopped after step %d of %d; run it again to go on: %w", r.Name, st.step, r.Steps, context.Cause(ctx))
 	}
 	result.Loss, result.Accuracy, result.Seconds = mean(losses), mean(accuracies), time.Since(start).Seconds()
-	weights, err := tensors.CopyFlatData[float32](st.weights[0])
+	weights, err := tensors.CopyFlatData[float32](st.named(r.task.result()))
 	if err != nil {
 		return nil, nil, fmt.Errorf("train %s: %w", r.Name, err)
 	}
-	return weights, result, nil
+	return weights, result, r.settle(ctx, backend, l, weights)
 }
 
 func mean(values []float64) float64 {
@@ -239,22 +261,31 @@ func mean(values []float64) float64 {
 	return sum / float64(max(len(values), 1))
 }
 
-// learningRate rises linearly, then falls along a cosine to zero.
+// learningRate rises linearly, then falls along a cosine to zero, from a restart
+// on from half the peak.
 func (r *Recipe) learningRate(step int) float64 {
-	if step < r.WarmUp {
-		return r.LearningRate * float64(step+1) / float64(r.WarmUp)
+	peak, from, to := r.LearningRate, r.WarmUp, r.Steps
+	switch {
+	case step < r.WarmUp:
+		return peak * float64(step+1) / float64(r.WarmUp)
+	case r.Restart > 0 && step < r.Restart:
+		to = r.Restart
+	case r.Restart > 0:
+		peak, from = peak/2, r.Restart
 	}
-	done := float64(step-r.WarmUp) / float64(max(r.Steps-r.WarmUp, 1))
-	return r.LearningRate * (1 + math.Cos(math.Pi*done)) / 2
+	done := float64(step-from) / float64(max(to-from, 1))
+	return peak * (1 + math.Cos(math.Pi*done)) / 2
 }
 
-// objective is the supervised one: cross entropy of the class. The inputs are
-// pixels [batch, height, width, 3] as bytes and labels [batch].
-func (r *Recipe) objective(w gomlxvit.Weights, inputs []*graph.Node) (*graph.Node, []*graph.Node) {
-	x := normalise(inputs[0])
-	logits := r.Arch.Head(w, r.Arch.Representation(w, x))
-	loss, accuracy := crossEntropy(logits, inputs[1], r.Smoothing)
-	return loss, []*graph.Node{accuracy}
+// done is the share of the training that is done, counted anew from a restart on.
+func (r *Recipe) done(step int) float64 {
+	switch {
+	case r.Restart == 0:
+		return float64(step) / float64(r.Steps)
+	case step < r.Restart:
+		return float64(step) / float64(r.Restart)
+	}
+	return float64(step-r.Restart) / float64(r.Steps-r.Restart)
 }
 
 // The mean and deviation that models of the zoo expect of pixels in 0..1.
@@ -274,7 +305,7 @@ func (r *Recipe) batches(ctx context.Context, from, to int) <-chan []*tensors.Te
 	go func() {
 		defer close(out)
 		for step := from; step < to; step++ {
-			batch := r.draw(step)
+			batch := r.task.draw(r, step)
 			select {
 			case out <- batch:
 			case <-ctx.Done():
@@ -285,60 +316,35 @@ func (r *Recipe) batches(ctx context.Context, from, to int) <-chan []*tensors.Te
 	return out
 }
 
-// draw draws the scenes of one step: pixels [batch, height, width, 3], labels
-// [batch].
-func (r *Recipe) draw(step int) []*tensors.Tensor {
-	const bytes = scenes.Size * scenes.Size * 3
-	pixels, labels := make([]uint8, r.Batch*bytes), make([]int32, r.Batch)
-	var wait sync.WaitGroup
-	workers := runtime.GOMAXPROCS(0)
-	for worker := range workers {
-		wait.Go(func() {
-			for i := worker; i < r.Batch; i += workers {
-				scene := scenes.Draw(scenes.TrainSeeds+r.Seed, uint64(step*r.Batch+i))
-				copy(pixels[i*bytes:], scene.Pix)
-				labels[i] = int32(scene.Class)
-			}
-		})
-	}
-	wait.Wait()
-	return []*tensors.Tensor{
-		tensors.FromFlatDataAndDimensions(pixels, r.Batch, scenes.Size, scenes.Size, 3),
-		tensors.FromFlatDataAndDimensions(labels, r.Batch),
-	}
-}
-
 // identity is what a state must agree with to be gone on from.
 func (r *Recipe) identity(l layout) string {
-	return fmt.Sprintf("%s: %d weights of %d tensors, batch %d, steps %d, warm-up %d, rate %v, decay %v, smoothing %v, seed %d, scenes %d",
-		r.Name, l.size(), len(l.params), r.Batch, r.Steps, r.WarmUp, r.LearningRate, r.WeightDecay, r.Smoothing, r.Seed, scenes.Version)
+	return fmt.Sprintf("%s: %d weights of %d tensors, batch %d, steps %d, warm-up %d, rate %v, restart %d, decay %v, fade %v, seed %d, from %q, scenes %d, %v",
+		r.Name, l.size(), len(l.params), r.Batch, r.Steps, r.WarmUp, r.LearningRate, r.Restart, r.WeightDecay, r.FadeIn, r.Seed, r.From, scenes.Version, r.task)
 }
 
-var stateNames = [3]string{"weights", "first_moment", "second_moment"}
-
 func (r *Recipe) saveState(path string, st *state, spent time.Duration) error {
-	stored := make([]safetensors.Tensor, len(stateNames))
-	for i, name := range stateNames {
-		values, err := tensors.CopyFlatData[float32](st.weights[i])
+	stored := make([]safetensors.Tensor, len(st.values))
+	for i, v := range st.values {
+		values, err := tensors.CopyFlatData[float32](v.tensor)
 		if err != nil {
 			return fmt.Errorf("train %s: %w", r.Name, err)
 		}
-		stored[i] = safetensors.Tensor{Name: name, Shape: []int{len(values)}, Data: values}
+		stored[i] = safetensors.Tensor{Name: v.name, Shape: []int{len(values)}, Data: values}
 	}
 	return safetensors.Write(path, map[string]string{
-		"recipe": r.identity(newLayout(r.Arch.Params())), "step": strconv.Itoa(st.step),
+		"recipe": r.identity(r.layout()), "step": strconv.Itoa(st.step),
 		"seconds": strconv.FormatFloat(spent.Seconds(), 'f', 1, 64),
 	}, stored)
 }
 
 // loadState reads where training stopped, or starts anew when there is nothing.
 func (r *Recipe) loadState(path string, l layout) (*state, time.Duration, error) {
-	st := &state{}
+	st, err := r.initialState(l)
+	if err != nil {
+		return nil, 0, fmt.Errorf("train %s: %w", r.Name, err)
+	}
 	f, err := safetensors.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		for i, values := range [3][]float32{l.initial(r.Seed), make([]float32, l.size()), make([]float32, l.size())} {
-			st.weights[i] = tensors.FromFlatDataAndDimensions(values, l.size())
-		}
 		return st, 0, nil
 	}
 	if err != nil {
@@ -359,22 +365,32 @@ func (r *Recipe) loadState(path string, l layout) (*state, time.Duration, error)
 	if err != nil {
 		return nil, 0, wrong(fmt.Sprintf("has the seconds %q", meta["seconds"]))
 	}
-	for i, name := range stateNames {
-		values, err := f.Float32(name)
+	for i, v := range st.values {
+		values, err := f.Float32(v.name)
 		if err != nil {
 			return nil, 0, err
 		}
-		if len(values) != l.size() {
-			return nil, 0, wrong(fmt.Sprintf("%s has %d values, not %d", name, len(values), l.size()))
+		if want := v.tensor.Shape().Size(); len(values) != want {
+			return nil, 0, wrong(fmt.Sprintf("%s has %d values, not %d", v.name, len(values), want))
 		}
-		st.weights[i] = tensors.FromFlatDataAndDimensions(values, l.size())
+		st.values[i] = vector(v.name, values)
 	}
 	return st, time.Duration(seconds * float64(time.Second)), nil
 }
 
 // writeCheckpoint writes config.json and model.safetensors as the Hub has them.
 func (r *Recipe) writeCheckpoint(dir string, weights []float32) error {
-	l := newLayout(r.Arch.Params())
+	l := newLayout(r.Arch.Params()) // what else was trained comes behind
+	if r.openCLIP != nil {
+		l = r.layout()
+		vocabulary, err := vocabulary()
+		if err != nil {
+			return err
+		}
+		if err := writeFile(filepath.Join(dir, tokenizerFile), vocabulary); err != nil {
+			return err
+		}
+	}
 	stored := make([]safetensors.Tensor, len(l.params))
 	for i, p := range l.params {
 		stored[i] = safetensors.Tensor{Name: p.Name, Shape: p.Dims, Data: safetensors.Half(slices.Clone(l.part(weights, i)))}
@@ -382,38 +398,58 @@ func (r *Recipe) writeCheckpoint(dir string, weights []float32) error {
 	if err := safetensors.Write(filepath.Join(dir, modelFile), map[string]string{"format": "pt"}, stored); err != nil {
 		return err
 	}
-	config, err := json.MarshalIndent(r.config(), "", "  ")
+	name, content := r.config()
+	config, err := json.MarshalIndent(content, "", "  ")
 	if err != nil {
-		return fmt.Errorf("%s: %w", configFile, err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	return writeFile(filepath.Join(dir, configFile), append(config, '\n'))
+	return writeFile(filepath.Join(dir, name), append(config, '\n'))
 }
 
-// config is timm's config.json.
-func (r *Recipe) config() map[string]any {
+// config is the configuration file's name and content: timm's config.json or
+// open_clip's.
+func (r *Recipe) config() (name string, content map[string]any) {
 	three := func(v float64) []float64 { return []float64{v, v, v} }
-	return map[string]any{
-		"architecture": r.Architecture,
-		"num_classes":  len(scenes.Classes),
-		"num_features": r.Arch.OutputDim(),
-		"global_pool":  "token",
-		"model_args":   r.ModelArgs,
-		"pretrained_cfg": map[string]any{
-			"tag":              "scenes",
-			"input_size":       []int{3, scenes.Size, scenes.Size},
-			"fixed_input_size": true,
-			"interpolation":    "bicubic",
-			"crop_pct":         1.0,
-			"crop_mode":        "center",
-			"mean":             three(pixelMean),
-			"std":              three(pixelStd),
-			"num_classes":      len(scenes.Classes),
-			"pool_size":        nil,
-			"first_conv":       "patch_embed.proj",
-			"classifier":       "head",
-			"license":          "apache-2.0",
-			"label_names":      scenes.Classes,
-		},
+	if r.openCLIP != nil {
+		return openCLIPFile, map[string]any{
+			"model_cfg":      r.openCLIP,
+			"preprocess_cfg": map[string]any{"mean": three(pixelMean), "std": three(pixelStd), "interpolation": "bicubic", "resize_mode": "shortest"},
+		}
+	}
+	classes, pool := r.Arch.NumClasses(), "avg"
+	pretrained := map[string]any{
+		"tag":              "scenes",
+		"input_size":       []int{3, scenes.Size, scenes.Size},
+		"fixed_input_size": true,
+		"interpolation":    "bicubic",
+		"crop_pct":         1.0,
+		"crop_mode":        "center",
+		"mean":             three(pixelMean),
+		"std":              three(pixelStd),
+		"num_classes":      classes,
+		"pool_size":        nil,
+		"first_conv":       "patch_embed.proj",
+		"classifier":       "head",
+		"license":          "apache-2.0",
+	}
+	switch r.Arch.(type) {
+	case *gomlxvit.ViTConfig:
+		pool = "token"
+	case *gomlxvit.SwinConfig:
+		pretrained["classifier"] = "head.fc"
+	case *gomlxvit.MaxViTConfig:
+		pretrained["classifier"], pretrained["first_conv"] = "head.fc", "stem.conv1"
+	}
+	if classes > 0 {
+		pretrained["label_names"] = scenes.Classes
+	}
+	return configFile, map[string]any{
+		"architecture":   r.Architecture,
+		"num_classes":    classes,
+		"num_features":   r.Arch.OutputDim(),
+		"global_pool":    pool,
+		"model_args":     r.ModelArgs,
+		"pretrained_cfg": pretrained,
 	}
 }
 
@@ -422,45 +458,4 @@ func writeFile(path string, content []byte) error {
 		_, err := w.Write(content)
 		return err
 	})
-}
-
-// Accuracy is the share of a data set's pictures that the model's head gives
-// the right class.
-func Accuracy(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, ds data.Dataset) (float64, error) {
-	program, err := model.Compile(backend, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
-		logits := model.Arch.Head(w, model.Arch.Representation(w, in[0]))
-		return []*graph.Node{graph.ArgMax(logits, -1, dtypes.Int32)}
-	})
-	if err != nil {
-		return 0, err
-	}
-	defer program.Close()
-	right, total := 0, 0
-	for batch, err := range preprocess.Load(ctx, ds, model.Preprocess, preprocess.LoadOptions{Batch: 100}) {
-		if err != nil {
-			return 0, err
-		}
-		if len(batch.Skipped) > 0 {
-			return 0, batch.Skipped[0]
-		}
-		c := model.Preprocess
-		outputs, err := program.Run(tensors.FromFlatDataAndDimensions(batch.Pixels, batch.N, 3, c.Size[0], c.Size[1]))
-		if err != nil {
-			return 0, err
-		}
-		if err := tensors.ConstFlatData(outputs[0], func(classes []int32) {
-			for i, class := range classes {
-				total++
-				if int(class) == ds.Item(batch.Indices[i]).Label {
-					right++
-				}
-			}
-		}); err != nil {
-			return 0, err
-		}
-	}
-	if total == 0 {
-		return 0, errors.New("accuracy: no pictures")
-	}
-	return float64(right) / float64(total), nil
 }

@@ -13,6 +13,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"vitdecompose/gomlxvit/checkpoint"
@@ -29,6 +30,15 @@ func Names() []string {
 	}
 	return names
 }
+
+// Studied lists the models that experiments are about: all that ship but the one
+// whose space the others are mapped into.
+func Studied() []string {
+	return slices.DeleteFunc(Names(), func(name string) bool { return name == Reference || !Has(name) })
+}
+
+// Reference is the CLIP into whose space other models' contributions are mapped.
+const Reference = "clip-ref-mini"
 
 // Has tells whether a model with this name ships with the project.
 func Has(name string) bool {
@@ -49,4 +59,6 @@ func Open(name string) (*checkpoint.Checkpoint, error) {
 }
 
 // Recipes lists how the models are made.
-func Recipes() []Recipe { return []Recipe{deitMini()} }
+func Recipes() []Recipe {
+	return []Recipe{deitMini(), clipMini(), clipRefMini(), dinoMini(), dinov2Mini(), swinMini(), maxvitMini()}
+}

@@ -1,0 +1,33 @@
+package experiments
+
+import "vitdecompose/gomlxvit/mark"
+
+// RetrievalBlocks chooses the blocks that arXiv 2406.01583 takes apart for retrieval, ranking, heatmaps and Waterbirds,
+// as the first and the last index into blocks: of a plain vision transformer the last five; of a staged model the stages
+// after stage 2 and the last blocks of that, four of a deep one (Swin-B: from stage 2 block 14 on) and two of one with at
+// most eight (MaxViT-S: from stage 2 block 3 on). Smaller models, which the paper does not have, follow the same rule;
+// one whose last stage is stage 2 is taken apart from its begin.
+func RetrievalBlocks(blocks []mark.Block) (first, last int) {
+	const stage = 2
+	last = len(blocks) - 1
+	if !blocks[last].Staged {
+		return max(0, len(blocks)-5), last
+	}
+	if blocks[last].Stage < stage {
+		return 0, last
+	}
+	depth, begin := 0, 0
+	for i, b := range blocks {
+		if b.Stage == stage {
+			depth = b.Index + 1
+			begin = i - b.Index
+		}
+	}
+	switch {
+	case blocks[last].Stage == stage:
+		return begin, last
+	case depth > 8:
+		return begin + depth - 4, last
+	}
+	return begin + max(0, depth-2), last
+}

@@ -1,0 +1,35 @@
+package experiments_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"vitdecompose/experiments"
+	"vitdecompose/gomlxvit"
+)
+
+// TestRetrievalBlocks holds the choice against the column "retrieval, ranking, heatmaps, Waterbirds" of the paper's models.
+func TestRetrievalBlocks(t *testing.T) {
+	for name, want := range map[string]string{
+		"deit_base_patch16_224":        "layer:07 to layer:11",
+		"ViT-B-16":                     "layer:07 to layer:11",
+		"vit_base_patch14_dinov2":      "layer:07 to layer:11",
+		"swin_base_patch4_window7_224": "layer:(2,14) to layer:(3,1)",
+		"maxvit_small_tf_224":          "layer:(2,3) to layer:(3,1)",
+		"swin_tiny_patch4_window7_224": "layer:(2,4) to layer:(3,1)",
+	} {
+		arch, err := gomlxvit.Lookup(name)
+		require.NoError(t, err)
+		blocks := arch.Blocks()
+		first, last := experiments.RetrievalBlocks(blocks)
+		require.Equal(t, want, fmt.Sprintf("%v to %v", blocks[first], blocks[last]), name)
+	}
+	arch, err := gomlxvit.Timm("swin_tiny_patch4_window7_224", map[string]any{
+		"img_size": 64.0, "window_size": 4.0, "depths": []any{2.0, 2.0, 2.0}, "num_heads": []any{2.0, 4.0, 8.0}, "embed_dim": 16.0,
+	})
+	require.NoError(t, err)
+	first, last := experiments.RetrievalBlocks(arch.Blocks())
+	require.Equal(t, [2]int{4, 5}, [2]int{first, last})
+}

@@ -1,0 +1,77 @@
+package zoo
+
+import (
+	"vitdecompose/data/scenes"
+	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/checkpoint"
+	"vitdecompose/gomlxvit/tokenizer"
+)
+
+// clip-mini: a CLIP as open_clip has them, small.
+//
+//	vitdecompose train clip-mini --out DIR
+func clipMini() Recipe {
+	r := clip(clipSize{width: 96, layers: 6, heads: 4, textWidth: 64, textLayers: 3, textHeads: 4})
+	r.Name = "clip-mini"
+	// The image tower starts as deit-mini: contrastive training alone is long in learning forms.
+	r.Summary = "A small CLIP: 64 x 64 pictures in patches of 8, 6 blocks of 4 heads, 96 channels; texts of 32 tokens, 3 blocks, 64 channels."
+	r.Batch, r.Steps, r.WarmUp, r.LearningRate, r.WeightDecay, r.Seed = 64, 1800, 200, 1e-3, 0.05, 2
+	return r
+}
+
+// clipEmbedding is the number of channels of the space that pictures and texts
+// share: no more than any model of the zoo has, so that a map into it from any of
+// them can have orthogonal columns.
+const clipEmbedding = 64
+
+// clipSize are the sizes of the two towers.
+type clipSize struct {
+	width, layers, heads             int
+	textWidth, textLayers, textHeads int
+}
+
+// clip is a recipe with the sizes of a CLIP.
+func clip(size clipSize) Recipe {
+	const (
+		patch  = 8
+		length = 32 // of a text, in tokens
+	)
+	file, err := vocabulary()
+	if err != nil {
+		panic(err) // the texts are fixed, and tests read them
+	}
+	words, err := tokenizer.Parse(file)
+	if err != nil {
+		panic(err)
+	}
+	arch, text, err := gomlxvit.OpenCLIP(&checkpoint.OpenCLIPConfig{
+		EmbedDim: clipEmbedding,
+		VisionCfg: checkpoint.VisionConfig{
+			ImageSize: [2]int{scenes.Size, scenes.Size}, PatchSize: patch, Width: size.width, Layers: size.layers,
+			HeadWidth: size.width / size.heads, NoLNPre: true, MLPRatio: 4, PoolType: "tok", PosEmbedType: "learnable", NormEps: 1e-5,
+		},
+		TextCfg: checkpoint.TextConfig{
+			ContextLength: length, VocabSize: words.VocabSize(), Width: size.textWidth, Heads: size.textHeads, Layers: size.textLayers,
+			MLPRatio: 4, PoolType: "argmax", NormEps: 1e-5,
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return Recipe{
+		Architecture: "ViT-B-16",
+		Arch:         arch,
+		From:         "deit-mini",
+		openCLIP: map[string]any{
+			"embed_dim": clipEmbedding,
+			"vision_cfg": map[string]any{
+				"image_size": scenes.Size, "patch_size": patch, "width": size.width, "layers": size.layers, "head_width": size.width / size.heads,
+				"no_ln_pre": true, // as in the transformer that training starts from
+			},
+			"text_cfg": map[string]any{
+				"context_length": length, "vocab_size": words.VocabSize(), "width": size.textWidth, "heads": size.textHeads, "layers": size.textLayers,
+			},
+		},
+		task: contrastive{arch: arch, text: text, tokenizer: words},
+	}
+}

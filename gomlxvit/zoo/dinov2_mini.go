@@ -1,0 +1,17 @@
+package zoo
+
+import "vitdecompose/gomlxvit"
+
+// dinov2-mini: a vision transformer with LayerScale, trained without labels by
+// self-distillation of pictures and of masked patches.
+//
+//	vitdecompose train dinov2-mini --out DIR
+func dinov2Mini() Recipe {
+	const architecture = "vit_small_patch14_dinov2"
+	r := selfDistilled(architecture, 8, func(*gomlxvit.ViTConfig) {})
+	r.Name = "dinov2-mini"
+	r.Summary = "A small DINOv2: 64 x 64 pictures in patches of 8, 4 blocks of 4 heads, 96 channels, LayerScale, class token, no head."
+	r.Batch, r.Steps, r.WarmUp, r.LearningRate, r.WeightDecay, r.FadeIn, r.Seed = 48, 2000, 100, 1e-3, 0.04, 0.6, 5
+	r.task = distillation{arch: r.Arch.(*gomlxvit.ViTConfig), masked: 0.3}
+	return r
+}

@@ -1,0 +1,79 @@
+package zoo
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"vitdecompose/data/scenes"
+	"vitdecompose/gomlxvit"
+)
+
+// supervised training minimises the cross entropy of the class. The inputs of a
+// step are pixels [batch, height, width, 3] as bytes and labels [batch].
+type supervised struct {
+	memoryless
+	arch      gomlxvit.Architecture
+	smoothing float64 // of labels
+	sees      scenes.Part
+}
+
+func (s supervised) String() string {
+	return fmt.Sprintf("supervised: cross entropy of the class, label smoothing %v", s.smoothing)
+}
+
+func (supervised) scored() string { return "of the classes" }
+
+func (s supervised) draw(r *Recipe, step int) []*tensors.Tensor {
+	pixels, labels := make([]uint8, r.Batch*pictureBytes), make([]int32, r.Batch)
+	each(r.Batch, func(i int) {
+		scene := scenes.DrawPart(s.sees, scenes.TrainSeeds+r.Seed, uint64(step*r.Batch+i))
+		fade(scene, r.visible(step), 1)
+		copy(pixels[i*pictureBytes:], scene.Pix)
+		labels[i] = int32(scene.Class)
+	})
+	return []*tensors.Tensor{
+		tensors.FromFlatDataAndDimensions(pixels, r.Batch, scenes.Size, scenes.Size, 3),
+		tensors.FromFlatDataAndDimensions(labels, r.Batch),
+	}
+}
+
+func (s supervised) loss(in lesson) outcome {
+	w := batchWeights{WeightMap: in.weights}
+	logits := s.arch.Head(w, s.arch.Representation(w, normalise(in.inputs[0])))
+	loss, accuracy := crossEntropy(logits, in.inputs[1], s.smoothing)
+	return outcome{loss: loss, score: accuracy}
+}
+
+// batchWeights are weights whose batch norms take the statistics of the batch,
+// and note them where seen is not nil.
+type batchWeights struct {
+	gomlxvit.WeightMap
+	seen map[string][2]*graph.Node
+}
+
+// Statistics implements gomlxvit.BatchStatistics.
+func (w batchWeights) Statistics(name string, x *graph.Node) (mean, variance *graph.Node) {
+	x = graph.Reshape(x, x.Shape().Size()/x.Shape().Dim(-1), x.Shape().Dim(-1))
+	mean = graph.ReduceMean(x, 0)
+	variance = graph.ReduceMean(graph.Square(graph.Sub(x, graph.InsertAxes(mean, 0))), 0)
+	if w.seen != nil {
+		w.seen[name] = [2]*graph.Node{mean, variance}
+	}
+	return mean, variance
+}
+
+// crossEntropy is the mean loss of logits [batch, class] against labels [batch]
+// with smoothing s: the target has 1-s on the label and s spread over all
+// classes. It also returns the share of the batch that is right.
+func crossEntropy(logits, labels *graph.Node, smoothing float64) (loss, accuracy *graph.Node) {
+	classes := logits.Shape().Dim(1)
+	logProbability := graph.LogSoftmax(logits, -1)
+	target := graph.OneHot(labels, classes, dtypes.Float32)
+	target = graph.AddScalar(graph.MulScalar(target, 1-smoothing), smoothing/float64(classes))
+	loss = graph.Neg(graph.ReduceAllMean(graph.ReduceSum(graph.Mul(target, logProbability), -1)))
+	right := graph.Equal(graph.ArgMax(logits, -1, labels.DType()), labels)
+	return loss, graph.ReduceAllMean(graph.ConvertDType(right, dtypes.Float32))
+}
