@@ -19,8 +19,12 @@ func (r *Recipe) writeCard(dir string, result *Result) error {
 		fmt.Fprintf(&b, "| %s | %s |\n", name, fmt.Sprintf(format, values...))
 	}
 	row("parameters", "%d, stored in half precision", result.Params)
-	row("architecture", "`%s` with other sizes (`model_args` in config.json)", r.Architecture)
-	row("classes", "%s", strings.Join(scenes.Classes, ", "))
+	if r.openCLIP != nil {
+		row("architecture", "open_clip's CLIP (`model_cfg` in %s)", openCLIPFile)
+	} else {
+		row("architecture", "`%s` with other sizes (`model_args` in %s)", r.Architecture, configFile)
+	}
+	row("classes of the scenes", "%s", strings.Join(scenes.Classes, ", "))
 	for _, score := range result.Scores {
 		row(fmt.Sprintf("%s, on held-out scenes (`scenes:%d`)", score.Test, result.Scenes), "%.1f %%", 100*score.Accuracy)
 	}
@@ -36,7 +40,7 @@ func (r *Recipe) writeCard(dir string, result *Result) error {
 		row("curriculum", "objects before a grey ground at first; places fade in over the first %.0f %% of the steps", 100*r.FadeIn)
 	}
 	if r.From != "" {
-		row("start", "the image tower starts with the weights of %s", r.From)
+		row("start", "the image transformer starts with the weights of %s", r.From)
 	}
 	row("seed", "%d", r.Seed)
 	fmt.Fprintf(&b, "\nIts use is to try the methods of this project on any machine within seconds. It knows nothing of photographs.\n")

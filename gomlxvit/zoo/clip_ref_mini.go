@@ -8,6 +8,7 @@ func clipRefMini() Recipe {
 	r := clip(clipSize{width: 96, layers: 8, heads: 4, textWidth: 96, textLayers: 4, textHeads: 4})
 	r.Name = "clip-ref-mini"
 	r.Summary = "A larger small CLIP, the target of alignment: 64 x 64 pictures in patches of 8, 8 blocks of 4 heads, 96 channels; texts of 32 tokens, 4 blocks, 96 channels."
-	r.Batch, r.Steps, r.WarmUp, r.LearningRate, r.WeightDecay, r.Seed = 64, 1600, 150, 1e-3, 0.05, 3
+	r.Batch, r.Steps, r.WarmUp, r.LearningRate, r.WeightDecay, r.Seed = 64, 2300, 150, 1e-3, 0.05, 3
+	r.Restart = 1300
 	return r
 }

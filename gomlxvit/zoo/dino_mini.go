@@ -13,7 +13,8 @@ func dinoMini() Recipe {
 	r := selfDistilled(architecture, 8, func(*gomlxvit.ViTConfig) {})
 	r.Name = "dino-mini"
 	r.Summary = "A small DINO: 64 x 64 pictures in patches of 8, 4 blocks of 4 heads, 96 channels, class token, no head."
-	r.Batch, r.Steps, r.WarmUp, r.LearningRate, r.WeightDecay, r.FadeIn, r.Seed = 48, 2700, 100, 1e-3, 0.04, 0.6, 4
+	r.Batch, r.Steps, r.WarmUp, r.LearningRate, r.WeightDecay, r.FadeIn, r.Seed = 48, 4200, 100, 1e-3, 0.04, 0.6, 4
+	r.Restart = 2700
 	r.task = distillation{arch: r.Arch.(*gomlxvit.ViTConfig)}
 	return r
 }

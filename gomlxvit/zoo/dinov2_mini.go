@@ -11,7 +11,8 @@ func dinov2Mini() Recipe {
 	r := selfDistilled(architecture, 8, func(*gomlxvit.ViTConfig) {})
 	r.Name = "dinov2-mini"
 	r.Summary = "A small DINOv2: 64 x 64 pictures in patches of 8, 4 blocks of 4 heads, 96 channels, LayerScale, class token, no head."
-	r.Batch, r.Steps, r.WarmUp, r.LearningRate, r.WeightDecay, r.FadeIn, r.Seed = 48, 2000, 100, 1e-3, 0.04, 0.6, 5
+	r.Batch, r.Steps, r.WarmUp, r.LearningRate, r.WeightDecay, r.Seed = 48, 800, 50, 5e-4, 0.04, 5
+	r.From = "dino-mini" // from there on with masked patches: forms are long to learn without labels
 	r.task = distillation{arch: r.Arch.(*gomlxvit.ViTConfig), masked: 0.3}
 	return r
 }

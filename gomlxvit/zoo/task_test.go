@@ -107,12 +107,43 @@ func TestStartFrom(t *testing.T) {
 			t.Errorf("%s starts %.1e away from deit-mini", r.Name, d)
 		}
 	}
-	maxvit := maxvitMini()
-	maxvit.From = "clip-mini"
-	if Has("clip-mini") {
-		if _, err := maxvit.initialState(maxvit.layout()); err == nil || !strings.Contains(err.Error(), "not a vision transformer") {
-			t.Errorf("start from a CLIP: error %v", err)
+	for from, want := range map[string]string{"clip-mini": "not a vision transformer", "swin-mini": "not a vision transformer", "dino-mini": ""} {
+		r := clipMini()
+		r.From = from
+		_, err := r.initialState(r.layout())
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("a CLIP that starts from %s: error %v, want %q", from, err, want)
 		}
+	}
+	other := deitMini()
+	other.From = "swin-mini"
+	if _, err := other.initialState(other.layout()); err == nil || !strings.Contains(err.Error(), "swin-mini") {
+		t.Errorf("a DeiT that starts from a Swin: error %v", err)
+	}
+}
+
+// TestStartWithLayerScale: a DINOv2 that starts from dino-mini computes what that
+// does.
+func TestStartWithLayerScale(t *testing.T) {
+	dino, dinov2 := dinoMini(), dinov2Mini()
+	from := dino
+	from.From = "dino-mini"
+	pixels := somePixels(2)
+	var z [2][]float32
+	for i, r := range []Recipe{from, dinov2} {
+		l := r.layout()
+		st, err := r.initialState(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		weights, err := tensors.CopyFlatData[float32](st.named("weights"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		z[i] = run(t, l, weights, pixels, func(w gomlxvit.WeightMap, x *graph.Node) *graph.Node { return r.Arch.Representation(w, x) })
+	}
+	if d := difference(z[1], z[0]); d > 1e-5 {
+		t.Errorf("dinov2-mini starts %.1e away from dino-mini", d)
 	}
 }
 

@@ -45,7 +45,7 @@ type Recipe struct {
 	WeightDecay  float64 // of matrices
 	FadeIn       float64 // share of the training over which places fade in behind the objects; 0: they are there from the start
 	Seed         uint64  // of weights and scenes
-	From         string  // a vision transformer of the zoo whose weights a CLIP's image tower starts with; "" for random ones
+	From         string  // a vision transformer of the zoo whose weights the image transformer starts with; "" for random ones
 
 	// openCLIP is the configuration of a CLIP, nil for timm's models.
 	openCLIP map[string]any

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -19,6 +20,7 @@ import (
 	"vitdecompose/data/scenes"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/backend"
+	"vitdecompose/gomlxvit/checkpoint"
 )
 
 func openBackend(t testing.TB) compute.Backend {
@@ -355,6 +357,50 @@ func shippedBytes(t *testing.T, name string) (size int64) {
 		t.Fatal(err)
 	}
 	return size
+}
+
+// TestWrongKind gives the weights of one architecture to the configuration of
+// another, and a configuration of none.
+func TestWrongKind(t *testing.T) {
+	read := func(name string) []byte {
+		content, err := fs.ReadFile(files, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return content
+	}
+	deit := read("deit-mini/config.json")
+	for name, test := range map[string]struct {
+		config []byte
+		model  string
+		want   []string
+	}{
+		"a Swin as a ViT":  {deit, "swin-mini", []string{"do not fit the configuration", "missing (blocks.0.attn.proj.bias"}},
+		"a ViT as a Swin":  {read("swin-mini/config.json"), "deit-mini", []string{"do not fit the configuration", "missing"}},
+		"a DINO as a DeiT": {deit, "dino-mini", []string{"do not fit the configuration", "head.weight"}},
+		"a MaxViT of an unknown kind": {bytes.Replace(read("maxvit-mini/config.json"), []byte("maxvit_tiny_tf_224"), []byte("maxvit_nano_rw_256"), 1),
+			"maxvit-mini", []string{`architecture "maxvit_nano_rw_256" is not known`}},
+	} {
+		ckpt, err := checkpoint.OpenFS(fstest.MapFS{
+			configFile: {Data: test.config}, modelFile: {Data: read(test.model + "/" + modelFile)},
+		}, "mixed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{})
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		for _, want := range append(test.want, "mixed") {
+			if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: error %q, want one line with %q", name, err, want)
+			}
+		}
+		if err := ckpt.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestOpenUnknown(t *testing.T) {
