@@ -221,6 +221,29 @@ func TestFade(t *testing.T) {
 	}
 }
 
+// TestSee: a recipe for a part of scenes draws that part.
+func TestSee(t *testing.T) {
+	for _, part := range []scenes.Part{scenes.BackgroundOnly, scenes.SilhouetteOnly} {
+		r := tiny()
+		r.FadeIn = 0.5
+		if err := r.see(part); err != nil {
+			t.Fatal(err)
+		}
+		got, err := tensors.CopyFlatData[uint8](r.task.draw(&r, 0)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := scenes.DrawPart(part, scenes.TrainSeeds+r.Seed, 0)
+		if !slices.Equal(got[:len(want.Pix)], want.Pix) {
+			t.Errorf("the first scene is not its %s", part)
+		}
+	}
+	r := clipMini()
+	if err := r.see(scenes.BackgroundOnly); err == nil || !strings.Contains(err.Error(), "clip-mini") {
+		t.Errorf("a CLIP that sees backgrounds: error %v", err)
+	}
+}
+
 // TestViews: what the views of self-distillation share and what not.
 func TestViews(t *testing.T) {
 	r := tinyOf(t)["self-distilled"]

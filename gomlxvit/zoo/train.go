@@ -55,6 +55,15 @@ type Recipe struct {
 // layout lists all tensors that are trained.
 func (r *Recipe) layout() layout { return newLayout(append(r.Arch.Params(), r.task.extra()...)) }
 
+// stored lists those of them that are the model's, which come first: all of a
+// CLIP's, and those of others without what only training needs.
+func (r *Recipe) stored() layout {
+	if r.openCLIP != nil {
+		return r.layout()
+	}
+	return newLayout(r.Arch.Params())
+}
+
 // Options are the settings of [Train].
 type Options struct {
 	// Dir receives the checkpoint directory's files, and while training is not
@@ -130,13 +139,8 @@ func train(ctx context.Context, backend compute.Backend, r Recipe, opts Options)
 	if opts.Steps > 0 {
 		r.Steps = opts.Steps
 	}
-	if opts.Sees != scenes.Whole {
-		supervised, ok := r.task.(supervised)
-		if !ok {
-			return nil, fmt.Errorf("train %s: only models that are trained for classes can see a part of scenes (%s)", r.Name, opts.Sees)
-		}
-		supervised.sees, r.FadeIn, r.task = opts.Sees, 0, supervised
-		r.Name += " seeing the " + string(opts.Sees)
+	if err := r.see(opts.Sees); err != nil {
+		return nil, err
 	}
 	if opts.Log == nil {
 		opts.Log = io.Discard
@@ -180,15 +184,30 @@ func train(ctx context.Context, backend compute.Backend, r Recipe, opts Options)
 	return result, nil
 }
 
+// see makes it a recipe for a part of scenes.
+func (r *Recipe) see(part scenes.Part) error {
+	if part == scenes.Whole {
+		return nil
+	}
+	task, ok := r.task.(supervised)
+	if !ok {
+		return fmt.Errorf("train %s: only models that are trained for classes can see a part of scenes (%s)", r.Name, part)
+	}
+	task.sees = part
+	r.task, r.FadeIn = task, 0
+	r.Name += " seeing the " + string(part)
+	return nil
+}
+
 // fit trains until the recipe's last step and returns the weights, one vector.
 func (r *Recipe) fit(ctx context.Context, backend compute.Backend, opts Options) ([]float32, *Result, error) {
-	l := r.layout()
+	l, kept := r.layout(), r.stored()
 	path := filepath.Join(opts.Dir, stateFile)
 	st, seconds, err := r.loadState(path, l)
 	if err != nil {
 		return nil, nil, err
 	}
-	result := &Result{Name: r.Name, Params: l.size(), Steps: r.Steps, Pictures: r.Steps * r.Batch, Resumed: st.step > 0}
+	result := &Result{Name: r.Name, Params: kept.size(), Steps: r.Steps, Pictures: r.Steps * r.Batch, Resumed: st.step > 0}
 	if result.Resumed {
 		fmt.Fprintf(opts.Log, "%s: going on from step %d of %d\n", r.Name, st.step, r.Steps)
 	} else {
@@ -380,9 +399,8 @@ func (r *Recipe) loadState(path string, l layout) (*state, time.Duration, error)
 
 // writeCheckpoint writes config.json and model.safetensors as the Hub has them.
 func (r *Recipe) writeCheckpoint(dir string, weights []float32) error {
-	l := newLayout(r.Arch.Params()) // what else was trained comes behind
+	l := r.stored()
 	if r.openCLIP != nil {
-		l = r.layout()
 		vocabulary, err := vocabulary()
 		if err != nil {
 			return err
