@@ -84,6 +84,7 @@ type ablationConfig struct {
 	Data       string   `json:"data"`
 	Labels     string   `json:"labels,omitempty"`
 	Names      string   `json:"class_names,omitempty"`
+	Templates  string   `json:"templates,omitempty"`
 	HeadData   string   `json:"head_data,omitempty"`
 	HeadLabels string   `json:"head_labels,omitempty"`
 	Pictures   int      `json:"pictures"` // 0: all
@@ -132,7 +133,7 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, head
 	meta := experiments.Meta{
 		Experiment: "ablation", Checkpoints: map[string]string{}, Data: map[string]string{}, Versions: experiments.Versions(),
 		Config: ablationConfig{
-			Models: names, Data: pictures.spec, Labels: pictures.labels, Names: models.classNames,
+			Models: names, Data: pictures.spec, Labels: pictures.labels, Names: models.classNames, Templates: models.templates,
 			HeadData: head.spec, HeadLabels: head.labels,
 			Pictures: pictures.pictures, Batch: pictures.batch, ImageSize: models.imageSize, Orient: pictures.orient, MaxBad: pictures.maxBad,
 		},

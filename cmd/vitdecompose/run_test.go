@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vitdecompose/experiments"
+	"vitdecompose/gomlxvit/zoo"
 )
 
 // result is result.json as somebody else reads it.
@@ -291,7 +292,7 @@ func TestRunMistakes(t *testing.T) {
 		{"twice", exitUsage, "run ablation --model a,a", []string{"--model", "twice"}},
 		{"no model", exitFailed, "run ablation --model frob", []string{"--model frob", "neither a shipped model nor a directory"}},
 		{"no second model", exitFailed, "run ablation --model M,frob --data scenes:3", []string{"--model frob"}},
-		{"no head", exitFailed, "run ablation --model " + headless, []string{headless, "no classifier head", "--head-data"}},
+		{"no head", exitFailed, "run ablation --data " + two + " --model " + headless, []string{headless, "no classifier head", "--head-data"}},
 		{"no data for a head", exitFailed, "run ablation --head-data nowhere --model " + headless, []string{"--head-data", "nowhere"}},
 		{"no labels for a head", exitFailed, "run ablation --head-data " + flat + " --model " + headless, []string{"--head-data", "no picture to train on has a label"}},
 		{"no data", exitFailed, "run ablation --model M --data nowhere", []string{"--data", `"nowhere"`, "folder:DIR"}},
@@ -319,4 +320,42 @@ func TestRunMistakes(t *testing.T) {
 			fail(t, c.code, c.words, strings.Fields(strings.ReplaceAll(c.args, "--model M", "--model "+model))...)
 		})
 	}
+}
+
+// TestRunZoo takes all models apart that a plain `run ablation` does: a CLIP classifies by the data's class names, models
+// without a head get one.
+func TestRunZoo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles six models; not with -short")
+	}
+	out := t.TempDir()
+	stdout := succeed(t, "run", "ablation", "--data", "scenes:40", "--head-data", "scenes:1000:1", "--cache", t.TempDir(), "--batch", "20", "--out", out)
+	written(t, out)
+	r := readResult(t, out)
+	require.Equal(t, "scenes:1000:1", r.Config["head_data"])
+	var names []string
+	for _, curve := range r.Result.Curves {
+		names = append(names, curve.Model)
+		require.Equal(t, 40, curve.Pictures)
+		least := 0.8
+		if strings.HasPrefix(curve.Model, "dino") { // its head saw few scenes
+			least = 0.4
+		}
+		require.GreaterOrEqual(t, curve.FromInit[0], least, curve.Model)
+		require.Less(t, curve.FromInit[len(curve.Order)], 0.4, "%s with everything ablated", curve.Model)
+		require.Contains(t, stdout, curve.Model+": 40 pictures, accuracy ")
+	}
+	require.Equal(t, zoo.Studied(), names)
+}
+
+// TestHeadScenes: scenes have pictures to train a head on without a word; other data have not.
+func TestHeadScenes(t *testing.T) {
+	for spec, want := range map[string]string{"scenes:50": headScenes, "scenes:5:7": headScenes, "folder:photos": "", "photos": "", "scenes": ""} {
+		var f headFlags
+		f.setDefault(dataFlags{spec: spec})
+		require.Equal(t, want, f.spec, spec)
+	}
+	f := headFlags{spec: "mine"}
+	f.setDefault(dataFlags{spec: "scenes:50"})
+	require.Equal(t, "mine", f.spec)
 }

@@ -19,7 +19,7 @@ import (
 	"vitdecompose/gomlxvit/checkpoint"
 )
 
-//go:embed deit-mini clip-mini clip-ref-mini dino-mini swin-mini maxvit-mini
+//go:embed deit-mini clip-mini clip-ref-mini dino-mini dinov2-mini swin-mini maxvit-mini
 var files embed.FS
 
 // Names lists the models, in the order of the recipes.
@@ -60,5 +60,5 @@ func Open(name string) (*checkpoint.Checkpoint, error) {
 
 // Recipes lists how the models are made.
 func Recipes() []Recipe {
-	return []Recipe{deitMini(), clipMini(), clipRefMini(), dinoMini(), swinMini(), maxvitMini()}
+	return []Recipe{deitMini(), clipMini(), clipRefMini(), dinoMini(), dinov2Mini(), swinMini(), maxvitMini()}
 }
