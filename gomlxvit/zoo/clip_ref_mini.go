@@ -4,6 +4,9 @@ package zoo
 // are mapped.
 //
 //	vitdecompose train clip-ref-mini --out DIR
+//
+// 38 minutes on one CPU core; zero-shot 98.6 % of the classes and 86.7 % of the
+// places of 2000 held-out scenes (71.2 % of the places before the restart).
 func clipRefMini() Recipe {
 	r := clip(clipSize{width: 96, layers: 8, heads: 4, textWidth: 96, textLayers: 4, textHeads: 4})
 	r.Name = "clip-ref-mini"

@@ -8,6 +8,9 @@ import (
 // dino-mini: a vision transformer trained without labels, by self-distillation.
 //
 //	vitdecompose train dino-mini --out DIR
+//
+// 55 minutes on one CPU core; with a linear head 87.2 % of 2000 held-out scenes
+// (71.7 % before the restart), 10.0 % with random weights.
 func dinoMini() Recipe {
 	const architecture = "vit_small_patch16_224"
 	r := selfDistilled(architecture, 8, func(*gomlxvit.ViTConfig) {})

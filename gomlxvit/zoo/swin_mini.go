@@ -8,6 +8,10 @@ import (
 // swin-mini: a Swin transformer, small.
 //
 //	vitdecompose train swin-mini --out DIR
+//
+// 9 minutes on one CPU core; 98.1 % of 2000 held-out scenes. It sees 95 % right
+// after 600 steps, before the places fade in; without the fading it was at 50 %
+// after 4500.
 func swinMini() Recipe {
 	const (
 		architecture = "swin_tiny_patch4_window7_224"
