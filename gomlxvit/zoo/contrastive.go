@@ -3,6 +3,7 @@ package zoo
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -90,14 +91,14 @@ const (
 )
 
 // vocabulary makes the tokenizer.json of the zoo's CLIPs. Words of the default
-// templates and of what scenes are made of are in it too.
-func vocabulary() ([]byte, error) {
+// templates are in it too.
+var vocabulary = sync.OnceValues(func() ([]byte, error) {
 	var texts []string
 	for i := range uint64(vocabularyCaptions) {
 		texts = append(texts, scenes.Caption(scenes.TrainSeeds, i))
 	}
 	for _, template := range gomlxvit.DefaultTemplates() {
-		texts = append(texts, string(template), string(template))
+		texts = append(texts, string(template), string(template)) // a word that occurs once makes no merge
 	}
 	return tokenizer.Learn(texts, vocabularyMerges)
-}
+})

@@ -47,6 +47,20 @@ func somePixels(n int) []uint8 {
 	return pixels
 }
 
+// firstWeights are those a recipe's training begins with.
+func firstWeights(t *testing.T, r Recipe) []float32 {
+	t.Helper()
+	st, err := r.initialState(r.layout())
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights, err := tensors.CopyFlatData[float32](st.named("weights"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return weights
+}
+
 // difference is the largest one between a and b, relative to the largest of b.
 func difference(a, b []float32) float64 {
 	most, largest := 0.0, 0.0
@@ -79,15 +93,7 @@ func TestStartFrom(t *testing.T) {
 	z := run(t, dl, trained, pixels, func(w gomlxvit.WeightMap, x *graph.Node) *graph.Node { return deit.Arch.Representation(w, x) })
 
 	for _, r := range []Recipe{clipMini(), clipRefMini()} {
-		l := r.layout()
-		st, err := r.initialState(l)
-		if err != nil {
-			t.Fatal(err)
-		}
-		weights, err := tensors.CopyFlatData[float32](st.named("weights"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		l, weights := r.layout(), firstWeights(t, r)
 		got := run(t, l, weights, pixels, func(w gomlxvit.WeightMap, x *graph.Node) *graph.Node { return r.Arch.Representation(w, x) })
 		var projection []float32
 		for i, p := range l.params {
@@ -131,15 +137,7 @@ func TestStartWithLayerScale(t *testing.T) {
 	pixels := somePixels(2)
 	var z [2][]float32
 	for i, r := range []Recipe{from, dinov2} {
-		l := r.layout()
-		st, err := r.initialState(l)
-		if err != nil {
-			t.Fatal(err)
-		}
-		weights, err := tensors.CopyFlatData[float32](st.named("weights"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		l, weights := r.layout(), firstWeights(t, r)
 		z[i] = run(t, l, weights, pixels, func(w gomlxvit.WeightMap, x *graph.Node) *graph.Node { return r.Arch.Representation(w, x) })
 	}
 	if d := difference(z[1], z[0]); d > 1e-5 {

@@ -121,9 +121,9 @@ const (
 // again with the same directory it goes on there and comes to the same weights
 // as if it had not been stopped.
 func Train(ctx context.Context, backend compute.Backend, name string, opts Options) (*Result, error) {
-	for _, recipe := range Recipes() {
-		if recipe.Name == name {
-			return train(ctx, backend, recipe, opts)
+	for _, recipe := range recipes {
+		if recipe.name == name {
+			return train(ctx, backend, recipe.make(), opts)
 		}
 	}
 	return nil, fmt.Errorf("the zoo has no model %q (it has %v)", name, Names())

@@ -22,11 +22,26 @@ import (
 //go:embed deit-mini clip-mini clip-ref-mini dino-mini dinov2-mini swin-mini maxvit-mini
 var files embed.FS
 
-// Names lists the models, in the order of the recipes.
+// recipes are how the models are made, in the order in which they are listed. A
+// recipe is made only when it is used: a CLIP's learns a vocabulary.
+var recipes = []struct {
+	name string
+	make func() Recipe
+}{
+	{"deit-mini", deitMini},
+	{"clip-mini", clipMini},
+	{Reference, clipRefMini},
+	{"dino-mini", dinoMini},
+	{"dinov2-mini", dinov2Mini},
+	{"swin-mini", swinMini},
+	{"maxvit-mini", maxvitMini},
+}
+
+// Names lists the models.
 func Names() []string {
 	var names []string
-	for _, recipe := range Recipes() {
-		names = append(names, recipe.Name)
+	for _, recipe := range recipes {
+		names = append(names, recipe.name)
 	}
 	return names
 }
@@ -60,5 +75,9 @@ func Open(name string) (*checkpoint.Checkpoint, error) {
 
 // Recipes lists how the models are made.
 func Recipes() []Recipe {
-	return []Recipe{deitMini(), clipMini(), clipRefMini(), dinoMini(), dinov2Mini(), swinMini(), maxvitMini()}
+	var all []Recipe
+	for _, recipe := range recipes {
+		all = append(all, recipe.make())
+	}
+	return all
 }

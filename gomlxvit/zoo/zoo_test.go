@@ -291,7 +291,9 @@ var floors = map[string]float64{"own head": 0.90, "zero-shot over classes": 0.85
 func TestShipped(t *testing.T) {
 	b := openBackend(t)
 	total := int64(0)
+	var names []string
 	for _, r := range Recipes() {
+		names = append(names, r.Name)
 		t.Run(r.Name, func(t *testing.T) {
 			ckpt, err := Open(r.Name)
 			if err != nil {
@@ -332,6 +334,9 @@ func TestShipped(t *testing.T) {
 				t.Error("not tested")
 			}
 		})
+	}
+	if !slices.Equal(names, Names()) {
+		t.Errorf("the recipes' names are %v, the zoo's %v", names, Names())
 	}
 	if total > 16_000_000 {
 		t.Errorf("%d bytes ship", total)
