@@ -47,6 +47,15 @@ func (f *headFlags) open(model *gomlxvit.Model) (data.Dataset, error) {
 	return ds, nil
 }
 
+// check says what is missing for a model to get a head that it has not; a CLIP gets its head from words.
+func (f *headFlags) check(model *gomlxvit.Model) error {
+	if model.Text != nil || model.Arch.NumClasses() > 0 {
+		return nil
+	}
+	_, err := f.open(model)
+	return err
+}
+
 // train gives the model a linear head and returns the hash of the data it was trained on. The other fields of e say how
 // the pictures are read and where they are kept.
 func (f *headFlags) train(c *cobra.Command, e experiments.Extraction) (model *gomlxvit.Model, trainedOn string, err error) {

@@ -50,52 +50,54 @@ func (f *modelFlags) open(ctx context.Context, name string) (*gomlxvit.Model, er
 
 // openFor is open, but a CLIP gets its zero-shot head for these classes when --class-names names none.
 func (f *modelFlags) openFor(ctx context.Context, name string, classes []string) (*gomlxvit.Model, error) {
+	model, classes, err := f.load(ctx, name, classes)
+	if err != nil || model.Text == nil {
+		return model, err
+	}
+	return f.zeroShot(ctx, model, classes)
+}
+
+// load opens a model. A CLIP with its text tower has no head yet: names are those that its zero-shot head is to have.
+func (f *modelFlags) load(ctx context.Context, name string, classes []string) (model *gomlxvit.Model, names []string, err error) {
 	switch {
 	case f.imageSize < 0:
-		return nil, usagef("--image-size %d is not a size", f.imageSize)
+		return nil, nil, usagef("--image-size %d is not a size", f.imageSize)
 	case f.templates != "" && f.classNames == "" && len(classes) == 0:
-		return nil, usagef("--templates needs the classes: --class-names FILE")
+		return nil, nil, usagef("--templates needs the classes: --class-names FILE")
 	}
-	var model *gomlxvit.Model
 	switch {
 	case f.randomWeights:
 		if f.imageSize != 0 {
-			return nil, usagef("--image-size does not go with --random-weights")
+			return nil, nil, usagef("--image-size does not go with --random-weights")
 		}
-		random, err := gomlxvit.Random(name, 1)
-		if err != nil {
-			return nil, fmt.Errorf("--model with --random-weights: %w", err)
+		if model, err = gomlxvit.Random(name, 1); err != nil {
+			return nil, nil, fmt.Errorf("--model with --random-weights: %w", err)
 		}
-		model = random
 	default:
 		ckpt, err := openCheckpoint(ctx, name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		defer ckpt.Close()
 		if model, err = gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{
 			ImageSize: f.imageSize, Text: (f.classNames != "" || len(classes) > 0) && ckpt.Library == checkpoint.OpenCLIP,
 		}); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	switch {
-	case f.classNames != "":
-		names, err := data.ReadClassNames(f.classNames)
-		if err != nil {
-			return nil, err
+	if f.classNames != "" {
+		if classes, err = data.ReadClassNames(f.classNames); err != nil {
+			return nil, nil, err
 		}
 		if model.Text != nil {
-			return f.zeroShot(ctx, model, names)
+			return model, classes, nil
 		}
-		if len(names) != model.Arch.NumClasses() {
-			return nil, fmt.Errorf("--class-names %s names %d classes, %s has %d", f.classNames, len(names), name, model.Arch.NumClasses())
+		if len(classes) != model.Arch.NumClasses() {
+			return nil, nil, fmt.Errorf("--class-names %s names %d classes, %s has %d", f.classNames, len(classes), name, model.Arch.NumClasses())
 		}
-		model.ClassNames = names
-	case model.Text != nil:
-		return f.zeroShot(ctx, model, classes)
+		model.ClassNames = classes
 	}
-	return model, nil
+	return model, classes, nil
 }
 
 // zeroShot gives a CLIP the head that compares with texts about the classes.

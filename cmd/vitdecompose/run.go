@@ -108,23 +108,28 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, head
 	if err != nil {
 		return err
 	}
+	for _, name := range names[1:] {
+		model, _, err := models.load(c.Context(), name, classified.Classes())
+		if err != nil {
+			return err
+		}
+		if err := head.check(model); err != nil {
+			return err
+		}
+		if _, err := pictures.openFor(model); err != nil {
+			return err
+		}
+	}
 	open := func(name string) (*gomlxvit.Model, data.Dataset, error) {
 		model, err := models.openFor(c.Context(), name, classified.Classes())
 		if err != nil {
 			return nil, nil, err
 		}
-		if model.Arch.NumClasses() == 0 {
-			if _, err := head.open(model); err != nil {
-				return nil, nil, err
-			}
+		if err := head.check(model); err != nil {
+			return nil, nil, err
 		}
 		ds, err := pictures.openFor(model)
 		return model, ds, err
-	}
-	for _, name := range names[1:] {
-		if _, _, err := open(name); err != nil {
-			return err
-		}
 	}
 	backend, err := openBackend()
 	if err != nil {
