@@ -53,11 +53,11 @@ setup: build ## build, and fetch the XLA plugin where it is missing
 	@$(PROGRAM) setup
 
 .PHONY: run
-run: setup ## take the shipped model apart on the shipped scenes: layer ablation, with figures
+run: setup ## take the shipped models apart on the shipped scenes: layer ablation, with figures
 	$(PROGRAM) run ablation --out "$(OUT)"$(if $(MODEL), --model "$(MODEL)")$(if $(DATA), --data "$(DATA)")$(if $(LABELS), --labels "$(LABELS)") $(ARGS)
 
 .PHONY: figures
-figures: setup ## draw the README's figure again, with the shipped model
+figures: setup ## draw the README's figure again, with the shipped models
 	$(PROGRAM) run ablation --out results/figures
 	@mkdir -p docs/figures
 	cp results/figures/ablation.png docs/figures/
