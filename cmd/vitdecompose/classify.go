@@ -32,7 +32,7 @@ when the checkpoint or --class-names gives them.`,
 				return err
 			}
 			if model.Arch.NumClasses() == 0 {
-				return fmt.Errorf("%s has no classifier head", name)
+				return fmt.Errorf("%s has no classifier head; a CLIP of open_clip gets one from the names of classes, with --class-names FILE", name)
 			}
 			backend, err := openBackend()
 			if err != nil {
