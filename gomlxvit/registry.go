@@ -195,8 +195,13 @@ func Timm(name string, args map[string]any) (Architecture, error) {
 	return arch, err
 }
 
-// OpenCLIP builds the image and text tower that open_clip builds from a model_cfg.
-func OpenCLIP(cfg *checkpoint.OpenCLIPConfig) (Architecture, *TextTower, error) {
+// OpenCLIP builds the image and text tower that open_clip builds from a model_cfg, the object of that name in
+// open_clip_config.json.
+func OpenCLIP(modelCfg map[string]any) (Architecture, *TextTower, error) {
+	cfg, err := checkpoint.ParseOpenCLIP(modelCfg)
+	if err != nil {
+		return nil, nil, err
+	}
 	arch, text, err := architectureOf(&checkpoint.Checkpoint{OpenCLIP: cfg})
 	return arch, text, err
 }

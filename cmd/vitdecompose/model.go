@@ -190,12 +190,8 @@ func (f *dataFlags) open() (data.Dataset, error) {
 	return ds, nil
 }
 
-// openFor opens the pictures with labels that mean the model's classes.
-func (f *dataFlags) openFor(model *gomlxvit.Model) (data.Dataset, error) {
-	ds, err := f.open()
-	if err != nil {
-		return nil, err
-	}
+// labelled makes the labels of the pictures mean the model's classes.
+func labelled(ds data.Dataset, model *gomlxvit.Model) (data.Dataset, error) {
 	return experiments.MatchLabels(ds, model.Name, model.ClassNames, model.Arch.NumClasses())
 }
 

@@ -116,7 +116,7 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, head
 		if err := head.check(model); err != nil {
 			return err
 		}
-		if _, err := pictures.openFor(model); err != nil {
+		if _, err := labelled(classified, model); err != nil {
 			return err
 		}
 	}
@@ -128,7 +128,7 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, head
 		if err := head.check(model); err != nil {
 			return nil, nil, err
 		}
-		ds, err := pictures.openFor(model)
+		ds, err := labelled(classified, model)
 		return model, ds, err
 	}
 	backend, err := openBackend()
@@ -162,7 +162,7 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, head
 			}
 			meta.Data[head.spec] = trainedOn
 			// The labels now have a meaning to match.
-			if extraction.Data, err = pictures.openFor(extraction.Model); err != nil {
+			if extraction.Data, err = labelled(classified, extraction.Model); err != nil {
 				return err
 			}
 		}

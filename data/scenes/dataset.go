@@ -60,8 +60,11 @@ func (d *Dataset) Classes() []string { return slices.Clone(Classes) }
 
 // Item names scene i by its seed and index.
 func (d *Dataset) Item(i int) data.Item {
-	return data.Item{Name: fmt.Sprintf("scene-%d-%06d", d.seed, i), Label: Sample(d.seed, uint64(i)).Class}
+	return data.Item{Name: fmt.Sprintf("scene-%d-%06d", d.seed, i), Label: d.Spec(i).Class}
 }
+
+// Spec is what scene i shows, without drawing it.
+func (d *Dataset) Spec(i int) Spec { return Sample(d.seed, uint64(i)) }
 
 // Scene draws scene i with all that is known about it.
 func (d *Dataset) Scene(i int) *Scene { return DrawPart(d.part, d.seed, uint64(i)) }

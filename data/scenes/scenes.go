@@ -128,8 +128,9 @@ func DrawSpec(s Spec, seed, index uint64) *Scene {
 // light are drawn for this view. View 0 is not the scene itself.
 func DrawAgain(s Spec, seed, index, view uint64) *Scene {
 	form := newSource(seed, index, partObject)
-	newCoat(Sample(seed, index), form) // what comes next from the source is the form
-	s.Class, s.Shape = Sample(seed, index).Class, Sample(seed, index).Shape
+	individual := Sample(seed, index)
+	newCoat(individual, form) // what comes next from the source is the form
+	s.Class, s.Shape = individual.Class, individual.Shape
 	other := index ^ (view+1)<<48
 	return draw(s, seed, other, newSource(seed, other, partObject), form)
 }

@@ -371,6 +371,19 @@ func parseOpenCLIP(text []byte) (*Checkpoint, error) {
 	return c, *o.err
 }
 
+// ParseOpenCLIP reads a model_cfg, the object of that name in open_clip_config.json.
+func ParseOpenCLIP(modelCfg map[string]any) (*OpenCLIPConfig, error) {
+	text, err := json.Marshal(map[string]any{"model_cfg": modelCfg})
+	if err != nil {
+		return nil, fmt.Errorf("model_cfg: %w", err)
+	}
+	c, err := parseOpenCLIP(text)
+	if err != nil {
+		return nil, err
+	}
+	return c.OpenCLIP, nil
+}
+
 func parseVision(v *object) VisionConfig {
 	if raw := v.fields["layers"]; len(raw) > 0 && raw[0] == '[' {
 		v.fail("layers", errors.New("a list stands for a ResNet as image tower, which is not supported; take a ViT"))

@@ -3,7 +3,6 @@ package zoo
 import (
 	"vitdecompose/data/scenes"
 	"vitdecompose/gomlxvit"
-	"vitdecompose/gomlxvit/checkpoint"
 	"vitdecompose/gomlxvit/tokenizer"
 )
 
@@ -17,7 +16,6 @@ import (
 func clipMini() Recipe {
 	r := clip(clipSize{width: 96, layers: 6, heads: 4, textWidth: 64, textLayers: 3, textHeads: 4})
 	r.Name = "clip-mini"
-	// The image tower starts as deit-mini: contrastive training alone is long in learning forms.
 	r.Summary = "A small CLIP: 64 x 64 pictures in patches of 8, 6 blocks of 4 heads, 96 channels; texts of 32 tokens, 3 blocks, 64 channels."
 	r.Batch, r.Steps, r.WarmUp, r.LearningRate, r.WeightDecay, r.Seed = 64, 1800, 200, 1e-3, 0.05, 2
 	return r
@@ -48,34 +46,24 @@ func clip(size clipSize) Recipe {
 	if err != nil {
 		panic(err)
 	}
-	arch, text, err := gomlxvit.OpenCLIP(&checkpoint.OpenCLIPConfig{
-		EmbedDim: clipEmbedding,
-		VisionCfg: checkpoint.VisionConfig{
-			ImageSize: [2]int{scenes.Size, scenes.Size}, PatchSize: patch, Width: size.width, Layers: size.layers,
-			HeadWidth: size.width / size.heads, NoLNPre: true, MLPRatio: 4, PoolType: "tok", PosEmbedType: "learnable", NormEps: 1e-5,
+	config := map[string]any{
+		"embed_dim": clipEmbedding,
+		"vision_cfg": map[string]any{
+			"image_size": scenes.Size, "patch_size": patch, "width": size.width, "layers": size.layers, "head_width": size.width / size.heads,
+			"no_ln_pre": true, // as in the transformer that training starts from
 		},
-		TextCfg: checkpoint.TextConfig{
-			ContextLength: length, VocabSize: words.VocabSize(), Width: size.textWidth, Heads: size.textHeads, Layers: size.textLayers,
-			MLPRatio: 4, PoolType: "argmax", NormEps: 1e-5,
+		"text_cfg": map[string]any{
+			"context_length": length, "vocab_size": words.VocabSize(), "width": size.textWidth, "heads": size.textHeads, "layers": size.textLayers,
 		},
-	})
+	}
+	arch, text, err := gomlxvit.OpenCLIP(config)
 	if err != nil {
 		panic(err)
 	}
 	return Recipe{
-		Architecture: "ViT-B-16",
-		Arch:         arch,
-		From:         "deit-mini",
-		openCLIP: map[string]any{
-			"embed_dim": clipEmbedding,
-			"vision_cfg": map[string]any{
-				"image_size": scenes.Size, "patch_size": patch, "width": size.width, "layers": size.layers, "head_width": size.width / size.heads,
-				"no_ln_pre": true, // as in the transformer that training starts from
-			},
-			"text_cfg": map[string]any{
-				"context_length": length, "vocab_size": words.VocabSize(), "width": size.textWidth, "heads": size.textHeads, "layers": size.textLayers,
-			},
-		},
-		task: contrastive{arch: arch, text: text, tokenizer: words},
+		Arch:     arch,
+		From:     "deit-mini", // contrastive training alone is long in learning forms
+		openCLIP: config,
+		task:     contrastive{arch: arch, text: text, tokenizer: words},
 	}
 }

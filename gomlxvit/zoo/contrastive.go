@@ -76,10 +76,18 @@ func (c contrastive) loss(in lesson) outcome {
 	images := c.arch.Representation(in.weights, normalise(in.inputs[0]))
 	texts := c.text.Embedding(in.weights, in.inputs[1])
 	logits := gomlxvit.CosineLogits(in.weights, images, texts)
+	loss, accuracy := matching(logits)
+	return outcome{loss: loss, score: accuracy}
+}
+
+// matching is the mean loss of finding in both directions, for each row of logits
+// [n, n] its column and for each column its row, where i belongs to i. It also
+// returns the share of the rows that find theirs.
+func matching(logits *graph.Node) (loss, accuracy *graph.Node) {
 	own := graph.Iota(logits.Graph(), shapes.Make(dtypes.Int32, logits.Shape().Dim(0)), 0)
-	forImages, accuracy := crossEntropy(logits, own, 0)
-	forTexts, _ := crossEntropy(graph.Transpose(logits, 0, 1), own, 0)
-	return outcome{loss: graph.MulScalar(graph.Add(forImages, forTexts), 0.5), score: accuracy}
+	there, accuracy := crossEntropy(logits, own, 0)
+	back, _ := crossEntropy(graph.Transpose(logits, 0, 1), own, 0)
+	return graph.MulScalar(graph.Add(there, back), 0.5), accuracy
 }
 
 // vocabularyCaptions is how many captions the vocabulary is learnt from,

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -27,8 +26,9 @@ import (
 // Student and teacher never see the same drawing, or colours would be all they had
 // to know. At first, when the teacher knows nothing yet, the student is also told
 // to tell the individuals of a batch apart (InfoNCE, van den Oord et al. 2018,
-// arXiv 1807.03748), with a weight that falls to nothing. No label goes into the weights: a linear probe reads the representation
-// to report how training goes, and its gradient ends there.
+// arXiv 1807.03748), with a weight that falls to nothing. No label goes into the
+// weights: a linear probe reads the representation to report how training goes,
+// and its gradient ends there.
 type distillation struct {
 	arch   *gomlxvit.ViTConfig
 	masked float64 // share of a global view's patches that the student does not see
@@ -167,12 +167,9 @@ func (d distillation) loss(in lesson) outcome {
 			loss = graph.Add(loss, term)
 		}
 	}
-	same := graph.MulScalar(graph.Einsum("id,jd->ij", part(students, 0), part(students, 1)), 1/apartTemp)
-	own := graph.Iota(same.Graph(), shapes.Make(dtypes.Int32, batch), 0)
-	there, _ := crossEntropy(same, own, 0)
-	back, _ := crossEntropy(graph.Transpose(same, 0, 1), own, 0)
+	apart, _ := matching(graph.MulScalar(graph.Einsum("id,jd->ij", part(students, 0), part(students, 1)), 1/apartTemp))
 	weight := graph.MaxScalar(graph.OneMinus(graph.MulScalar(in.done, 1/apartUntil)), 0)
-	loss = graph.Add(loss, graph.Mul(graph.Add(there, back), graph.MulScalar(weight, 0.5)))
+	loss = graph.Add(loss, graph.Mul(apart, weight))
 
 	var patchLogits *graph.Node
 	if d.masked > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -98,12 +99,8 @@ type byPlace struct{ *scenes.Dataset }
 
 // Item implements data.Dataset.
 func (d byPlace) Item(i int) data.Item {
-	item, place := d.Dataset.Item(i), d.Scene(i).Place
-	for k, name := range scenes.Places {
-		if name == place {
-			item.Label = k
-		}
-	}
+	item := d.Dataset.Item(i)
+	item.Label = slices.Index(scenes.Places, d.Spec(i).Place)
 	return item
 }
 

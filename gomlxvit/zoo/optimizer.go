@@ -59,9 +59,9 @@ func isMatrix(p gomlxvit.Param) bool {
 	return false
 }
 
-// startingScales are weights that start at one value: scales at one, LayerScale
-// where it does not hold back a small model, and CLIP's logit scale at its
-// published start.
+// startingScale is where weights begin that all start at one value: scales at one,
+// biases at zero, LayerScale where it does not hold back a small model, and CLIP's
+// logit scale at its published start. ok tells whether p is one of them.
 func startingScale(p gomlxvit.Param) (value float64, ok bool) {
 	switch {
 	case p.Name == "logit_scale":

@@ -34,7 +34,7 @@ import (
 type Recipe struct {
 	Name         string
 	Summary      string         // one line
-	Architecture string         // timm's name of what ModelArgs change
+	Architecture string         // timm's name of what ModelArgs change; "" for a CLIP
 	ModelArgs    map[string]any // timm's keyword arguments
 	Arch         gomlxvit.Architecture
 
