@@ -332,6 +332,36 @@ func (p *Program) Run(inputs ...*tensors.Tensor) ([]*tensors.Tensor, error) {
 	return outputs, nil
 }
 
+// Advance executes the program with the state as its first inputs, which it may overwrite: the tensors of the state are
+// used up, and the first outputs are the state anew. On a device this saves the memory of a second one.
+func (p *Program) Advance(state []*tensors.Tensor, inputs ...*tensors.Tensor) ([]*tensors.Tensor, error) {
+	args := make([]any, 0, len(state)+len(inputs))
+	for _, t := range state {
+		// A tensor made on this side would stay behind, and its memory might be the device's too.
+		if !t.IsOnDevice(0) {
+			if err := t.MaterializeOnDevice(p.backend, false, 0); err != nil {
+				return nil, fmt.Errorf("%s: %w", p.name, rootCause(err))
+			}
+		}
+		given, err := graph.DonateTensorBuffer(t, p.backend, 0)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.name, rootCause(err))
+		}
+		args = append(args, given)
+	}
+	for _, t := range inputs {
+		args = append(args, t)
+	}
+	outputs, _, err := p.exec.CallWithGraphOnDevice(0, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.name, rootCause(err))
+	}
+	return outputs, nil
+}
+
+// Backend is what computes the program.
+func (p *Program) Backend() compute.Backend { return p.backend }
+
 // Close frees the compiled graphs.
 func (p *Program) Close() { p.exec.Finalize() }
 
