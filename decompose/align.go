@@ -34,9 +34,18 @@ type AlignConfig struct {
 	Seed uint64 `json:"seed"`
 }
 
-// DefaultAlignConfig is how arXiv 2406.01583 trains, with lambda 1.
-func DefaultAlignConfig() AlignConfig {
-	return AlignConfig{Lambda: 1, LearningRate: 3e-4, WeightDecay: 1e-6, Batch: 32, Epochs: 2, Patience: 50}
+// DefaultAlignConfig is how to train, with lambda 1, on so many pictures. From 640,000 on that is as arXiv 2406.01583
+// trains on ImageNet: two epochs at most, ended early by the loss of batches. Fewer are gone through more often, for at
+// least 2000 steps, in steps three times as large and without an early end: maps that begin near zero need that many to
+// become orthogonal.
+func DefaultAlignConfig(pictures int) AlignConfig {
+	config := AlignConfig{Lambda: 1, LearningRate: 3e-4, WeightDecay: 1e-6, Batch: 32, Epochs: 2, Patience: 50}
+	if pictures < 640_000 {
+		perEpoch := max(1, (pictures+config.Batch-1)/config.Batch)
+		config.LearningRate, config.Patience = 1e-3, 0
+		config.Epochs = max(config.Epochs, (2000+perEpoch-1)/perEpoch)
+	}
+	return config
 }
 
 // Check tells what cannot be, if anything.

@@ -29,6 +29,21 @@ func goldenAligner(t *testing.T, f golden.File) (*decompose.Contributions, []flo
 	}
 }
 
+// paper is how the paper trains.
+var paper = decompose.DefaultAlignConfig(1_281_167)
+
+// The settings of section 3 of ../shared/spec/protocol.md on ImageNet's training pictures, and what fewer pictures get.
+func TestDefaultAlignConfig(t *testing.T) {
+	if want := (decompose.AlignConfig{Lambda: 1, LearningRate: 3e-4, WeightDecay: 1e-6, Batch: 32, Epochs: 2, Patience: 50}); paper != want {
+		t.Errorf("%+v, want the paper's %+v", paper, want)
+	}
+	for pictures, epochs := range map[int]int{8000: 8, 1: 2000, 32: 2000, 33: 1000, 639_999: 2} {
+		if got := decompose.DefaultAlignConfig(pictures); got.Epochs != epochs || got.Patience != 0 || got.LearningRate != 1e-3 || got.Check() != nil {
+			t.Errorf("%d pictures: %+v, want %d epochs of at least 2000 steps in all", pictures, got, epochs)
+		}
+	}
+}
+
 // Twenty steps of Adam on the whole batch, from given weights: the curve of both terms of the loss and the weights at the
 // end are PyTorch's.
 func TestAlignGolden(t *testing.T) {
@@ -36,7 +51,7 @@ func TestAlignGolden(t *testing.T) {
 	c, targets, from := goldenAligner(t, f)
 	for name, lambda := range map[string]float64{"adam_lambda0": 0, "adam_lambda1": 1} {
 		t.Run(name, func(t *testing.T) {
-			config := decompose.DefaultAlignConfig()
+			config := paper
 			config.Lambda, config.Batch, config.Epochs = lambda, c.Pictures, 20
 			var cosine, orthogonality []float32
 			a, err := decompose.Align(context.Background(), testBackend, c, targets, config, decompose.AlignOptions{
@@ -143,7 +158,7 @@ func TestAlignLearns(t *testing.T) {
 	ctx := context.Background()
 	for _, sizes := range [][2]int{{10, 6}, {4, 6}} { // more dims than CLIP has, and fewer
 		c, targets := made(3, 500, sizes[0], sizes[1], 1)
-		config := decompose.DefaultAlignConfig()
+		config := paper
 		config.LearningRate, config.Epochs, config.Patience = 1e-2, 20, 0
 		train := func(lambda float64, opts decompose.AlignOptions) *decompose.Aligner {
 			t.Helper()
@@ -223,7 +238,7 @@ func orthogonality(a *decompose.Aligner, component int) float64 {
 // With a learning rate that changes nothing measurable, no batch is better than the best for long.
 func TestAlignStops(t *testing.T) {
 	c, targets := made(2, 64, 4, 3, 1)
-	config := decompose.DefaultAlignConfig()
+	config := paper
 	config.LearningRate, config.Epochs, config.Patience, config.Batch = 1e-12, 100, 7, 64
 	a, err := decompose.Align(context.Background(), testBackend, c, targets, config, decompose.AlignOptions{})
 	if err != nil {
@@ -235,7 +250,7 @@ func TestAlignStops(t *testing.T) {
 }
 
 func TestAlignRefuses(t *testing.T) {
-	good := decompose.DefaultAlignConfig()
+	good := paper
 	changed := func(change func(*decompose.AlignConfig)) decompose.AlignConfig {
 		config := good
 		change(&config)
@@ -283,7 +298,7 @@ func TestAlignRefuses(t *testing.T) {
 func TestAlignFewPictures(t *testing.T) {
 	for _, pictures := range []int{1, 2} {
 		c, targets := made(2, pictures, 5, 4, 1)
-		a, err := decompose.Align(context.Background(), testBackend, c, targets, decompose.DefaultAlignConfig(), decompose.AlignOptions{})
+		a, err := decompose.Align(context.Background(), testBackend, c, targets, paper, decompose.AlignOptions{})
 		if err != nil || a.Steps != 2 {
 			t.Errorf("%d pictures: %+v, error %v", pictures, a, err)
 		}
@@ -292,7 +307,7 @@ func TestAlignFewPictures(t *testing.T) {
 
 func TestAlignerFile(t *testing.T) {
 	c, targets := made(2, 8, 4, 3, 1)
-	a, err := decompose.Align(context.Background(), testBackend, c, targets, decompose.DefaultAlignConfig(), decompose.AlignOptions{})
+	a, err := decompose.Align(context.Background(), testBackend, c, targets, paper, decompose.AlignOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

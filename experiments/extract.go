@@ -126,7 +126,7 @@ func (e *Extraction) key(opts decompose.Options) (cache.Key, error) {
 			Orient bool
 		}{e.Model.Preprocess, e.Orient},
 		Blocks: fmt.Sprintf("%d..%d", opts.First, opts.End-1), Split: string(opts.Split), Bias: string(opts.Biases),
-		DType: "float32", Backend: e.Backend.Name() + " on " + e.Backend.DeviceDescription(0), Code: decompose.Version, Libraries: Versions(),
+		DType: "float32", Backend: e.Backend.Name() + " on " + e.Backend.DeviceDescription(0), Code: decompose.Version, Libraries: libraries(),
 	}, nil
 }
 

@@ -78,3 +78,6 @@ func (r relabelled) Item(i int) data.Item {
 
 // Classes implements data.Dataset.
 func (r relabelled) Classes() []string { return r.classes }
+
+// Unwrap implements data.Wrapper.
+func (r relabelled) Unwrap() data.Dataset { return r.Dataset }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -96,6 +97,21 @@ func Versions() map[string]string {
 		return map[string]string{"vitdecompose": "unknown"}
 	}
 	return versionsOf(info)
+}
+
+// libraries are the versions of what the numbers of a decomposition depend on beside this program, whose own code has
+// [decompose.Version]. So a notebook, whose cells are programs of their own, and the command line share a cache.
+func libraries() map[string]string {
+	versions := Versions()
+	for name := range versions {
+		if !slices.Contains(computing, name) {
+			delete(versions, name)
+		}
+	}
+	if len(versions) == 0 { // built without the list of modules
+		versions["unknown"] = "unknown"
+	}
+	return versions
 }
 
 func versionsOf(info *debug.BuildInfo) map[string]string {
