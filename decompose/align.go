@@ -490,3 +490,15 @@ func Cosines(x, y []float32, dim int) []float64 {
 	}
 	return out
 }
+
+// Spread makes of one map of the representation as a whole a map of each component: the same for all.
+func (a *Aligner) Spread(components []string) *Aligner {
+	spread := *a
+	spread.Components = slices.Clone(components)
+	spread.Weights, spread.Orthogonality = nil, nil
+	for range components {
+		spread.Weights = append(spread.Weights, a.Weights[:a.Dim*a.ClipDim]...)
+		spread.Orthogonality = append(spread.Orthogonality, a.Orthogonality[0])
+	}
+	return &spread
+}
