@@ -50,8 +50,11 @@ type Dataset interface {
 
 // Options are the settings of [Open] that a kind may need.
 type Options struct {
-	// Labels is a CSV file with the columns file and label (class index); further
-	// columns are ignored. It also fixes which pictures there are and their order.
+	// Labels is a CSV file with the columns file and label (class index). Each
+	// further column is something known about the pictures, such as color or
+	// location, with an empty field where it is not known (see [Attributes]); one
+	// without a name is ignored. The file also fixes which pictures there are and
+	// their order.
 	Labels string
 	// Limits bounds what is decoded; the zero value means the defaults.
 	Limits picture.Limits

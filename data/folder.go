@@ -24,11 +24,19 @@ var extensions = []string{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".ti
 // folder is a directory of picture files.
 type folder struct {
 	dir     string
-	items   []Item
+	items   []labelled
 	classes []string
 	limits  picture.Limits
 	hash    func() (string, error) // reads all files, the first time
 }
+
+// labelled is a picture with what a file of labels says of it beside the class.
+type labelled struct {
+	Item
+	attributes []attribute // sorted by name, none of them empty
+}
+
+type attribute struct{ name, value string }
 
 func openFolder(dir string, opts Options) (Dataset, error) {
 	if dir == "" {
@@ -88,7 +96,7 @@ func (f *folder) scan() error {
 			f.dir, flat[0], f.classes[0])
 	}
 	for _, name := range flat {
-		f.items = append(f.items, Item{Name: name, Label: -1})
+		f.items = append(f.items, labelled{Item: Item{Name: name, Label: -1}})
 	}
 	for label, class := range f.classes {
 		names, err := f.below(class)
@@ -99,7 +107,7 @@ func (f *folder) scan() error {
 			return fmt.Errorf("data folder:%s: no pictures found in sub-folder %s (looked for %s)", f.dir, class, strings.Join(extensions, " "))
 		}
 		for _, name := range names {
-			f.items = append(f.items, Item{Name: name, Label: label})
+			f.items = append(f.items, labelled{Item: Item{Name: name, Label: label}})
 		}
 	}
 	return nil
@@ -139,7 +147,7 @@ func isPicture(name string) bool {
 	return slices.Contains(extensions, strings.ToLower(filepath.Ext(name)))
 }
 
-// readLabels takes the pictures from a CSV file with the columns file and label.
+// readLabels takes the pictures from a CSV file with the columns file and label and, if there are more, attributes.
 func (f *folder) readLabels(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -166,8 +174,15 @@ func (f *folder) readLabels(path string) error {
 	return nil
 }
 
-// parseLabels reads the rows file,label of a CSV file with a header.
-func parseLabels(r io.Reader) ([]Item, error) {
+// Bounds on the further columns of a file of labels.
+const (
+	maxAttributes = 1000   // columns
+	maxAttribute  = 10_000 // bytes of a name or a value
+)
+
+// parseLabels reads the rows of a CSV file with a header that has the columns file and label. Every further column that
+// has a name is an attribute of those pictures that have a value there.
+func parseLabels(r io.Reader) ([]labelled, error) {
 	rows := newCSV(r)
 	header, err := rows.Read()
 	if err == io.EOF {
@@ -180,7 +195,11 @@ func parseLabels(r io.Reader) ([]Item, error) {
 	if fileColumn < 0 || labelColumn < 0 {
 		return nil, fmt.Errorf("has the columns %s: want file and label", strings.Join(header, ", "))
 	}
-	var items []Item
+	further, err := attributeColumns(header, fileColumn, labelColumn)
+	if err != nil {
+		return nil, err
+	}
+	var items []labelled
 	seen := map[string]bool{}
 	err = eachRow(rows, len(header), max(fileColumn, labelColumn), func(line int, row []string) error {
 		name := row[fileColumn]
@@ -196,7 +215,20 @@ func parseLabels(r io.Reader) ([]Item, error) {
 			return fmt.Errorf("line %d: file %s appears twice", line, name)
 		}
 		seen[name] = true
-		items = append(items, Item{Name: name, Label: label})
+		item := labelled{Item: Item{Name: name, Label: label}}
+		for _, c := range further {
+			if c.index >= len(row) {
+				continue
+			}
+			value := strings.TrimSpace(row[c.index])
+			if len(value) > maxAttribute {
+				return fmt.Errorf("line %d: %q of %s is longer than %d bytes", line, c.name, name, maxAttribute)
+			}
+			if value != "" {
+				item.attributes = append(item.attributes, attribute{c.name, value})
+			}
+		}
+		items = append(items, item)
 		return nil
 	})
 	if err != nil {
@@ -206,6 +238,33 @@ func parseLabels(r io.Reader) ([]Item, error) {
 		return nil, errors.New("names no pictures")
 	}
 	return items, nil
+}
+
+// attributeColumn is a further column of a file of labels.
+type attributeColumn struct {
+	name  string
+	index int
+}
+
+// attributeColumns finds the columns beside file and label that have a name, sorted by it.
+func attributeColumns(header []string, fileColumn, labelColumn int) ([]attributeColumn, error) {
+	var columns []attributeColumn
+	for c, name := range header {
+		name = strings.TrimSpace(strings.TrimPrefix(name, "\ufeff"))
+		switch {
+		case name == "" || c == fileColumn || c == labelColumn:
+		case len(name) > maxAttribute:
+			return nil, fmt.Errorf("has a column whose name is longer than %d bytes", maxAttribute)
+		case len(columns) == maxAttributes:
+			return nil, fmt.Errorf("has more than %d columns beside file and label", maxAttributes)
+		case column(header, name) != c:
+			return nil, fmt.Errorf("has the column %q twice", name)
+		default:
+			columns = append(columns, attributeColumn{name, c})
+		}
+	}
+	slices.SortFunc(columns, func(a, b attributeColumn) int { return strings.Compare(a.name, b.name) })
+	return columns, nil
 }
 
 // eachRow hands on the rows behind the header, which has that many columns, with their line. A row must reach the last
@@ -245,8 +304,20 @@ func column(header []string, name string) int {
 
 func (f *folder) Len() int          { return len(f.items) }
 func (f *folder) Classes() []string { return slices.Clone(f.classes) }
-func (f *folder) Item(i int) Item   { return f.items[i] }
+func (f *folder) Item(i int) Item   { return f.items[i].Item }
 func (f *folder) path(i int) string { return filepath.Join(f.dir, filepath.FromSlash(f.items[i].Name)) }
+
+// Attributes implements Attributed.
+func (f *folder) Attributes(i int) map[string]string {
+	if len(f.items[i].attributes) == 0 {
+		return nil
+	}
+	all := make(map[string]string, len(f.items[i].attributes))
+	for _, a := range f.items[i].attributes {
+		all[a.name] = a.value
+	}
+	return all
+}
 
 func (f *folder) Picture(i int) (*picture.Picture, error) {
 	return picture.DecodeFile(f.path(i), f.limits)
@@ -262,7 +333,11 @@ func (f *folder) hashFiles() (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("data folder:%s: %w", f.dir, err)
 		}
-		fmt.Fprintf(h, "%q %d %x\n", item.Name, item.Label, sum)
+		fmt.Fprintf(h, "%q %d %x", item.Name, item.Label, sum)
+		for _, a := range item.attributes {
+			fmt.Fprintf(h, " %q=%q", a.name, a.value)
+		}
+		fmt.Fprintln(h)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

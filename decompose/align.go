@@ -48,6 +48,14 @@ func DefaultAlignConfig(pictures int) AlignConfig {
 	return config
 }
 
+// Warm is the configuration for an alignment that begins at one for another lambda ([AlignOptions].From) and so needs a few
+// hundred steps only, on so many pictures.
+func (c AlignConfig) Warm(pictures int) AlignConfig {
+	perEpoch := max(1, (pictures+c.Batch-1)/max(c.Batch, 1))
+	c.Epochs = min(c.Epochs, (300+perEpoch-1)/perEpoch)
+	return c
+}
+
 // Check tells what cannot be, if anything.
 func (c AlignConfig) Check() error {
 	finite := func(x float64) bool { return x >= 0 && !math.IsInf(x, 0) }

@@ -44,6 +44,14 @@ func TestDefaultAlignConfig(t *testing.T) {
 	}
 }
 
+func TestWarm(t *testing.T) {
+	for pictures, epochs := range map[int]int{1000: 10, 8000: 2, 20_000: 1, 1_281_167: 1} {
+		if got := decompose.DefaultAlignConfig(pictures).Warm(pictures); got.Epochs != epochs || got.Check() != nil {
+			t.Errorf("%d pictures: %+v, want %d epochs", pictures, got, epochs)
+		}
+	}
+}
+
 // Twenty steps of Adam on the whole batch, from given weights: the curve of both terms of the loss and the weights at the
 // end are PyTorch's.
 func TestAlignGolden(t *testing.T) {

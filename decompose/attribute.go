@@ -20,14 +20,14 @@ func Basis(embeddings []float32, dim int) ([]float64, error) {
 	}
 	const dependent = 1e-6 // of a text's length: what float32 embeddings leave of a text that is the sum of others
 	var basis []float64
-	for text := range slices.Chunk(embeddings, dim) {
+	for text := range len(embeddings) / dim {
 		v := make([]float64, dim)
-		for d, x := range text {
+		for d, x := range embeddings[text*dim:][:dim] {
 			v[d] = float64(x)
 		}
 		length := norm(v)
 		if math.IsNaN(length) || math.IsInf(length, 0) {
-			return nil, fmt.Errorf("text embedding %d is not finite", len(basis)/dim)
+			return nil, fmt.Errorf("text embedding %d is not finite", text)
 		}
 		for range 2 { // once more, for what rounding left
 			for q := range slices.Chunk(basis, dim) {
@@ -71,15 +71,16 @@ func VarianceExplained(c *Contributions, basis []float64) ([]float64, error) {
 	out := make([]float64, len(c.Components))
 	err = eachComponent(c, func(i int) error {
 		total := 0.0
-		centre := make([]float64, c.Dim)
+		centre := make([]float64, c.Dim) // seen from the first picture
+		start := c.Row(i, 0)
 		for picture := range c.Pictures {
 			for d, v := range c.Row(i, picture) {
-				centre[d] += float64(v) / float64(c.Pictures)
+				centre[d] += (float64(v) - float64(start[d])) / float64(c.Pictures)
 			}
 		}
 		for picture := range c.Pictures {
 			for d, v := range c.Row(i, picture) {
-				total += (float64(v) - centre[d]) * (float64(v) - centre[d])
+				total += square(float64(v) - float64(start[d]) - centre[d])
 			}
 		}
 		within := 0.0
@@ -99,6 +100,23 @@ func VarianceExplained(c *Contributions, basis []float64) ([]float64, error) {
 // score, the sum over all components. As in the code of arXiv 2406.01583 a correlation is a mean over n pictures divided by
 // deviations over n-1, so it ends at (n-1)/n. A component whose score does not vary has correlation 0.
 func VarianceAttributed(c *Contributions, basis []float64) ([]float64, error) {
+	return attributed(c, basis, func(total, own []float64) float64 {
+		if r := RankingCorrelation(total, own); !math.IsNaN(r) {
+			return r
+		}
+		return 0
+	})
+}
+
+// CovarianceAttributed is [VarianceAttributed] without the deviations: the mean over the basis vectors of the covariance of
+// the component's score with the total score. It knows how much a component says, not only how alike, and the covariances of
+// all components sum to the variance of the total: what is lost of it when a component is replaced by its mean.
+func CovarianceAttributed(c *Contributions, basis []float64) ([]float64, error) {
+	return attributed(c, basis, func(total, own []float64) float64 { return dot(total, own) / float64(len(own)) })
+}
+
+// attributed is the mean over the vectors of a basis of how alike the total score and a component's are, both centred.
+func attributed(c *Contributions, basis []float64, alike func(total, own []float64) float64) ([]float64, error) {
 	scores, err := scoresOn(c, basis)
 	if err != nil {
 		return nil, err
@@ -115,9 +133,7 @@ func VarianceAttributed(c *Contributions, basis []float64) ([]float64, error) {
 	out := make([]float64, len(c.Components))
 	for i := range c.Components {
 		for k := range total {
-			if r := RankingCorrelation(total[k], scores[i][k]); !math.IsNaN(r) {
-				out[i] += r / float64(len(total))
-			}
+			out[i] += alike(total[k], scores[i][k]) / float64(len(total))
 		}
 		if err := finite(out[i], c.Components[i]); err != nil {
 			return nil, err
@@ -127,6 +143,8 @@ func VarianceAttributed(c *Contributions, basis []float64) ([]float64, error) {
 }
 
 // scoresOn are the contributions along the vectors of a basis, centred over the pictures: [component][vector][picture].
+// They are taken relative to the first picture, so that a component that does not vary has scores of exactly 0; so has one
+// that varies only across a vector.
 func scoresOn(c *Contributions, basis []float64) ([][][]float64, error) {
 	switch {
 	case len(basis) == 0 || len(basis)%c.Dim != 0:
@@ -146,11 +164,13 @@ func scoresOn(c *Contributions, basis []float64) ([][][]float64, error) {
 		const block = 64
 		rows := make([]float64, block*c.Dim)
 		var product mat.Dense
+		start, spread := c.Row(i, 0), 0.0
 		for first := 0; first < c.Pictures; first += block {
 			count := min(block, c.Pictures-first)
 			for j, v := range c.Values[(i*c.Pictures+first)*c.Dim:][:count*c.Dim] {
-				rows[j] = float64(v)
+				rows[j] = float64(v) - float64(start[j%c.Dim])
 			}
+			spread += squares(rows[:count*c.Dim])
 			product.Reset()
 			product.Mul(q, mat.NewDense(count, c.Dim, rows[:count*c.Dim]).T())
 			for k := range vectors {
@@ -168,10 +188,20 @@ func scoresOn(c *Contributions, basis []float64) ([][][]float64, error) {
 			for picture := range score {
 				score[picture] -= centre
 			}
+			clearRounding(score, spread)
 		}
 		return nil
 	})
 	return out, err
+}
+
+// clearRounding sets a centred score to 0 if it is what rounding left of numbers whose squares sum to from, and no score: it
+// would correlate with anything.
+func clearRounding(score []float64, from float64) {
+	const rounding = 1e-13
+	if squares(score) <= square(rounding)*from {
+		clear(score)
+	}
 }
 
 // eachComponent does something for each component, on all processors.

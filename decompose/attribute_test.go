@@ -42,7 +42,6 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-// (scores.variance_attributed_unnormalised, a covariance in place of the correlation, is not a quantity of the paper.)
 func TestAttributeGolden(t *testing.T) {
 	f, c := scoresFile(t)
 	texts := f.Tensor(t, "scores.text_embeddings")
@@ -59,6 +58,8 @@ func TestAttributeGolden(t *testing.T) {
 	golden.Close(t, "basis", narrow(basis), want, 1e-5)
 	golden.Close(t, "variance explained", narrow(must[[]float64](t)(decompose.VarianceExplained(c, basis))), f.Tensor(t, "scores.variance_explained"), 1e-5)
 	golden.Close(t, "variance attributed", narrow(must[[]float64](t)(decompose.VarianceAttributed(c, basis))), f.Tensor(t, "scores.variance_attributed"), 1e-5)
+
+	golden.Close(t, "covariance attributed", narrow(must[[]float64](t)(decompose.CovarianceAttributed(c, basis))), f.Tensor(t, "scores.variance_attributed_unnormalised"), 1e-5)
 
 	one := must[[]float64](t)(decompose.Basis(texts[:c.Dim], c.Dim))
 	golden.Close(t, "variance explained by one text", narrow(must[[]float64](t)(decompose.VarianceExplained(c, one))), f.Tensor(t, "scores.variance_explained_one_text"), 1e-5)
@@ -78,14 +79,18 @@ func tinyContributions() *decompose.Contributions {
 // for four pictures. Along y, a is constant, and b is all of the total. Of a's variance all lies along x; of b's, half.
 func TestAttributeByHand(t *testing.T) {
 	c := tinyContributions()
-	for name, test := range map[string]struct{ basis, explained, attributed []float64 }{
-		"x":    {[]float64{1, 0}, []float64{1, 0.5}, []float64{0.75, 0.75}},
-		"y":    {[]float64{0, 1}, []float64{0, 0.5}, []float64{0, 0.75}},
-		"both": {[]float64{1, 0, 0, 1}, []float64{1, 1}, []float64{0.375, 0.75}},
+	for name, test := range map[string]struct{ basis, explained, attributed, covariance []float64 }{
+		"x":    {[]float64{1, 0}, []float64{1, 0.5}, []float64{0.75, 0.75}, []float64{6, 3}},
+		"y":    {[]float64{0, 1}, []float64{0, 0.5}, []float64{0, 0.75}, []float64{0, 1}},
+		"both": {[]float64{1, 0, 0, 1}, []float64{1, 1}, []float64{0.375, 0.75}, []float64{3, 2}},
 	} {
 		explained := must[[]float64](t)(decompose.VarianceExplained(c, test.basis))
 		attributed := must[[]float64](t)(decompose.VarianceAttributed(c, test.basis))
+		covariance := must[[]float64](t)(decompose.CovarianceAttributed(c, test.basis))
 		for i := range c.Components {
+			if math.Abs(covariance[i]-test.covariance[i]) > 1e-12 {
+				t.Errorf("%s: covariance attributed %v, want %v", name, covariance, test.covariance)
+			}
 			if math.Abs(explained[i]-test.explained[i]) > 1e-12 || math.Abs(attributed[i]-test.attributed[i]) > 1e-12 {
 				t.Errorf("%s: explained %v, want %v; attributed %v, want %v", name, explained, test.explained, attributed, test.attributed)
 			}
@@ -140,7 +145,7 @@ func TestAttributeEdges(t *testing.T) {
 	constant := tinyContributions()
 	copy(constant.Values, []float32{1, 1, 1, 1, 1, 1, 1, 1})
 	for name, score := range map[string]func(*decompose.Contributions, []float64) ([]float64, error){
-		"explained": decompose.VarianceExplained, "attributed": decompose.VarianceAttributed,
+		"explained": decompose.VarianceExplained, "attributed": decompose.VarianceAttributed, "covariance attributed": decompose.CovarianceAttributed,
 	} {
 		if got, err := score(constant, []float64{1, 0}); err != nil || got[0] != 0 || !(got[1] > 0) {
 			t.Errorf("%s of a component that does not vary: %v, error %v", name, got, err)
@@ -168,11 +173,45 @@ func TestAttributeEdges(t *testing.T) {
 				t.Errorf("%s of %d pictures: %v", name, pictures, err)
 			}
 			for _, v := range got {
-				if !(v >= -1 && v <= 1) {
+				if !(v >= -1 && v <= 1) && name != "covariance attributed" {
 					t.Errorf("%s of %d pictures: %v", name, pictures, got)
 				}
 			}
 		}
+	}
+}
+
+// What rounding leaves of a constant is not taken for a score: contributions that binary fractions cannot hold, over numbers
+// of pictures whose means cannot either.
+func TestAttributeRounding(t *testing.T) {
+	for _, pictures := range []int{3, 7, 100, 1001} {
+		// a is constant, b varies by multiples of (4, -3) alone, across the basis vector; c varies along it, d takes that back.
+		c := &decompose.Contributions{Components: []string{"a", "b", "c", "d"}, Pictures: pictures, Dim: 2, Values: make([]float32, 8*pictures)}
+		for picture := range pictures {
+			x := float32(picture*picture%5) + 0.25
+			y := 0.1 * float32(picture*picture%7)
+			copy(c.Row(0, picture), []float32{0.1, 0.37})
+			copy(c.Row(1, picture), []float32{4 * x, -3 * x})
+			copy(c.Row(2, picture), []float32{y, 0.7 * y})
+			copy(c.Row(3, picture), []float32{-y, -0.7 * y})
+		}
+		basis := []float64{0.6, 0.8}
+		if got := must[[]float64](t)(decompose.VarianceExplained(c, basis)); got[0] != 0 || got[1] != 0 || !(got[2] > 0.9) {
+			t.Errorf("%d pictures: explained %v, want 0 of a and b", pictures, got)
+		}
+		if got := must[[]float64](t)(decompose.VarianceAttributed(c, basis)); fmt.Sprint(got) != "[0 0 0 0]" {
+			t.Errorf("%d pictures: attributed %v, want 0: the total does not vary", pictures, got)
+		}
+		c.Components, c.Values = c.Components[:3], c.Values[:6*pictures]
+		got := must[[]float64](t)(decompose.VarianceAttributed(c, basis))
+		if want := 1 - 1/float64(pictures); got[0] != 0 || got[1] != 0 || math.Abs(got[2]-want) > 1e-12 {
+			t.Errorf("%d pictures: attributed %v, want 0, 0 and %v", pictures, got, want)
+		}
+	}
+	// The text that is at fault is named, whether or not those before it added vectors.
+	_, err := decompose.Basis([]float32{1, 0, 1, 0, 1, float32(math.NaN())}, 2)
+	if err == nil || !strings.Contains(err.Error(), "text embedding 2") {
+		t.Errorf("error %v, want text embedding 2", err)
 	}
 }
 

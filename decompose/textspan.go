@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 )
@@ -47,6 +48,9 @@ func TextSpan(rows []float32, dim int, bank []float32, opts TextSpanOptions) ([]
 		opts.Texts = 10
 	}
 	data, texts := wideRows(rows, dim), wideRows(bank, dim)
+	if sum := mat.Sum(data) + mat.Sum(texts); math.IsNaN(sum) || math.IsInf(sum, 0) {
+		return nil, errors.New("the component or the texts hold numbers that are not finite")
+	}
 	if opts.Rank > 0 {
 		var err error
 		if texts, err = projected(texts, data, opts.Rank); err != nil {
@@ -56,9 +60,6 @@ func TextSpan(rows []float32, dim int, bank []float32, opts TextSpanOptions) ([]
 	covariance := covarianceOf(data)
 	total := mat.Trace(covariance)
 	n, _ := texts.Dims()
-	if math.IsNaN(total) || math.IsInf(total, 0) || math.IsNaN(mat.Sum(texts)) {
-		return nil, errors.New("the component or the texts hold numbers that are not finite")
-	}
 
 	var images mat.Dense // texts times the covariance
 	images.Mul(texts, covariance)
@@ -111,17 +112,28 @@ func wideRows(rows []float32, dim int) *mat.Dense {
 	return mat.NewDense(len(rows)/dim, dim, wide)
 }
 
-// covarianceOf is the covariance [dim, dim] of rows, over n-1. The rows are centred in place.
-func covarianceOf(rows *mat.Dense) *mat.SymDense {
+// covarianceOf is the covariance [dim, dim] of rows, over n-1. The rows are centred in place, as seen from the first, so
+// that what does not vary becomes exactly 0.
+func covarianceOf(rows *mat.Dense) *mat.Dense {
 	n, dim := rows.Dims()
-	for d := range dim {
-		centre := mat.Sum(rows.ColView(d)) / float64(n)
-		for i := range n {
-			rows.Set(i, d, rows.At(i, d)-centre)
+	start, centre := slices.Clone(rows.RawRowView(0)), make([]float64, dim)
+	for i := range n {
+		row := rows.RawRowView(i)
+		for d := range row {
+			row[d] -= start[d]
+			centre[d] += row[d] / float64(n)
 		}
 	}
-	var covariance mat.SymDense
-	covariance.SymOuterK(1/float64(n-1), rows.T())
+	for i := range n {
+		row := rows.RawRowView(i)
+		for d := range row {
+			row[d] -= centre[d]
+		}
+	}
+	// A copy, since Mul takes a single processor for a matrix and its own transpose.
+	var covariance mat.Dense
+	covariance.Mul(mat.DenseCopyOf(rows.T()), rows)
+	covariance.Scale(1/float64(n-1), &covariance)
 	return &covariance
 }
 
@@ -132,7 +144,7 @@ func projected(texts, data *mat.Dense, rank int) (*mat.Dense, error) {
 	gram.SymOuterK(1, data.T())
 	var eigen mat.EigenSym
 	if !eigen.Factorize(&gram, true) {
-		return nil, errors.New("the singular vectors of the component cannot be computed; does it hold NaN?")
+		return nil, errors.New("the singular vectors of the component cannot be computed")
 	}
 	var vectors mat.Dense
 	eigen.VectorsTo(&vectors) // ascending

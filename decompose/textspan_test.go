@@ -145,6 +145,7 @@ func TestTextSpanEdges(t *testing.T) {
 		"duplicates are found once": {rows, []float32{0, 1, 1, 0, 1, 0}, decompose.TextSpanOptions{}, "[1 0]", ""},
 		"one text":                  {rows, []float32{0, 1}, decompose.TextSpanOptions{}, "[0]", ""},
 		"nothing varies":            {[]float32{1, 2, 1, 2}, []float32{0, 1}, decompose.TextSpanOptions{}, "[]", ""},
+		"a constant, rounded":       {slices.Repeat([]float32{0.1, 0.37}, 7), []float32{0, 1}, decompose.TextSpanOptions{}, "[]", ""},
 		"varies elsewhere":          {[]float32{1, 2, 5, 2}, []float32{0, 1}, decompose.TextSpanOptions{}, "[]", ""},
 		"a text of length 0":        {rows, []float32{0, 0, 1, 0}, decompose.TextSpanOptions{}, "[1]", ""},
 		"large rank":                {rows, []float32{0, 1, 1, 0}, decompose.TextSpanOptions{Rank: 50}, "[1 0]", ""},
@@ -154,6 +155,7 @@ func TestTextSpanEdges(t *testing.T) {
 		"negative rank":             {rows, []float32{0, 1}, decompose.TextSpanOptions{Rank: -1}, "", "rank -1"},
 		"NaN":                       {[]float32{1, 0, float32(math.NaN()), 0}, []float32{0, 1}, decompose.TextSpanOptions{}, "", "not finite"},
 		"NaN and rank":              {[]float32{1, 0, float32(math.NaN()), 0}, []float32{0, 1}, decompose.TextSpanOptions{Rank: 1}, "", "not finite"},
+		"a text without end":        {rows, []float32{1, 0, 0, float32(math.Inf(1))}, decompose.TextSpanOptions{}, "", "not finite"},
 		"NaN in a text":             {rows, []float32{0, float32(math.NaN())}, decompose.TextSpanOptions{}, "", "not finite"},
 	} {
 		t.Run(name, func(t *testing.T) {

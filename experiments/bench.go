@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -245,7 +246,12 @@ type peer struct {
 }
 
 func startPeer(ctx context.Context, python string, model *gomlxvit.Model, batch int) (*peer, error) {
-	cmd := exec.CommandContext(ctx, python, "-c", peerScript, model.ArchName, strconv.Itoa(batch))
+	return launchPeer(ctx, python, fmt.Sprintf("torch and timm, and timm must know %q", model.ArchName), peerScript, model.ArchName, strconv.Itoa(batch))
+}
+
+// launchPeer starts a script that first writes its version and then one line for every line it reads.
+func launchPeer(ctx context.Context, python, needs, script string, args ...string) (*peer, error) {
+	cmd := exec.CommandContext(ctx, python, append([]string{"-c", script}, args...)...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -261,20 +267,26 @@ func startPeer(ctx context.Context, python string, model *gomlxvit.Model, batch 
 	p := &peer{cmd: cmd, in: in, out: bufio.NewScanner(out)}
 	if !p.out.Scan() {
 		p.stop()
-		return nil, fmt.Errorf("--peer-python %s: it ended before it was ready; it needs torch and timm, and timm must know %q", python, model.ArchName)
+		return nil, fmt.Errorf("--peer-python %s: it ended before it was ready; it needs %s", python, needs)
 	}
 	p.version = p.out.Text()
 	return p, nil
 }
 
 func (p *peer) forward() error {
-	if _, err := io.WriteString(p.in, "forward\n"); err != nil {
-		return fmt.Errorf("--peer-python: %w", err)
+	_, err := p.ask("forward")
+	return err
+}
+
+// ask writes a line and reads the answer.
+func (p *peer) ask(line string) (string, error) {
+	if _, err := io.WriteString(p.in, line+"\n"); err != nil {
+		return "", fmt.Errorf("--peer-python: %w", err)
 	}
 	if !p.out.Scan() {
-		return fmt.Errorf("--peer-python: the process ended")
+		return "", errors.New("--peer-python: the process ended")
 	}
-	return nil
+	return p.out.Text(), nil
 }
 
 func (p *peer) stop() {

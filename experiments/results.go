@@ -61,13 +61,16 @@ type Table struct {
 }
 
 // WriteTable writes dir/table.csv, making dir. The file is there in full or, when an error is returned, as it was.
-func WriteTable(dir string, table Table) error {
+func WriteTable(dir string, table Table) error { return WriteTableAs(dir, TableFile, table) }
+
+// WriteTableAs is [WriteTable] with another name than table.csv.
+func WriteTableAs(dir, name string, table Table) error {
 	for i, row := range table.Rows {
 		if len(row) != len(table.Header) {
-			return fmt.Errorf("%s: row %d has %d cells, the header %d", TableFile, i, len(row), len(table.Header))
+			return fmt.Errorf("%s: row %d has %d cells, the header %d", name, i, len(row), len(table.Header))
 		}
 	}
-	return writeInto(dir, TableFile, func(w io.Writer) error {
+	return writeInto(dir, name, func(w io.Writer) error {
 		out := csv.NewWriter(w)
 		if err := out.Write(table.Header); err != nil {
 			return err

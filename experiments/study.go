@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/gomlx/compute"
+
 	"vitdecompose/data"
 	"vitdecompose/decompose"
 	"vitdecompose/gomlxvit"
@@ -21,6 +23,8 @@ import (
 type Study struct {
 	// Extraction is the model and the pictures it is read on. Its Options choose the blocks and the split.
 	Extraction
+	// Head is the model with a head, for what needs one, where Model has none; it does not change contributions.
+	Head *gomlxvit.Model
 	// Reference is a CLIP with its text tower.
 	Reference *gomlxvit.Model
 	// Training are the pictures that the alignment is trained on, TrainingPictures how many of them; 0 means all.
@@ -57,12 +61,21 @@ type Reading struct {
 	// Aligner is nil where the model is a CLIP.
 	Aligner *decompose.Aligner
 
+	backend   compute.Backend
 	texts     *gomlxvit.TextEncoder
 	templates gomlxvit.Templates
 }
 
 // identity tells whether the model is a CLIP, whose contributions need no mapping.
 func (s *Study) identity() bool { return s.Model.Text != nil }
+
+// headed is the model with a head.
+func (s *Study) headed() *gomlxvit.Model {
+	if s.Head != nil {
+		return s.Head
+	}
+	return s.Model
+}
 
 // reference is the CLIP whose space contributions are read in.
 func (s *Study) reference() (*gomlxvit.Model, error) {
@@ -79,6 +92,34 @@ func (s *Study) reference() (*gomlxvit.Model, error) {
 
 // Open computes, or reads from the cache, all that a reading holds.
 func (s *Study) Open(ctx context.Context) (*Reading, error) {
+	r, err := s.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !s.identity() {
+		aligner, err := s.Alignment(ctx)
+		if err == nil {
+			err = r.Through(ctx, aligner)
+		}
+		if err != nil {
+			r.Close()
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// Read is Open without the alignment. A CLIP's contributions are Aligned as they are; of other models they are to be mapped
+// by [Reading.Through], as often as there are aligners to look through:
+//
+//	r, err := study.Read(ctx)
+//	for _, lambda := range lambdas {
+//		study.Align.Lambda = lambda
+//		aligner, err := study.Alignment(ctx)
+//		err = r.Through(ctx, aligner)
+//		// ... r.Aligned ...
+//	}
+func (s *Study) Read(ctx context.Context) (*Reading, error) {
 	s.setDefaults()
 	reference, err := s.reference()
 	if err != nil {
@@ -88,15 +129,15 @@ func (s *Study) Open(ctx context.Context) (*Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reading{Model: s.Model.Name, Data: s.Data, Parts: parts, templates: s.Templates}
+	if err := parts.Check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Model.Name, err)
+	}
+	r := &Reading{Model: s.Model.Name, Data: s.Data, Parts: parts, backend: s.Backend, templates: s.Templates}
 	if r.templates == nil {
 		r.templates = gomlxvit.DefaultTemplates()
 	}
 	if s.identity() {
 		r.Aligned, r.Embeddings = &parts.Contributions, parts.Representation
-		if err := parts.Check(); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.Model.Name, err)
-		}
 	} else {
 		embedded, err := s.embedded(ctx, s.Extraction, reference)
 		if err != nil {
@@ -107,15 +148,19 @@ func (s *Study) Open(ctx context.Context) (*Reading, error) {
 			return nil, errors.New("no picture could be read by both the model and the reference")
 		}
 		r.Embeddings = embedded.Representation
-		if r.Aligner, err = s.Alignment(ctx); err != nil {
-			return nil, err
-		}
-		if r.Aligned, err = r.Aligner.Map(ctx, s.Backend, &parts.Contributions); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.Model.Name, err)
-		}
 	}
 	r.texts, err = reference.NewTextEncoder(s.Backend)
 	return r, err
+}
+
+// Through maps the contributions by an aligner.
+func (r *Reading) Through(ctx context.Context, aligner *decompose.Aligner) error {
+	aligned, err := aligner.Map(ctx, r.backend, &r.Contributions)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.Model, err)
+	}
+	r.Aligner, r.Aligned = aligner, aligned
+	return nil
 }
 
 // Close frees the text tower.
@@ -158,6 +203,22 @@ func (s *Study) training() (Extraction, error) {
 type pairs struct {
 	parts   *Parts
 	targets []float32
+}
+
+// trainingParts are the contributions to the training pictures.
+func (s *Study) trainingParts(ctx context.Context) (*Parts, error) {
+	if !s.identity() { // they are in memory for the alignment already, or will be
+		pairs, err := s.trainingPairs(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return pairs.parts, nil
+	}
+	e, err := s.training()
+	if err != nil {
+		return nil, err
+	}
+	return e.Parts(ctx)
 }
 
 // trainingPairs reads them, once.

@@ -1,33 +1,18 @@
 package plots_test
 
 import (
-	"os"
 	"strings"
 	"testing"
-
-	"gonum.org/v1/plot/cmpimg"
 
 	"vitdecompose/experiments"
 	"vitdecompose/plots"
 )
 
-// After a wanted change of a figure: go test ./plots -regen, and look at testdata/*_golden.png.
 func TestAblation(t *testing.T) {
-	for name, example := range map[string]func(){
+	checkGolden(t, map[string]func(){
 		"ablation_one":    ExampleAblation,
 		"ablation_models": ExampleAblation_models,
-	} {
-		t.Run(name, func(t *testing.T) {
-			// A hair's breadth of tolerance: other processors round other last digits.
-			cmpimg.CheckPlotApprox(example, t, 0.01, name+".png")
-			for _, extension := range []string{".png", ".svg", ".pdf"} {
-				err := os.Remove("testdata/" + name + extension)
-				if err != nil && !(*cmpimg.GenerateTestData && extension == ".png") { // renamed to the golden one
-					t.Error(err)
-				}
-			}
-		})
-	}
+	})
 }
 
 // Whatever is asked for, the figure fits on its canvas: names of any length, any number of models, and what is on the

@@ -3,6 +3,7 @@ package plots
 import (
 	"fmt"
 	"image/color"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -10,18 +11,29 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Figure is panels side by side under one legend, and the size they are made for.
+// Figure is panels, in one row or more, under one legend, and the size they are made for.
 type Figure struct {
 	Width, Height vg.Length
 
-	panels []*plot.Plot
+	panels [][]*plot.Plot // by row, all rows of one length; nil behind the last panel
 	legend legend
 }
 
+const panelGap = vg.Length(10) // between panels
+
 // newFigure lays out a figure of the given width whose panels, with their axes and titles, have the given height.
 func newFigure(width, panelHeight vg.Length, entries []entry, panels ...*plot.Plot) *Figure {
-	f := &Figure{Width: width, panels: panels, legend: legend{entries}}
-	f.Height = panelHeight + f.legend.height(width-2*margin) + 2*margin
+	return newGrid(width, panelHeight, len(panels), entries, panels)
+}
+
+// newGrid is newFigure with panels in as many columns as said, and in as many rows as that takes.
+func newGrid(width, panelHeight vg.Length, columns int, entries []entry, panels []*plot.Plot) *Figure {
+	f := &Figure{Width: width, legend: legend{entries}}
+	for row := range slices.Chunk(panels, columns) {
+		f.panels = append(f.panels, append(slices.Clone(row), make([]*plot.Plot, columns-len(row))...))
+	}
+	rows := vg.Length(len(f.panels))
+	f.Height = rows*panelHeight + (rows-1)*panelGap + f.legend.height(width-2*margin) + 2*margin
 	return f
 }
 
@@ -32,9 +44,13 @@ func (f *Figure) Draw(c draw.Canvas) {
 	c = draw.Crop(c, margin, -margin, margin, -margin)
 	height := f.legend.height(c.Size().X)
 	f.legend.draw(draw.Crop(c, 0, 0, c.Size().Y-height, 0))
-	tiles := draw.Tiles{Rows: 1, Cols: len(f.panels), PadX: 10}
-	for i, canvas := range plot.Align([][]*plot.Plot{f.panels}, tiles, draw.Crop(c, 0, 0, 0, -height))[0] {
-		f.panels[i].Draw(canvas)
+	tiles := draw.Tiles{Rows: len(f.panels), Cols: len(f.panels[0]), PadX: panelGap, PadY: panelGap}
+	for i, row := range plot.Align(f.panels, tiles, draw.Crop(c, 0, 0, 0, -height)) {
+		for j, canvas := range row {
+			if f.panels[i][j] != nil {
+				f.panels[i][j].Draw(canvas)
+			}
+		}
 	}
 }
 
@@ -77,7 +93,7 @@ func (v *curve) DataRange() (xmin, xmax, ymin, ymax float64) {
 	return plotter.XYRange(v.points)
 }
 
-// entry is one line of a legend.
+// entry is one line of a legend. A look may have a line alone, or a marker.
 type entry struct {
 	text string
 	look look
@@ -88,6 +104,7 @@ type legend struct{ entries []entry }
 
 const (
 	legendSample = 24 // the piece of curve before a text
+	legendMarker = 6  // the marker alone, where no entry has a line
 	legendGap    = 4  // between sample and text
 	legendColumn = 14 // between columns
 	legendBelow  = 6  // between legend and panels
@@ -97,14 +114,24 @@ func (l legend) rowHeight() vg.Length { return 1.5 * tickSize }
 
 // columns returns how many columns fit into width, evened out over the rows, and how wide one is.
 func (l legend) columns(width vg.Length) (n int, each vg.Length) {
-	style := l.style()
+	style, sample := l.style(), l.sample()
 	for _, e := range l.entries {
-		each = max(each, legendSample+legendGap+style.Width(e.text))
+		each = max(each, sample+legendGap+style.Width(e.text))
 	}
 	each = min(each, width)
 	n = max(1, int((width+legendColumn)/(each+legendColumn)))
 	rows := (len(l.entries) + n - 1) / n
 	return (len(l.entries) + rows - 1) / rows, each
+}
+
+// sample is the width of what is before a text.
+func (l legend) sample() vg.Length {
+	for _, e := range l.entries {
+		if e.look.line.Width > 0 {
+			return legendSample
+		}
+	}
+	return legendMarker
 }
 
 func (l legend) style() draw.TextStyle {
@@ -129,15 +156,19 @@ func (l legend) draw(c draw.Canvas) {
 		return
 	}
 	n, each := l.columns(c.Size().X)
-	style := l.style()
+	style, sample := l.style(), l.sample()
 	left := c.Center().X - (vg.Length(n)*(each+legendColumn)-legendColumn)/2
 	for i, e := range l.entries {
 		x := left + vg.Length(i%n)*(each+legendColumn)
 		y := c.Max.Y - (vg.Length(i/n)+0.5)*l.rowHeight()
-		c.StrokeLine2(e.look.line, x, y, x+legendSample, y)
-		c.DrawGlyph(e.look.marker, vg.Point{X: x + legendSample/2, Y: y})
+		if e.look.line.Width > 0 {
+			c.StrokeLine2(e.look.line, x, y, x+sample, y)
+		}
+		if e.look.marker.Shape != nil {
+			c.DrawGlyph(e.look.marker, vg.Point{X: x + sample/2, Y: y})
+		}
 		// The middle of a line of text is below the middle of its small letters.
-		c.FillText(style, vg.Point{X: x + legendSample + legendGap, Y: y + 0.1*tickSize}, shorten(e.text, style, each-legendSample-legendGap))
+		c.FillText(style, vg.Point{X: x + sample + legendGap, Y: y + 0.1*tickSize}, shorten(e.text, style, each-sample-legendGap))
 	}
 }
 

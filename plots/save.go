@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"image"
 	"image/png"
 	"io"
 	"math"
@@ -26,7 +27,7 @@ import (
 // PNGResolution is the resolution of saved PNG pictures, in pixels per inch.
 const PNGResolution = 300
 
-// Drawer is what can be saved: a [Figure], a *plot.Plot.
+// Drawer is what can be saved: a [Figure], a [Sheet], a *plot.Plot.
 type Drawer interface {
 	// Draw draws on all of the canvas.
 	Draw(c draw.Canvas)
@@ -86,9 +87,11 @@ func renderSVG(d Drawer, w, h vg.Length, out io.Writer) error {
 		return err
 	}
 	// Embedding the typeface would take half a megabyte. The stand-ins have the same widths.
-	_, err := out.Write(bytes.ReplaceAll(svg.Bytes(),
+	named := bytes.ReplaceAll(svg.Bytes(),
 		[]byte("font-family:Liberation Sans;"),
-		[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;")))
+		[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;"))
+	// vgsvg embeds pictures as PNG, and says that they are JPEG.
+	_, err := out.Write(bytes.ReplaceAll(named, []byte("data:image/jpg;base64,"), []byte("data:image/png;base64,")))
 	return err
 }
 
@@ -104,17 +107,17 @@ func renderPDF(d Drawer, w, h vg.Length, out io.Writer) error {
 	pdfDefaults()
 	canvas := vgpdf.New(w, h)
 	canvas.EmbedFonts(true)
-	d.Draw(draw.New(westernCanvas{canvas}))
+	d.Draw(draw.New(pdfCanvas{canvas}))
 	_, err := canvas.WriteTo(out)
 	return err
 }
 
-// westernCanvas writes text in the one encoding that gonum/plot gives its PDF fonts (Windows 1252). Without it, a
+// pdfCanvas writes text in the one encoding that gonum/plot gives its PDF fonts (Windows 1252). Without it, a
 // letter outside ASCII comes out as two or three others. A letter that the encoding does not have becomes a question
-// mark, in PDF only.
-type westernCanvas struct{ *vgpdf.Canvas }
+// mark, in PDF only. All text has the same typeface and weight: of several, vgpdf embeds one.
+type pdfCanvas struct{ *vgpdf.Canvas }
 
-func (c westernCanvas) FillString(face font.Face, at vg.Point, text string) {
+func (c pdfCanvas) FillString(face font.Face, at vg.Point, text string) {
 	western := make([]byte, 0, len(text))
 	for _, letter := range text {
 		b, ok := charmap.Windows1252.EncodeRune(letter)
@@ -124,4 +127,13 @@ func (c westernCanvas) FillString(face font.Face, at vg.Point, text string) {
 		western = append(western, b)
 	}
 	c.Canvas.FillString(face, at, string(western))
+}
+
+// DrawImage draws a picture upright. vgpdf has its axis upwards, but draws pictures downwards.
+func (c pdfCanvas) DrawImage(box vg.Rectangle, picture image.Image) {
+	c.Push()
+	defer c.Pop()
+	c.Translate(vg.Point{Y: box.Min.Y + box.Max.Y})
+	c.Scale(1, -1)
+	c.Canvas.DrawImage(box, picture)
 }

@@ -24,6 +24,7 @@ const (
 	titleSize = vg.Length(8.5) // points, as all lengths without a unit
 	labelSize = vg.Length(8)
 	tickSize  = vg.Length(7)
+	smallSize = vg.Length(6) // nothing is smaller
 
 	axisWidth    = vg.Length(0.6)
 	gridWidth    = vg.Length(0.4)
@@ -34,6 +35,7 @@ const (
 var (
 	ink      = color.Gray{0x20} // text and axes
 	gridGrey = color.Gray{0xdd}
+	midGrey  = color.Gray{0x80} // what others are compared with
 )
 
 // typeface comes with gonum/plot, so figures look the same everywhere. In SVG it is named with its usual stand-ins.

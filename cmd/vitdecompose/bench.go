@@ -16,22 +16,36 @@ func newBench() *cobra.Command {
 	var models modelFlags
 	var name, blocks, jsonFile string
 	cfg := experiments.BenchConfig{}
+	align := experiments.BenchAlignConfig{}
 	c := &cobra.Command{
-		Use:   "bench",
-		Short: "Measure forward pass, decomposition and token split of a model",
+		Use:   "bench [align]",
+		Short: "Measure forward pass, decomposition and token split of a model, or alignment",
 		Long: `Measure images per second of the forward pass, of the forward pass with the heads
 and MLPs of all blocks and of some, and with the token split of these; their ratios
 to the forward pass, and peak memory. The jobs run in turn, round by round, so that the ratios
 hold on a machine whose speed drifts.
 
-With --peer-python, a python that has torch and timm runs the same forward pass
-in turn.`,
+bench align measures the training of an alignment on random contributions of the
+size that DeiT-B's late blocks have: seconds per epoch, from --rounds steps with and
+without the orthogonality term, and peak memory.
+
+With --peer-python, a python that has torch (and timm) runs the same forward pass, or
+takes the same steps, in turn.`,
 		Example: `  vitdecompose bench --model deit_base_patch16_224 --random-weights --batch 8
-  vitdecompose bench --model deit-mini --batch 32 --json bench.json`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+  vitdecompose bench --model deit-mini --batch 32 --json bench.json
+  vitdecompose bench align --rounds 20 --peer-python python3`,
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"align"},
+		RunE: func(c *cobra.Command, args []string) error {
 			if cfg.Batch < 1 || cfg.Rounds < 1 {
 				return usagef("--batch and --rounds must be at least 1")
+			}
+			if len(args) > 0 {
+				align.Steps, align.PeerPython, align.Log = cfg.Rounds, cfg.PeerPython, c.ErrOrStderr()
+				if align.Batch = cfg.Batch; !c.Flags().Changed("batch") {
+					align.Batch = 32
+				}
+				return benchAlign(c, align, jsonFile)
 			}
 			model, err := models.open(c.Context(), name)
 			if err != nil {
@@ -55,21 +69,19 @@ in turn.`,
 			if err != nil {
 				return err
 			}
-			if jsonFile != "" {
-				if err := atomicfile.Write(jsonFile, func(w io.Writer) error {
-					encoder := json.NewEncoder(w)
-					encoder.SetIndent("", "  ")
-					return encoder.Encode(result)
-				}); err != nil {
-					return err
-				}
+			if err := writeJSON(jsonFile, result); err != nil {
+				return err
 			}
 			return printBench(c.OutOrStdout(), result)
 		},
 	}
 	c.Flags().StringVar(&name, "model", "deit-mini", "a shipped model, a checkpoint directory, hf:owner/repo, or an architecture with --random-weights")
-	c.Flags().IntVar(&cfg.Batch, "batch", 8, "pictures in a batch")
-	c.Flags().IntVar(&cfg.Rounds, "rounds", 7, "times each job is run")
+	c.Flags().IntVar(&cfg.Batch, "batch", 8, "pictures in a batch (default of align: 32)")
+	c.Flags().IntVar(&cfg.Rounds, "rounds", 7, "times each job is run; of align, steps")
+	c.Flags().IntVar(&align.Pictures, "pictures", 20_000, "of align: pictures in an epoch")
+	c.Flags().IntVar(&align.Components, "components", 66, "of align: components")
+	c.Flags().IntVar(&align.Dim, "dim", 768, "of align: dimensions of the model's representation")
+	c.Flags().IntVar(&align.ClipDim, "clip-dim", 768, "of align: dimensions of CLIP's space")
 	c.Flags().StringVar(&blocks, "blocks", "", "the blocks of which some are taken apart, such as 7..11 or (2,14).. (default: those of the paper's retrieval)")
 	c.Flags().StringVar(&cfg.PeerPython, "peer-python", "", "a python with torch and timm to run the same forward pass in turn")
 	c.Flags().StringVar(&jsonFile, "json", "", "also write the figures to this file")
@@ -91,6 +103,54 @@ func printBench(w io.Writer, r *experiments.BenchResult) error {
 			sum = fmt.Sprintf("%.1e", row.Error)
 		}
 		fmt.Fprintf(out, "%s\t%.2f\t%.3f\t%s\t%.1f s\t%s\n", row.Name, row.ImagesPerSec, row.Ratio, peak, row.CompileSeconds, sum)
+	}
+	return out.Flush()
+}
+
+// writeJSON writes a result as JSON, unless no file is named.
+func writeJSON(path string, result any) error {
+	if path == "" {
+		return nil
+	}
+	return atomicfile.Write(path, func(w io.Writer) error {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(result)
+	})
+}
+
+func benchAlign(c *cobra.Command, cfg experiments.BenchAlignConfig, jsonFile string) error {
+	if cfg.Pictures < 1 || cfg.Components < 1 || cfg.Dim < 1 || cfg.ClipDim < 1 {
+		return usagef("--pictures, --components, --dim and --clip-dim must be at least 1")
+	}
+	if err := checkWritable(jsonFile); err != nil {
+		return fmt.Errorf("--json: %w", err)
+	}
+	backend, err := openBackend()
+	if err != nil {
+		return err
+	}
+	result, err := experiments.BenchAlign(c.Context(), backend, cfg)
+	if err != nil {
+		return err
+	}
+	if err := writeJSON(jsonFile, result); err != nil {
+		return err
+	}
+	w := c.OutOrStdout()
+	fmt.Fprintf(w, "alignment of %d pictures x %d components x %d -> %d, batches of %d, %d steps, %s; contributions %.2f GB\n\n",
+		cfg.Pictures, cfg.Components, cfg.Dim, cfg.ClipDim, cfg.Batch, cfg.Steps, result.Backend, float64(result.ContributionBytes)/1e9)
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "training\tlambda\tseconds/step\tseconds/epoch\tpeak memory\tfirst step")
+	for _, row := range result.Rows {
+		peak, first := "-", "-"
+		if row.PeakBytes > 0 {
+			peak = fmt.Sprintf("%.2f GB", float64(row.PeakBytes)/1e9)
+		}
+		if row.CompileSeconds > 0 {
+			first = fmt.Sprintf("%.1f s", row.CompileSeconds)
+		}
+		fmt.Fprintf(out, "%s\t%g\t%.4f\t%.1f\t%s\t%s\n", row.Name, row.Lambda, row.SecondsPerStep, row.SecondsPerEpoch, peak, first)
 	}
 	return out.Flush()
 }

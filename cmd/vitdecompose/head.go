@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +28,7 @@ const headScenes = "scenes:8000:1"
 
 // setDefault chooses the pictures where none are named and those to be classified are scenes.
 func (f *headFlags) setDefault(pictures dataFlags) {
-	if kind, _, ok := strings.Cut(pictures.spec, ":"); ok && kind == "scenes" && f.spec == "" {
+	if pictures.kind() == "scenes" && f.spec == "" {
 		f.spec = headScenes
 	}
 }

@@ -30,6 +30,8 @@ type modelFlags struct {
 	randomWeights bool
 	classNames    string
 	templates     string
+
+	text bool // a CLIP is opened with its text tower, whether its classes have names or not
 }
 
 func (f *modelFlags) add(c *cobra.Command) {
@@ -62,7 +64,7 @@ func (f *modelFlags) load(ctx context.Context, name string, classes []string) (m
 	switch {
 	case f.imageSize < 0:
 		return nil, nil, usagef("--image-size %d is not a size", f.imageSize)
-	case f.templates != "" && f.classNames == "" && len(classes) == 0:
+	case f.templates != "" && f.classNames == "" && len(classes) == 0 && !f.text:
 		return nil, nil, usagef("--templates needs the classes: --class-names FILE")
 	}
 	switch {
@@ -80,7 +82,7 @@ func (f *modelFlags) load(ctx context.Context, name string, classes []string) (m
 		}
 		defer ckpt.Close()
 		if model, err = gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{
-			ImageSize: f.imageSize, Text: (f.classNames != "" || len(classes) > 0) && ckpt.Library == checkpoint.OpenCLIP,
+			ImageSize: f.imageSize, Text: (f.text || f.classNames != "" || len(classes) > 0) && ckpt.Library == checkpoint.OpenCLIP,
 		}); err != nil {
 			return nil, nil, err
 		}
@@ -193,6 +195,12 @@ func (f *dataFlags) open() (data.Dataset, error) {
 // labelled makes the labels of the pictures mean the model's classes.
 func labelled(ds data.Dataset, model *gomlxvit.Model) (data.Dataset, error) {
 	return experiments.MatchLabels(ds, model.Name, model.ClassNames, model.Arch.NumClasses())
+}
+
+// kind is the kind of the data set, "folder" where a directory is named without it.
+func (f *dataFlags) kind() string {
+	kind, _, _ := strings.Cut(f.dataset(), ":")
+	return kind
 }
 
 // dataset is the name of the data set for [data.Open]: a directory may be named without its kind.

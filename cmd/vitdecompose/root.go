@@ -21,6 +21,8 @@ const (
 func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newRun(),
+		newDescribe(),
+		newAlign(),
 		newDecompose(),
 		newClassify(),
 		newModels(),

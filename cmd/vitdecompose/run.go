@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,69 +14,116 @@ import (
 	"vitdecompose/data"
 	"vitdecompose/data/atomicfile"
 	"vitdecompose/data/progress"
+	"vitdecompose/decompose/phrases"
 	"vitdecompose/experiments"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/zoo"
 	"vitdecompose/plots"
 )
 
+// experiment is one of those that run knows.
+type experiment struct {
+	name  string
+	about string // one line of the help
+	run   func(*runner) error
+}
+
+// all are the experiments in the order of the paper. The one that it does not have comes last.
+func all() []experiment {
+	return []experiment{
+		{"ablation", "1: accuracy as components are replaced by their mean, from the\nfirst layer forward and from the last layer back", (*runner).ablation},
+		{"text-retrieval", "2: pictures found by a text in what groups of components say", (*runner).textRetrieval},
+		{"ranking", "3: do components that carry a feature rank pictures as CLIP does?", (*runner).ranking},
+		{"image-retrieval", "4: pictures that are like another one in colour, in place, ...", (*runner).imageRetrieval},
+		{"alignment", "8: ways into CLIP's space compared, and components in words", (*runner).alignment},
+		{"causal", "what read-outs of a feature lose with the components that carry it", (*runner).causal},
+	}
+}
+
+// runner runs one experiment for some models.
+type runner struct {
+	c        *cobra.Command
+	models   modelFlags
+	pictures dataFlags
+	head     headFlags
+	study    studyFlags
+	bank     string
+	probes   []int
+	names    []string
+	out      string
+	cacheDir string
+}
+
 func newRun() *cobra.Command {
-	var models modelFlags
-	var pictures dataFlags
-	var head headFlags
-	var names []string
-	var out, cacheDir string
+	var r runner
+	var kinds []string
+	var list strings.Builder
+	for _, e := range all() {
+		kinds = append(kinds, e.name)
+		fmt.Fprintf(&list, "  %-16s %s\n", e.name, strings.ReplaceAll(e.about, "\n", "\n"+strings.Repeat(" ", 19)))
+	}
 	c := &cobra.Command{
-		Use:   "run (ablation|all)",
+		Use:   "run (" + strings.Join(kinds, "|") + "|all)",
 		Short: "Run an experiment of the paper and draw its figure",
 		Long: `Run an experiment of arXiv 2406.01583 and write its numbers (result.json, table.csv)
-and its figure (PNG, SVG, PDF) into the directory --out.
+and its figures (PNG, SVG, PDF) into the directory --out.
 
-  ablation   experiment 1: accuracy as components are replaced by their mean, from
-             the first layer forward and from the last layer back
-  all        all of them, each into a sub-folder of --out
+` + list.String() + `  all              all of them, each into a sub-folder of --out
 
-Contributions are kept in a cache: a second run, or one that was interrupted, does
-not compute them again.`,
+Contributions and alignments are kept in a cache: a second run, or one that was
+interrupted, does not compute them again.`,
 		Example: `  vitdecompose run ablation
+  vitdecompose run text-retrieval --model swin-mini --lambda 0.1
   vitdecompose run ablation --model hf:timm/vit_small_patch16_224.dino --head-data training --data validation
-  vitdecompose run ablation --model checkpoints/vit_base --data folder:photos --labels labels.csv --out results/mine`,
+  vitdecompose run text-retrieval --model hf:timm/deit_base_patch16_224.fb_in1k --reference hf:laion/CLIP-ViT-L-14-laion2B-s32B-b82K --align-data photos --data photos`,
 		Args:      cobra.ExactArgs(1),
-		ValidArgs: []string{"ablation", "all"},
+		ValidArgs: append(slices.Clone(kinds), "all"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := pictures.check(); err != nil {
+			r.c = c
+			if err := r.pictures.check(); err != nil {
 				return err
 			}
-			if len(names) == 0 {
+			if len(r.names) == 0 {
 				return usagef("--model names no model")
 			}
-			for i, name := range names {
-				if slices.Contains(names[:i], name) {
+			for i, name := range r.names {
+				if slices.Contains(r.names[:i], name) {
 					return usagef("--model names %s twice", name)
 				}
 			}
-			switch args[0] {
-			case "ablation":
-				if out == "" {
-					out = filepath.Join("results", "ablation")
-				}
-			case "all":
-				if out == "" {
-					out = "results"
-				}
-				out = filepath.Join(out, "ablation")
-			default:
-				return usagef("experiment %q is not known (known: ablation, all)", args[0])
+			if err := r.study.check(r.names); err != nil {
+				return err
 			}
-			return runAblation(c, &models, &pictures, &head, names, out, cacheDir)
+			for _, e := range all() {
+				if e.name == args[0] {
+					r.out = cmp.Or(r.out, filepath.Join("results", e.name))
+					return e.run(&r)
+				}
+			}
+			if args[0] != "all" {
+				return usagef("experiment %q is not known (known: %s, all)", args[0], strings.Join(kinds, ", "))
+			}
+			dir := cmp.Or(r.out, "results")
+			for _, e := range all() {
+				one := r // an experiment may fill in what was left open
+				one.out = filepath.Join(dir, e.name)
+				if err := e.run(&one); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	}
-	c.Flags().StringSliceVar(&names, "model", zoo.Studied(), "models, separated by commas: shipped ones, checkpoint directories or hf:owner/repo")
-	c.Flags().StringVar(&out, "out", "", "directory for the results (default results/EXPERIMENT)")
-	c.Flags().StringVar(&cacheDir, "cache", "", "directory where contributions are kept (default: the user's cache directory)")
-	models.add(c)
-	pictures.add(c)
-	head.add(c)
+	c.Flags().StringSliceVar(&r.names, "model", zoo.Studied(), "models, separated by commas: shipped ones, checkpoint directories or hf:owner/repo")
+	c.Flags().StringVar(&r.out, "out", "", "directory for the results (default results/EXPERIMENT)")
+	c.Flags().StringVar(&r.cacheDir, "cache", "", "directory where contributions and alignments are kept (default: the user's cache directory)")
+	c.Flags().StringVar(&r.bank, "bank", "", "the texts that alignment describes components by: a shipped bank ("+strings.Join(phrases.Banks(), ", ")+") or a file with one a line")
+	c.Flags().IntSliceVar(&r.probes, "probes", []int{0, 1, 2}, "the pictures that image-retrieval shows neighbours of, by their position in --data")
+	r.models.add(c)
+	r.pictures.add(c)
+	r.head.add(c)
+	r.study.add(c)
+	r.study.addReading(c)
 	return c
 }
 
@@ -94,15 +143,27 @@ type ablationConfig struct {
 	MaxBad     int      `json:"max_bad,omitempty"`
 }
 
-func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, head *headFlags, names []string, out, cacheDir string) error {
+// prepareOut makes the directory for the results, and finds out whether it can be written: a mistake that shows only in
+// the end would cost all the time before.
+func (r *runner) prepareOut() error {
+	if r.out == "" { // nothing is written
+		return nil
+	}
+	if err := os.MkdirAll(r.out, 0o777); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	if err := checkWritable(filepath.Join(r.out, experiments.ResultFile)); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	return nil
+}
+
+func (r *runner) ablation() error {
 	start := time.Now()
-	// A mistake that shows only after the first model's pictures, or in the end, would cost all the time before.
-	if err := os.MkdirAll(out, 0o777); err != nil {
-		return fmt.Errorf("--out: %w", err)
+	if err := r.prepareOut(); err != nil {
+		return err
 	}
-	if err := checkWritable(filepath.Join(out, experiments.ResultFile)); err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
+	c, models, pictures, head, names, out := r.c, &r.models, &r.pictures, &r.head, r.names, r.out
 	head.setDefault(*pictures)
 	classified, err := pictures.open()
 	if err != nil {
@@ -152,7 +213,7 @@ func runAblation(c *cobra.Command, models *modelFlags, pictures *dataFlags, head
 		}
 		extraction := experiments.Extraction{
 			Backend: backend, Model: model, Data: ds, Pictures: pictures.pictures, Batch: pictures.batch,
-			Orient: pictures.orient, MaxBad: pictures.maxBad, CacheDir: cacheDir, Progress: progress.New(stderrFile(c)),
+			Orient: pictures.orient, MaxBad: pictures.maxBad, CacheDir: r.cacheDir, Progress: progress.New(stderrFile(c)),
 			Warn: func(err error) { fmt.Fprintln(c.ErrOrStderr(), oneLine(err.Error())) },
 		}
 		if model.Arch.NumClasses() == 0 {

@@ -1,6 +1,7 @@
 package phrases
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -36,11 +37,11 @@ func Features(name string) ([]Feature, error) {
 	if !slices.Contains(FeatureLists(), name) {
 		return nil, fmt.Errorf("unknown list of features %q (known: %s)", name, strings.Join(FeatureLists(), ", "))
 	}
-	f, err := featureFiles.Open("features-" + name + ".txt")
+	file, err := featureFiles.ReadFile("features-" + name + ".txt")
 	if err != nil {
 		return nil, err
 	}
-	features, err := ParseFeatures(f)
+	features, err := ParseFeatures(bytes.NewReader(file))
 	if err != nil {
 		return nil, fmt.Errorf("features %s: %w", name, err)
 	}
@@ -119,10 +120,8 @@ func parseFeature(line string) (Feature, error) {
 // fillers are words that an instance may end with to make a phrase of its value.
 var fillers = []string{"color", "pattern", "shape", "texture"}
 
-// Value is the plain word of an instance, which attributes of pictures are compared with (see [data.Attributes]): the
-// instance without a last word that is the feature's name, color, pattern, shape or texture. "blue color" is blue.
-//
-// [data.Attributes]: https://pkg.go.dev/vitdecompose/data#Attributes
+// Value is the plain word of an instance, which a data set's attributes are compared with: the instance without a last
+// word that is the feature's name, color, pattern, shape or texture. "blue color" is blue.
 func Value(feature, instance string) string {
 	instance = strings.TrimSpace(instance)
 	at := strings.LastIndexByte(instance, ' ')

@@ -1,0 +1,27 @@
+package scenes
+
+import "slices"
+
+// Attributes implements [data.Attributed]: the truth about what can be seen of scene i, in the words of the package's
+// lists, as color, location, pattern, object and, of a sign, shape.
+func (d *Dataset) Attributes(i int) map[string]string {
+	s := d.Spec(i)
+	a := make(map[string]string, 5)
+	if d.part != SilhouetteOnly {
+		a["location"] = s.Place
+	}
+	if d.part != BackgroundOnly {
+		a["object"] = Classes[s.Class]
+		if s.Shape != "" {
+			a["shape"] = s.Shape
+		}
+	}
+	if d.part == Whole {
+		a["color"], a["pattern"] = s.Colour, s.Pattern
+	}
+	return a
+}
+
+// PlacePhrases are the wordings in which captions say that something is at one of Places, the plainest first: "in a
+// forest", "among trees".
+func PlacePhrases(place string) []string { return slices.Clone(placePhrases[place]) }

@@ -1,0 +1,187 @@
+package experiments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"vitdecompose/decompose"
+	"vitdecompose/decompose/phrases"
+)
+
+// Image to image retrieval by a property, experiment 4 of arXiv 2406.01583:
+//
+//	vitdecompose run image-retrieval --out results/image-retrieval
+//
+// Components are sorted by the variance attributed to one feature minus the largest attributed to another. What the first
+// few contribute, before any alignment, is summed, and pictures are compared by the cosine of these sums: the same probe
+// picture then finds others of its colour, or others at its place. The paper shows two probes; where the data knows the
+// truth, many probes give a share of true neighbours beside the base rate.
+
+// ImageRetrievalConfig says what is compared with what. Zero fields stand for the paper's values.
+type ImageRetrievalConfig struct {
+	Features []phrases.Feature `json:"features"` // the properties, each measured against the others
+	// Components is how many are summed for each feature; those without a number take 3. See [PaperComponents].
+	Components map[string]int `json:"components,omitempty"`
+	Probes     []int          `json:"probes"`  // pictures shown, as positions in the data
+	Nearest    int            `json:"nearest"` // pictures found for each; 0: 3
+	// Counted is how many pictures, from the first on, are probes for the shares; 0: 200.
+	Counted int `json:"counted"`
+}
+
+// PaperComponents is how many components the paper sums for each feature with a checkpoint, by timm's or open_clip's name
+// of the architecture; nil for others.
+func PaperComponents(architecture string) map[string]int {
+	features := []string{"color", "pattern", "fabric", "texture", "person", "location", "shape"}
+	name, _, _ := strings.Cut(architecture, ".")
+	counts, known := map[string][]int{
+		"deit_base_patch16_224":        {3, 3, 3, 3, 3, 3, 3},
+		"maxvit_small_tf_224":          {12, 8, 9, 9, 9, 9, 3},
+		"swin_base_patch4_window7_224": {3, 12, 9, 9, 5, 9, 8},
+		"vit_base_patch16_224":         {2, 5, 4, 3, 3, 3, 3}, // with DINO's weights
+		"vit_base_patch14_dinov2":      {1, 1, 4, 3, 3, 3, 3},
+		"ViT-B-16":                     {3, 3, 4, 3, 3, 3, 3},
+	}[name]
+	if !known {
+		return nil
+	}
+	components := make(map[string]int)
+	for i, feature := range features {
+		components[feature] = counts[i]
+	}
+	return components
+}
+
+// ImageRetrieval compares pictures of a reading by properties.
+func ImageRetrieval(ctx context.Context, r *Reading, config ImageRetrievalConfig) (ImageRetrievalSheet, error) {
+	sheet := ImageRetrievalSheet{Model: r.Model, Pictures: r.Pictures}
+	switch {
+	case len(config.Features) == 0:
+		return sheet, errors.New("there are no properties to compare by")
+	case config.Nearest < 0 || config.Counted < 0:
+		return sheet, fmt.Errorf("%d nearest pictures for %d probes cannot be", config.Nearest, config.Counted)
+	case r.Pictures < 2:
+		return sheet, errors.New("one picture alone has none to be compared with")
+	}
+	if config.Nearest == 0 {
+		config.Nearest = 3
+	}
+	if config.Counted == 0 {
+		config.Counted = 200
+	}
+	attribution, err := r.Attribute(ctx, config.Features)
+	if err != nil {
+		return sheet, err
+	}
+	for _, index := range config.Probes {
+		if _, found := slices.BinarySearch(r.Index, index); !found {
+			return sheet, fmt.Errorf("there is no picture %d among the %d that were read, to be a probe", index, r.Pictures)
+		}
+		sheet.Probes = append(sheet.Probes, ImageProbe{Picture: index, Name: r.Data.Item(index).Name})
+	}
+	for f, feature := range config.Features {
+		if err := ctx.Err(); err != nil {
+			return sheet, err
+		}
+		count := config.Components[feature.Name]
+		if count == 0 {
+			count = 3
+		}
+		order := decompose.Order(decompose.Margin(attribution.Attributed, f))
+		chosen := order[:min(max(count, 0), len(order))]
+		if len(chosen) == 0 {
+			return sheet, fmt.Errorf("feature %s: %d components cannot be summed", feature.Name, count)
+		}
+		rows := unitOrZero(r.Sum(chosen), r.Dim)
+		truth := values(r.Data, r.Index, feature.Name)
+		for p := range sheet.Probes {
+			probe, _ := slices.BinarySearch(r.Index, sheet.Probes[p].Picture)
+			found, scores := nearest(rows, r.Dim, probe, config.Nearest)
+			search := PropertySearch{Feature: feature.Name, Components: names(r.Components, chosen)}
+			if truth != nil && truth[probe] != "" {
+				share, base := trueNeighbours(found, truth, probe)
+				search.Share, search.Base = &share, &base
+				search.Found = r.matches(found, scores, truth, truth[probe])
+			} else {
+				search.Found = r.matches(found, scores, nil, "")
+			}
+			sheet.Probes[p].Searches = append(sheet.Probes[p].Searches, search)
+		}
+		if truth == nil {
+			continue
+		}
+		sum := PropertyShare{Feature: feature.Name}
+		for probe := range min(config.Counted, r.Pictures) {
+			if truth[probe] == "" {
+				continue
+			}
+			found, _ := nearest(rows, r.Dim, probe, config.Nearest)
+			share, base := trueNeighbours(found, truth, probe)
+			sum.Share, sum.Base, sum.Probes = sum.Share+share, sum.Base+base, sum.Probes+1
+		}
+		if sum.Probes > 0 {
+			sum.Share /= float64(sum.Probes)
+			sum.Base /= float64(sum.Probes)
+			sheet.Shares = append(sheet.Shares, sum)
+		}
+	}
+	return sheet, nil
+}
+
+// unitOrZero scales rows [row, dim] to length 1; a row of zeros, which has no direction, stays.
+func unitOrZero(rows []float32, dim int) []float32 {
+	for row := range slices.Chunk(rows, dim) {
+		square := 0.0
+		for _, v := range row {
+			square += float64(v) * float64(v)
+		}
+		if square == 0 {
+			continue
+		}
+		for d := range row {
+			row[d] = float32(float64(row[d]) / math.Sqrt(square))
+		}
+	}
+	return rows
+}
+
+// nearest finds the k pictures whose unit rows have the largest cosine with the probe's, without the probe.
+func nearest(rows []float32, dim, probe, k int) (found []int, scores []float32) {
+	scores = products(rows, rows[probe*dim:][:dim])
+	for _, picture := range Top(scores, k+1) {
+		if picture != probe && len(found) < k {
+			found = append(found, picture)
+		}
+	}
+	return found, scores
+}
+
+// trueNeighbours are the shares that have the probe's value: of those found, and of all other pictures.
+func trueNeighbours(found []int, truth []string, probe int) (share, base float64) {
+	for _, picture := range found {
+		if truth[picture] == truth[probe] {
+			share += 1 / float64(len(found))
+		}
+	}
+	others := float64(len(truth) - 1)
+	return share, (shareOf(truth, truth[probe])*float64(len(truth)) - 1) / others
+}
+
+// Table lists the shares of true neighbours.
+func (r ImageRetrievalResult) Table() Table {
+	table := Table{Header: []string{"model", "feature", "probes", "share_of_nearest", "base_rate", "times_base"}}
+	for _, sheet := range r.Sheets {
+		for _, share := range sheet.Shares {
+			times := ""
+			if share.Base > 0 {
+				times = rounded(share.Share / share.Base)
+			}
+			table.Rows = append(table.Rows, []string{sheet.Model, share.Feature, strconv.Itoa(share.Probes), rounded(share.Share), rounded(share.Base), times})
+		}
+	}
+	return table
+}

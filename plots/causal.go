@@ -1,0 +1,118 @@
+package plots
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"vitdecompose/experiments"
+)
+
+// Significant is the P below which a causal score gets a star.
+const Significant = 0.01
+
+// Causal draws the causal test: a panel for each model, and in it for each feature the causal score of the components
+// that attribution ranks first, with its 95 % interval, beside the mean of random sets of components with the range of
+// 95 % of them. One model is a figure of column width, several are one of page width.
+func Causal(result experiments.CausalResult) (*Figure, error) {
+	if len(result.Models) == 0 {
+		return nil, errors.New("causal figure: no models")
+	}
+	first := lookOf(0)
+	first.line.Dashes = nil
+	random := look{
+		line:   draw.LineStyle{Color: midGrey, Width: curveWidth},
+		marker: draw.GlyphStyle{Color: midGrey, Radius: markerRadius, Shape: marker{sides: 4, turn: math.Pi / 4, hollow: true}},
+	}
+	starred := look{marker: draw.GlyphStyle{Color: ink, Radius: 3, Shape: star{}}}
+
+	columns := evenly(len(result.Models), 3)
+	width := PageWidth
+	if len(result.Models) == 1 {
+		width = ColumnWidth
+	}
+	panelWidth := (width - 2*margin - vg.Length(columns-1)*panelGap) / vg.Length(columns)
+
+	var panels []*plot.Plot
+	var stars []*dots
+	lowest, highest := 0.0, 0.0
+	for i, m := range result.Models {
+		if err := checkCausal(m); err != nil {
+			return nil, fmt.Errorf("causal figure: %s: %w", m.Model, err)
+		}
+		p := newPlot()
+		p.Title.Text = shorten(m.Model, p.Title.TextStyle, panelWidth-10)
+		if i%columns == 0 {
+			p.Y.Label.Text = "causal score (% points)"
+		}
+		ours, theirs, above := &dots{look: first}, &dots{look: random}, &dots{look: starred}
+		var names []string
+		for k, f := range m.Features {
+			names = append(names, f.Feature)
+			add := func(to *dots, place int, v experiments.Interval) {
+				to.dots = append(to.dots, dot{float64(k) + beside(place, 2, 2), 100 * v.Mean, 100 * v.Low, 100 * v.High})
+			}
+			add(ours, 0, f.Score)
+			add(theirs, 1, f.Random)
+			if f.P < Significant {
+				above.dots = append(above.dots, plainDot(float64(k)+beside(0, 2, 2), 100*max(f.Score.High, f.Score.Mean)))
+			}
+		}
+		nameAxis(p, names, panelWidth-30)
+		p.Add(level(0), theirs, ours)
+		for _, d := range []*dots{ours, theirs} {
+			_, _, low, high := d.DataRange()
+			lowest, highest = min(lowest, low), max(highest, high)
+		}
+		panels, stars = append(panels, p), append(stars, above)
+	}
+	span := highest - lowest
+	if span == 0 {
+		span = 1
+	}
+	for i, p := range panels {
+		for k := range stars[i].dots {
+			d := &stars[i].dots[k]
+			*d = plainDot(d.x, d.y+0.07*span) // clear of the interval
+		}
+		p.Add(stars[i])
+		p.Y.Min, p.Y.Max = lowest-0.03*span, highest+0.12*span // one for all, so that panels compare
+	}
+	entries := []entry{{"components ranked first, 95 % interval", first}, {"random sets, 95 % of them", random},
+		{fmt.Sprintf("P < %v", Significant), starred}}
+	return newGrid(width, 2*vg.Inch, columns, entries, panels), nil
+}
+
+// evenly returns how many columns n things take, at most most of them, so that the rows are as even as they can be.
+func evenly(n, most int) int {
+	rows := (n + most - 1) / most
+	return (n + rows - 1) / rows
+}
+
+func checkCausal(m experiments.CausalModel) error {
+	if len(m.Features) == 0 {
+		return errors.New("no features")
+	}
+	for _, f := range m.Features {
+		err := cmp.Or(checkInterval("score", f.Score), checkInterval("random", f.Random), within("P", f.P, 0, 1))
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.Feature, err)
+		}
+	}
+	return nil
+}
+
+func checkInterval(what string, v experiments.Interval) error {
+	if err := cmp.Or(finite(what+" mean", v.Mean), finite(what+" low", v.Low), finite(what+" high", v.High)); err != nil {
+		return err
+	}
+	if v.Low > v.High {
+		return fmt.Errorf("%s interval from %v to %v", what, v.Low, v.High)
+	}
+	return nil
+}

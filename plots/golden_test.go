@@ -1,0 +1,85 @@
+package plots_test
+
+import (
+	"bytes"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gonum.org/v1/plot/cmpimg"
+	"gonum.org/v1/plot/vg"
+
+	"vitdecompose/plots"
+)
+
+// checkGolden compares what examples draw, testdata/NAME.png, with the golden pictures.
+// After a wanted change of a figure: go test ./plots -regen, and look at testdata/*_golden.png.
+func checkGolden(t *testing.T, examples map[string]func()) {
+	for name, example := range examples {
+		t.Run(name, func(t *testing.T) {
+			// A hair's breadth of tolerance: other processors round other last digits.
+			cmpimg.CheckPlotApprox(example, t, 0.01, name+".png")
+			for _, extension := range []string{".png", ".svg", ".pdf"} {
+				err := os.Remove("testdata/" + name + extension)
+				if err != nil && !(*cmpimg.GenerateTestData && extension == ".png") { // renamed to the golden one
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// checkSaved saves a figure twice, as the same bytes.
+func checkSaved(t *testing.T, figure plots.Drawer, width, height vg.Length) {
+	t.Helper()
+	if height <= 0 || height > 100*vg.Inch {
+		t.Fatalf("height %v", height)
+	}
+	files := make(map[string][]byte)
+	for range 2 {
+		base := filepath.Join(t.TempDir(), "figure")
+		if err := plots.Save(figure, base, width, height); err != nil {
+			t.Fatal(err)
+		}
+		for _, extension := range []string{".png", ".svg", ".pdf"} {
+			content, err := os.ReadFile(base + extension)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if before, ok := files[extension]; ok && !bytes.Equal(before, content) {
+				t.Errorf("%s differs from one run to the next", extension)
+			}
+			files[extension] = content
+		}
+	}
+}
+
+// wantError checks that an error says what is wanted.
+func wantError(t *testing.T, err error, want string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want one with %q", err, want)
+	}
+}
+
+// saved returns the PNG picture of a figure.
+func saved(t *testing.T, figure plots.Drawer, width, height vg.Length) image.Image {
+	t.Helper()
+	base := filepath.Join(t.TempDir(), "figure")
+	if err := plots.Save(figure, base, width, height); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(base + ".png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	picture, err := png.Decode(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return picture
+}

@@ -1,0 +1,78 @@
+package plots
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+
+	"gonum.org/v1/plot/vg"
+
+	"vitdecompose/experiments"
+)
+
+// Ranking draws the ranking agreement: for each feature, Spearman's correlation over the components, then its mean over
+// the features ("between components"), and the correlation over the features ("within component"). One model is a
+// figure of column width, several are one of page width.
+func Ranking(result experiments.RankingResult) (*Figure, error) {
+	if len(result.Models) == 0 {
+		return nil, errors.New("ranking figure: no models")
+	}
+	var features indexer
+	for _, m := range result.Models {
+		if err := checkRanking(m); err != nil {
+			return nil, fmt.Errorf("ranking figure: %s: %w", m.Model, err)
+		}
+		for _, f := range m.Features {
+			features.of(f.Feature)
+		}
+	}
+	names := append(features.names[:len(features.names):len(features.names)], "between\ncomponents", "within\ncomponent")
+	width := PageWidth
+	if len(result.Models) == 1 {
+		width = ColumnWidth
+	}
+
+	panel := newPlot()
+	panel.Y.Label.Text = "Spearman correlation"
+	nameAxis(panel, names, width-2*margin-35)
+	panel.Y.Min, panel.Y.Max = -1, 1
+	panel.Add(level(0))
+	var entries []entry
+	for i, m := range result.Models {
+		look := lookOf(i)
+		shift := beside(i, len(result.Models), len(result.Models))
+		marks := &dots{look: look}
+		marks.look.line.Dashes = nil
+		add := func(place int, y float64) {
+			marks.dots = append(marks.dots, dot{x: float64(place) + shift, y: y, low: min(0, y), high: max(0, y)})
+		}
+		for _, f := range m.Features {
+			add(features.of(f.Feature), f.Spearman)
+		}
+		add(len(names)-2, m.Between)
+		add(len(names)-1, m.Within)
+		panel.Add(marks)
+		entries = append(entries, entry{m.Model, marks.look})
+	}
+	if len(entries) == 1 {
+		panel.Title.Text, entries = shorten(entries[0].text, panel.Title.TextStyle, width-2*margin), nil
+	}
+	return newFigure(width, 2.2*vg.Inch, entries, panel), nil
+}
+
+func checkRanking(m experiments.RankingModel) error {
+	if len(m.Features) == 0 {
+		return errors.New("no features")
+	}
+	seen := make(map[string]bool)
+	var bad error
+	for _, f := range m.Features {
+		if seen[f.Feature] {
+			return fmt.Errorf("feature %q twice", f.Feature)
+		}
+		seen[f.Feature] = true
+		bad = cmp.Or(bad, within(fmt.Sprintf("correlation for %q", f.Feature), f.Spearman, -1, 1))
+	}
+	return cmp.Or(bad, within("correlation between components", m.Between, -1, 1),
+		within("correlation within a component", m.Within, -1, 1))
+}

@@ -1,0 +1,320 @@
+package plots
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"math"
+	"strconv"
+	"strings"
+
+	xdraw "golang.org/x/image/draw"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"vitdecompose/experiments"
+)
+
+// Album has the pictures of a data set.
+type Album interface {
+	// Image returns picture i.
+	Image(i int) (image.Image, error)
+}
+
+// Sheet is pictures with texts, and the size it is made for.
+type Sheet struct {
+	Width, Height vg.Length
+
+	texts  []sheetText
+	framed []sheetPicture
+	rules  []sheetRule
+}
+
+// What is on a sheet has its place in points from the left and from the top.
+type (
+	sheetText struct {
+		text  string
+		style draw.TextStyle
+		x, y  vg.Length // on the base line; where there it is depends on the alignment
+	}
+	sheetPicture struct {
+		image               image.Image // none where it is a frame alone
+		x, y, width, height vg.Length
+		frame               frame
+	}
+	sheetRule struct{ x, y, width vg.Length }
+
+	// frame is what is around a picture.
+	frame struct {
+		colour color.Color
+		width  vg.Length
+	}
+)
+
+const (
+	printPixel = vg.Inch / PNGResolution // of pictures on sheets: more would not be seen
+
+	smallestPicture = vg.Length(30) // its longer side
+	largestPicture  = vg.Length(58)
+	pictureGap      = vg.Length(6.5)
+	captionHeight   = 1.4 * smallSize
+	cellGap         = vg.Length(12)
+)
+
+var (
+	noFrame    = frame{colour: color.White}
+	trueFrame  = frame{colours[2], 1.7}
+	falseFrame = frame{midGrey, 0.5}
+	probeFrame = frame{ink, 1.7}
+)
+
+// Draw draws the sheet from the upper left corner of the canvas.
+func (s *Sheet) Draw(c draw.Canvas) {
+	c.SetColor(color.White)
+	c.Fill(c.Rectangle.Path())
+	at := func(x, y vg.Length) vg.Point { return vg.Point{X: c.Min.X + x, Y: c.Max.Y - y} }
+	for _, r := range s.rules {
+		from := at(r.x, r.y)
+		c.StrokeLine2(draw.LineStyle{Color: gridGrey, Width: 2 * gridWidth}, from.X, from.Y, from.X+r.width, from.Y)
+	}
+	for _, p := range s.framed {
+		box := vg.Rectangle{Min: at(p.x, p.y+p.height), Max: at(p.x+p.width, p.y)}
+		around := vg.Point{X: p.frame.width, Y: p.frame.width}
+		c.SetColor(p.frame.colour)
+		c.Fill(vg.Rectangle{Min: box.Min.Sub(around), Max: box.Max.Add(around)}.Path())
+		if p.image == nil {
+			c.SetColor(color.White)
+			c.Fill(box.Path())
+		} else {
+			c.DrawImage(box, p.image)
+		}
+	}
+	for _, t := range s.texts {
+		// gonum/plot puts a text's base line as far below the place as the ascent is short of the size.
+		sin, cos := math.Sincos(t.style.Rotation)
+		up := t.style.FontExtents().Ascent - t.style.Font.Size
+		c.FillText(t.style, at(t.x, t.y).Add(vg.Point{X: -up * vg.Length(sin), Y: up * vg.Length(cos)}), t.text)
+	}
+}
+
+// textStyle is the style of left-aligned text.
+func textStyle(size vg.Length) draw.TextStyle {
+	style := plot.NewLegend().TextStyle
+	style.Font = typeface(size)
+	style.Color = ink
+	style.YAlign = draw.YBottom
+	return style
+}
+
+// write puts a text on the base line at (x, y), shortened to width.
+func (s *Sheet) write(text string, style draw.TextStyle, x, y, width vg.Length) {
+	text = shorten(strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(text), style, width)
+	s.texts = append(s.texts, sheetText{text, style, x, y})
+}
+
+// writeRight is write for a text that ends at x; it returns how wide it is.
+func (s *Sheet) writeRight(text string, style draw.TextStyle, x, y vg.Length) vg.Length {
+	style.XAlign = draw.XRight
+	s.texts = append(s.texts, sheetText{text, style, x, y})
+	return style.Width(text)
+}
+
+// title heads a sheet with the model and how many pictures there are, and returns the y below.
+func (s *Sheet) title(model string, pictures int) vg.Length {
+	style := textStyle(titleSize)
+	behind := fmt.Sprintf(", %s", counted(pictures, "picture"))
+	inner := s.Width - 2*margin
+	s.write(shorten(model, style, inner-style.Width(behind))+behind, style, margin, margin+titleSize, inner)
+	return margin + 1.8*titleSize
+}
+
+// key puts a line of explanations at y, wrapped, and returns the y below: first frames, then what is said in words.
+func (s *Sheet) key(y vg.Length, isTrue, isFalse, words string) vg.Length {
+	const box = vg.Length(7)
+	style := textStyle(tickSize)
+	x, right := margin, s.Width-margin
+	for _, e := range []struct {
+		frame frame
+		text  string
+	}{{trueFrame, isTrue}, {falseFrame, isFalse}, {noFrame, words}} {
+		if e.text == "" {
+			continue
+		}
+		lead := vg.Length(0)
+		if e.frame != noFrame {
+			lead = box + 5
+		}
+		if x > margin && x+lead+style.Width(e.text) > right {
+			x, y = margin, y+1.5*tickSize
+		}
+		if e.frame != noFrame {
+			s.framed = append(s.framed, sheetPicture{x: x + 2, y: y + 1, width: box - 2, height: box - 2, frame: e.frame})
+		}
+		s.write(e.text, style, x+lead, y+0.85*tickSize, right-x-lead)
+		x += lead + style.Width(e.text) + legendColumn
+	}
+	return y + 1.5*tickSize
+}
+
+// row is pictures side by side.
+type row struct {
+	columns int       // pictures in a line
+	side    vg.Length // of the square that each fits in
+}
+
+// rowOf lays out n pictures in a cell of the given width, in lines if they would be too small in one.
+func rowOf(n int, width vg.Length) row {
+	columns := evenly(n, max(1, int((width+pictureGap)/(smallestPicture+pictureGap))))
+	side := min(largestPicture, (width-vg.Length(columns-1)*pictureGap)/vg.Length(columns))
+	return row{columns, onPixel(side)}
+}
+
+// onPixel rounds down to whole pixels of print, so that pictures stay as sharp as they are.
+func onPixel(x vg.Length) vg.Length {
+	return vg.Length(math.Floor(float64(x/printPixel)+1e-6)) * printPixel
+}
+
+// pictures puts what was found below y, from x on, with rank and score below each, and returns the y below all.
+func (s *Sheet) pictures(found []experiments.Match, thumbnails *thumbnails, r row, x, y vg.Length, decimals int) (vg.Length, error) {
+	style := textStyle(smallSize)
+	style.XAlign = draw.XCenter
+	for from := 0; from < len(found); from += r.columns {
+		line := found[from:min(from+r.columns, len(found))]
+		images := make([]image.Image, len(line))
+		sizes := make([]vg.Point, len(line))
+		tallest := vg.Length(0)
+		for i, m := range line {
+			var err error
+			if images[i], sizes[i], err = thumbnails.of(m.Picture, m.Name, r.side); err != nil {
+				return 0, err
+			}
+			tallest = max(tallest, sizes[i].Y)
+		}
+		y = onPixel(y + trueFrame.width + 1)
+		for i, m := range line {
+			left := x + vg.Length(i)*(r.side+pictureGap)
+			frame := noFrame
+			if m.True != nil {
+				frame = falseFrame
+				if *m.True {
+					frame = trueFrame
+				}
+			}
+			s.framed = append(s.framed, sheetPicture{images[i], onPixel(left + (r.side-sizes[i].X)/2),
+				onPixel(y + tallest - sizes[i].Y), sizes[i].X, sizes[i].Y, frame})
+			caption := fmt.Sprintf("%d  %.*f", from+i+1, decimals, m.Score)
+			s.write(caption, style, left+r.side/2, y+tallest+captionHeight+1, r.side+pictureGap)
+		}
+		y += tallest + captionHeight + 1 + 0.5*smallSize
+	}
+	return y, nil
+}
+
+// thumbnails are the pictures of an album in the size they are printed in.
+type thumbnails struct {
+	album Album
+	made  map[thumbnailKey]image.Image
+	sizes map[thumbnailKey]vg.Point
+}
+
+type thumbnailKey struct {
+	picture int
+	side    vg.Length
+}
+
+func newThumbnails(album Album) (*thumbnails, error) {
+	if album == nil {
+		return nil, errors.New("no pictures to show")
+	}
+	return &thumbnails{album, make(map[thumbnailKey]image.Image), make(map[thumbnailKey]vg.Point)}, nil
+}
+
+// of returns a picture, and the size that fits it into a square of the given side.
+func (t *thumbnails) of(i int, name string, side vg.Length) (image.Image, vg.Point, error) {
+	key := thumbnailKey{i, side}
+	if made, ok := t.made[key]; ok {
+		return made, t.sizes[key], nil
+	}
+	picture, err := t.album.Image(i)
+	if err == nil && (picture == nil || picture.Bounds().Empty()) {
+		err = errors.New("it is empty")
+	}
+	if err != nil {
+		return nil, vg.Point{}, fmt.Errorf("picture %d (%s): %w", i, name, err)
+	}
+	pixels := image.Pt(1, 1).Mul(int(math.Round(float64(side / printPixel))))
+	if size := picture.Bounds().Size(); size.X > size.Y {
+		pixels.Y = max(1, (pixels.X*size.Y+size.X/2)/size.X)
+	} else {
+		pixels.X = max(1, (pixels.Y*size.X+size.Y/2)/size.Y)
+	}
+	t.made[key] = resized(picture, pixels)
+	t.sizes[key] = vg.Point{X: vg.Length(pixels.X) * printPixel, Y: vg.Length(pixels.Y) * printPixel}
+	return t.made[key], t.sizes[key], nil
+}
+
+// resized returns a picture for print in so many pixels. A larger one has just as many. A smaller one is enlarged by
+// the whole number that still fits, each pixel a square of pixels: viewers would blur it.
+func resized(picture image.Image, pixels image.Point) image.Image {
+	size := picture.Bounds().Size()
+	var scaler xdraw.Scaler = xdraw.CatmullRom
+	if size.X <= pixels.X && size.Y <= pixels.Y {
+		scaler = xdraw.NearestNeighbor
+		pixels = size.Mul(min(pixels.X/size.X, pixels.Y/size.Y))
+	}
+	flat := image.NewRGBA(image.Rectangle{Max: pixels})
+	xdraw.Draw(flat, flat.Bounds(), image.White, image.Point{}, xdraw.Src)
+	scaler.Scale(flat, flat.Bounds(), picture, picture.Bounds(), xdraw.Over, nil)
+	return flat
+}
+
+// checkMatches returns an error for a match that cannot be shown.
+func checkMatches(found []experiments.Match) error {
+	if len(found) == 0 {
+		return errors.New("nothing found")
+	}
+	for i, m := range found {
+		if m.Picture < 0 {
+			return fmt.Errorf("match %d is picture %d", i+1, m.Picture)
+		}
+		if err := finite("score", m.Score); err != nil {
+			return fmt.Errorf("picture %d (%s): %w", m.Picture, m.Name, err)
+		}
+	}
+	return nil
+}
+
+// first returns the first n things, or all if there are fewer.
+func first[T any](n int, things []T) []T { return things[:min(n, len(things))] }
+
+// decimalsFor returns how many decimals a score needs so that the largest one has two figures.
+func decimalsFor(largest float64) int {
+	if largest == 0 {
+		return 2
+	}
+	return min(max(int(-math.Floor(math.Log10(largest)))+1, 0), 6)
+}
+
+// percent writes a share.
+func percent(share float64) string { return strconv.Itoa(int(math.Round(100*share))) + " %" }
+
+// option returns what an option is: its default if it is 0.
+func option(name string, value, byDefault int) (int, error) {
+	if value < 0 {
+		return 0, fmt.Errorf("%s is %d", name, value)
+	}
+	if value == 0 {
+		return byDefault, nil
+	}
+	return value, nil
+}
+
+// counted is "1 picture", "2 pictures".
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
