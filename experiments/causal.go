@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,10 +34,23 @@ import (
 // CausalConfig says what is ablated. Zero fields stand for the values in their comments.
 type CausalConfig struct {
 	Features []phrases.Feature `json:"features"` // those that the data knows nothing about are an error
-	Ablated  int               `json:"ablated"`  // components at a time; 0: 3
+	Ablated  int               `json:"ablated"`  // components at a time; 0: 5
+	Order    CausalOrder       `json:"order"`    // empty: ByShare
 	Seeds    int               `json:"seeds"`    // from the study's on; 0: 5
 	Draws    int               `json:"draws"`    // random sets for each seed; 0: 400
 }
+
+// CausalOrder is what components are ranked by, always minus the largest for another feature.
+type CausalOrder string
+
+// The orders.
+const (
+	// ByShare ranks by the share of the variance of the whole representation along the feature ([Attribution.Shares]).
+	ByShare CausalOrder = "share"
+	// ByCorrelation ranks by the paper's variance attributed. It does not know how much a component says: one that says
+	// little, in step with the others, can come first, and little is lost with it.
+	ByCorrelation CausalOrder = "correlation"
+)
 
 // Causal tests the attributions of a study. Its Training pictures are also what the read-outs are trained on.
 func Causal(ctx context.Context, s *Study, config CausalConfig) (CausalModel, error) {
@@ -49,10 +61,17 @@ func Causal(ctx context.Context, s *Study, config CausalConfig) (CausalModel, er
 	for _, field := range []struct {
 		value *int
 		usual int
-	}{{&config.Ablated, 3}, {&config.Seeds, 5}, {&config.Draws, 400}} {
+	}{{&config.Ablated, 5}, {&config.Seeds, 5}, {&config.Draws, 400}} {
 		if *field.value == 0 {
 			*field.value = field.usual
 		}
+	}
+	switch config.Order {
+	case ByShare, ByCorrelation:
+	case "":
+		config.Order = ByShare
+	default:
+		return result, fmt.Errorf("components are ordered by %s or by %s, not by %q", ByShare, ByCorrelation, config.Order)
 	}
 	if len(config.Features) < 2 {
 		return result, errors.New("the causal test compares features: give two or more")
@@ -87,6 +106,10 @@ func Causal(ctx context.Context, s *Study, config CausalConfig) (CausalModel, er
 		if err != nil {
 			return result, err
 		}
+		scores := attribution.Shares
+		if config.Order == ByCorrelation {
+			scores = attribution.Attributed
+		}
 		readouts := make([]*readout, len(config.Features))
 		s.Progress.Start(fmt.Sprintf("training read-outs, seed %d of %d", seed+1, config.Seeds), len(config.Features))
 		for f, feature := range config.Features {
@@ -102,7 +125,7 @@ func Causal(ctx context.Context, s *Study, config CausalConfig) (CausalModel, er
 			random[draw] = losses(readouts, rng.Perm(len(r.Components))[:config.Ablated])
 		}
 		for f := range config.Features {
-			first := rankFor(attribution, f)[:config.Ablated]
+			first := decompose.Order(decompose.Margin(scores, f))[:config.Ablated]
 			if seed == 0 {
 				tally[f].components = names(r.Components, first)
 			}
@@ -232,7 +255,7 @@ func (s *Study) readout(ctx context.Context, training *Parts, r *Reading, featur
 	for i := range rows {
 		rows[i] = float32((float64(rows[i]) - centre[i%training.Dim]) / scale[i%training.Dim])
 	}
-	weight, bias, _, err := fitLinear(ctx, s.Backend, rows, labels, len(index), LinearHeadConfig{Epochs: 10, LearningRate: 1e-3, Batch: 64, Seed: seed}, progress.Silent)
+	weight, bias, _, err := fitLinear(ctx, s.Backend, rows, labels, len(index), readoutConfig(len(labels), seed), progress.Silent)
 	if err != nil {
 		return nil, fmt.Errorf("feature %s: read-out: %w", feature.Name, err)
 	}
@@ -261,6 +284,13 @@ func (s *Study) readout(ctx context.Context, training *Parts, r *Reading, featur
 		out.change = append(out.change, change)
 	}
 	return out, nil
+}
+
+// readoutConfig trains a read-out on so many pictures for ten epochs, or for at least 1000 steps.
+func readoutConfig(pictures int, seed uint64) LinearHeadConfig {
+	const batch, steps = 64, 1000
+	perEpoch := (pictures + batch - 1) / batch
+	return LinearHeadConfig{Epochs: max(10, (steps+perEpoch-1)/perEpoch), LearningRate: 3e-3, Batch: batch, Seed: seed}
 }
 
 // standard is the mean and the deviation of each channel of rows [row, dim]; a channel that does not vary has deviation 1.
@@ -338,16 +368,4 @@ func (r CausalResult) Table() Table {
 		}
 	}
 	return table
-}
-
-func rankFor(a *Attribution, f int) []int {
-	switch os.Getenv("ORDER") {
-	case "attributed":
-		return decompose.Order(a.Attributed[f])
-	case "margin":
-		return decompose.Order(decompose.Margin(a.Attributed, f))
-	case "share":
-		return decompose.Order(a.Shares[f])
-	}
-	return decompose.Order(decompose.Margin(a.Shares, f))
 }

@@ -49,6 +49,7 @@ type runner struct {
 	study    studyFlags
 	bank     string
 	probes   []int
+	order    string
 	names    []string
 	out      string
 	cacheDir string
@@ -94,6 +95,9 @@ interrupted, does not compute them again.`,
 			if err := r.study.check(r.names); err != nil {
 				return err
 			}
+			if order := experiments.CausalOrder(r.order); order != experiments.ByShare && order != experiments.ByCorrelation {
+				return usagef("--order %q is not one of %s, %s", r.order, experiments.ByShare, experiments.ByCorrelation)
+			}
 			for _, e := range all() {
 				if e.name == args[0] {
 					r.out = cmp.Or(r.out, filepath.Join("results", e.name))
@@ -119,6 +123,7 @@ interrupted, does not compute them again.`,
 	c.Flags().StringVar(&r.cacheDir, "cache", "", "directory where contributions and alignments are kept (default: the user's cache directory)")
 	c.Flags().StringVar(&r.bank, "bank", "", "the texts that alignment describes components by: a shipped bank ("+strings.Join(phrases.Banks(), ", ")+") or a file with one a line")
 	c.Flags().IntSliceVar(&r.probes, "probes", []int{0, 1, 2}, "the pictures that image-retrieval shows neighbours of, by their position in --data")
+	c.Flags().StringVar(&r.order, "order", string(experiments.ByShare), "what causal ranks components by: "+string(experiments.ByShare)+" of the variance along a feature, or "+string(experiments.ByCorrelation)+", the paper's variance attributed")
 	r.models.add(c)
 	r.pictures.add(c)
 	r.head.add(c)

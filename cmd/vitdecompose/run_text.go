@@ -359,7 +359,7 @@ func (r *runner) causal() error {
 	if err != nil {
 		return err
 	}
-	config := experiments.CausalConfig{Features: features, Ablated: 3, Seeds: 5, Draws: 400}
+	config := experiments.CausalConfig{Features: features, Ablated: 5, Order: experiments.CausalOrder(r.order), Seeds: 5, Draws: 400}
 	var result experiments.CausalResult
 	err = run.each(func(study *experiments.Study, _ []string, short string) error {
 		model, err := experiments.Causal(r.c.Context(), study, config)
