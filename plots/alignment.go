@@ -46,7 +46,7 @@ func Alignment(result experiments.AlignmentResult) (*Figure, error) {
 		most = max(most, n)
 	}
 	apart := width / vg.Length(len(methods.names)) * besideOthers / vg.Length(most)
-	chances := &dots{look: look{marker: draw.GlyphStyle{Color: ink, Radius: min(0.35*apart, 2*markerRadius), Shape: dash{}}}}
+	chances := &dots{look: look{marker: draw.GlyphStyle{Color: ink, Radius: min(0.35*apart, legendMarker/2), Shape: dash{}}}}
 	drawn := make(map[string]int) // models, by method
 	var cosines, rates []*dots
 	var entries []entry
@@ -71,7 +71,9 @@ func Alignment(result experiments.AlignmentResult) (*Figure, error) {
 	if left.Y.Min < 0 {
 		left.Add(level(0))
 	}
-	return newFigure(PageWidth, 2.2*vg.Inch, append(entries, entry{"chance", chances.look}), left, right), nil
+	chance := chances.look
+	chance.marker.Radius = legendMarker / 2
+	return newFigure(PageWidth, 2.2*vg.Inch, append(entries, entry{"chance", chance}), left, right), nil
 }
 
 func checkAlignment(m experiments.AlignmentModel) error {

@@ -8,6 +8,8 @@
 //	}
 //	err = plots.Save(figure, "results/ablation/ablation", figure.Width, figure.Height)
 //
+// What was retrieved is drawn as a [Sheet], which shows pictures of an [Album]. Tables are written by [Markdown].
+//
 // The style is in style.go: text readable at the size a figure has on paper, colours that colour-blind readers tell
 // apart, and for those who print in grey a marker and a dash of its own for every curve.
 package plots

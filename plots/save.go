@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"image"
+	"image/color"
 	"image/png"
 	"io"
 	"math"
@@ -108,7 +109,15 @@ func renderPDF(d Drawer, w, h vg.Length, out io.Writer) error {
 	canvas := vgpdf.New(w, h)
 	canvas.EmbedFonts(true)
 	d.Draw(draw.New(pdfCanvas{canvas}))
-	_, err := canvas.WriteTo(out)
+	var pdf bytes.Buffer
+	if _, err := canvas.WriteTo(&pdf); err != nil {
+		return err
+	}
+	ordered, err := orderPictures(pdf.Bytes())
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(ordered)
 	return err
 }
 
@@ -127,6 +136,24 @@ func (c pdfCanvas) FillString(face font.Face, at vg.Point, text string) {
 		western = append(western, b)
 	}
 	c.Canvas.FillString(face, at, string(western))
+}
+
+// SetColor sets the colour. vgpdf would darken one that others show through.
+func (c pdfCanvas) SetColor(colour color.Color) {
+	if colour != nil {
+		colour = straight(color.NRGBAModel.Convert(colour).(color.NRGBA))
+	}
+	c.Canvas.SetColor(colour)
+}
+
+// straight is a colour whose channels are given to vgpdf without what alpha takes from them.
+type straight color.NRGBA
+
+// RGBA implements color.Color, but for the alpha.
+func (s straight) RGBA() (r, g, b, a uint32) {
+	opaque := color.NRGBA{s.R, s.G, s.B, 0xff}
+	r, g, b, _ = opaque.RGBA()
+	return r, g, b, 0x101 * uint32(s.A)
 }
 
 // DrawImage draws a picture upright. vgpdf has its axis upwards, but draws pictures downwards.

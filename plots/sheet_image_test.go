@@ -1,15 +1,8 @@
 package plots_test
 
 import (
-	"bytes"
-	"compress/zlib"
-	"io"
 	"math"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -96,77 +89,4 @@ func TestImageRetrievalRefuses(t *testing.T) {
 	wantError(t, err, "Best is -1")
 	_, err = plots.ImageRetrieval(sheet, lost{}, plots.ImageSheetOptions{})
 	wantError(t, err, "picture 3 (scene 3): no such file")
-}
-
-// In SVG and PDF too, the pictures are there, of their type, and upright.
-func TestPicturesInVectorFormats(t *testing.T) {
-	sheet := experiments.ImageRetrievalSheet{Model: "m", Probes: []experiments.ImageProbe{probe(2)}}
-	figure, err := plots.ImageRetrieval(sheet, drawings{}, plots.ImageSheetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	base := filepath.Join(t.TempDir(), "sheet")
-	if err := plots.Save(figure, base, figure.Width, figure.Height); err != nil {
-		t.Fatal(err)
-	}
-	svg, err := os.ReadFile(base + ".svg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := bytes.Count(svg, []byte(`xlink:href="data:image/png;base64,iVBOR`)); got != 7 {
-		t.Errorf("SVG holds %d pictures, want 7", got)
-	}
-	pdf, err := os.ReadFile(base + ".pdf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := bytes.Count(pdf, []byte("/Subtype /Image")); got != 7 {
-		t.Errorf("PDF holds %d pictures, want 7", got)
-	}
-	heights := pdfHeights(t, pdf)
-	if len(heights) != 7 {
-		t.Errorf("PDF draws %d pictures, want 7", len(heights))
-	}
-	for _, height := range heights {
-		if height < 30 { // negative if upside down
-			t.Errorf("PDF draws a picture %v points high, its axis upwards", height)
-		}
-	}
-}
-
-var pdfStream = regexp.MustCompile(`(?s)stream\n(.*?)\nendstream`)
-
-// pdfHeights returns how high the pictures of a PDF are drawn, which is negative for those that are upside down.
-func pdfHeights(t *testing.T, pdf []byte) (heights []float64) {
-	for _, stream := range pdfStream.FindAllSubmatch(pdf, -1) {
-		reader, err := zlib.NewReader(bytes.NewReader(stream[1]))
-		if err != nil {
-			continue
-		}
-		content, err := io.ReadAll(reader)
-		if err != nil || !bytes.Contains(content, []byte(" Do")) {
-			continue
-		}
-		scale, stack, numbers := 1.0, []float64(nil), []float64(nil)
-		for word := range strings.FieldsSeq(string(content)) {
-			if x, err := strconv.ParseFloat(word, 64); err == nil {
-				numbers = append(numbers, x)
-				continue
-			}
-			switch word {
-			case "q":
-				stack = append(stack, scale)
-			case "Q":
-				scale, stack = stack[len(stack)-1], stack[:len(stack)-1]
-			case "cm":
-				if numbers[1] == 0 { // text may be turned
-					scale *= numbers[3]
-				}
-			case "Do":
-				heights = append(heights, scale)
-			}
-			numbers = nil
-		}
-	}
-	return heights
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -142,7 +143,11 @@ func textRetrieval(sheet experiments.RetrievalSheet, album Album, opts TextSheet
 			number := textStyle(smallSize)
 			number.Rotation = math.Pi / 2
 			number.XAlign = draw.XCenter
-			s.write(fmt.Sprintf("group %d", group+1), number, margin+smallSize, (top+bottom-captionHeight)/2, bottom-top)
+			label := fmt.Sprintf("group %d", group+1)
+			if number.Width(label) > bottom-top {
+				label = strconv.Itoa(group + 1)
+			}
+			s.write(label, number, margin+smallSize, (top+bottom-captionHeight)/2, bottom-top)
 			y = bottom
 		}
 	}

@@ -26,12 +26,14 @@ func Sweep(result experiments.SweepResult) (*Figure, error) {
 	}
 	var lambdas []float64
 	smallest, largest := math.Inf(1), math.Inf(-1)
+	worst, best := math.Inf(1), math.Inf(-1)
 	for _, c := range result.Curves {
 		if err := checkSweep(c); err != nil {
 			return nil, fmt.Errorf("sweep figure: %s: %w", c.Model, err)
 		}
 		for _, p := range c.Points {
 			lambdas = append(lambdas, p.Lambda)
+			worst, best = min(worst, p.Cosine), max(best, p.Cosine)
 			smallest, largest = min(smallest, p.Least, p.Orthogonality), max(largest, p.Most, p.Orthogonality)
 		}
 	}
@@ -43,7 +45,12 @@ func Sweep(result experiments.SweepResult) (*Figure, error) {
 		p.X.Label.Text = "lambda"
 		x.apply(p, (PageWidth-2*margin-panelGap)/2-40)
 	}
+	margins := max(0.04*(best-worst), 0.005)
+	left.Y.Min, left.Y.Max = worst-margins, best+margins
 	right.Y.Min = 0
+	if largest == 0 {
+		right.Y.Max = 1
+	}
 	height := func(y float64) float64 { return y }
 	if smallest > 0 && largest >= 100*smallest {
 		height = math.Log10
