@@ -25,9 +25,11 @@ import (
 // An attribution says which components carry a feature. If it is right, the feature can no longer be read from the
 // representation when they are ablated, while others still can. Linear read-outs are trained on the representation, one a
 // feature, on pictures whose truth is known. Then the components that come first for a feature are replaced by their mean,
-// and the score is what this feature's read-out loses in accuracy minus what the others lose on average. Random sets of as
-// many components say what such a score is worth: p is the probability that one scores at least as high. Everything is
-// repeated over seeds of the alignment, the read-outs and the random sets.
+// and every read-out is tested again. Read-outs are not equally easy to disturb, so a loss in accuracy is compared with the
+// losses of the same read-out when random sets of as many components are ablated: it counts in their standard deviations
+// from their mean. The score is this feature's standardised loss minus the mean of the others', and p is the probability
+// that a random set scores at least as high. Everything is repeated over seeds of the alignment, the read-outs and the
+// random sets.
 //
 // About half a minute for a model of the zoo on 2 cores.
 
@@ -40,7 +42,7 @@ type CausalConfig struct {
 	Draws    int               `json:"draws"`    // random sets for each seed; 0: 400
 }
 
-// CausalOrder is what components are ranked by, always minus the largest for another feature.
+// CausalOrder is what components are ranked by.
 type CausalOrder string
 
 // The orders.
@@ -125,7 +127,7 @@ func Causal(ctx context.Context, s *Study, config CausalConfig) (CausalModel, er
 			random[draw] = losses(readouts, rng.Perm(len(r.Components))[:config.Ablated])
 		}
 		for f := range config.Features {
-			first := decompose.Order(decompose.Margin(scores, f))[:config.Ablated]
+			first := decompose.Order(scores[f])[:config.Ablated]
 			if seed == 0 {
 				tally[f].components = names(r.Components, first)
 			}
@@ -151,14 +153,17 @@ type causalTally struct {
 	atLeast          int         // random sets that score at least what the attribution of their seed does
 }
 
+// add takes in a seed: what the read-outs lose [feature] when the feature's components are ablated, and when random sets
+// are [draw][feature].
 func (t *causalTally) add(feature int, own *readout, lost []float64, random [][]float64) {
 	t.accuracy += own.accuracy(nil)
 	t.chance = own.chance()
 	t.losses = append(t.losses, lost)
-	score := specific(lost, feature)
+	standardise := standardiser(random)
+	score := specific(standardise(lost), feature)
 	t.scores = append(t.scores, score)
 	for _, draw := range random {
-		other := specific(draw, feature)
+		other := specific(standardise(draw), feature)
 		t.random = append(t.random, other)
 		if other >= score {
 			t.atLeast++
@@ -166,7 +171,33 @@ func (t *causalTally) add(feature int, own *readout, lost []float64, random [][]
 	}
 }
 
-// specific is what one feature loses minus what the others lose on average.
+// standardiser returns the function that measures losses [feature] in standard deviations of random sets' losses [draw]
+// [feature] from their mean. A read-out that no random set disturbs has deviation 0 and a standardised loss of 0.
+func standardiser(random [][]float64) func([]float64) []float64 {
+	n := float64(len(random))
+	centre, deviation := make([]float64, len(random[0])), make([]float64, len(random[0]))
+	for _, draw := range random {
+		for f, loss := range draw {
+			centre[f] += loss / n
+		}
+	}
+	for _, draw := range random {
+		for f, loss := range draw {
+			deviation[f] += (loss - centre[f]) * (loss - centre[f]) / n
+		}
+	}
+	return func(losses []float64) []float64 {
+		out := make([]float64, len(losses))
+		for f, loss := range losses {
+			if deviation[f] > 0 {
+				out[f] = (loss - centre[f]) / math.Sqrt(deviation[f])
+			}
+		}
+		return out
+	}
+}
+
+// specific is what one feature loses minus what the others lose on average, both standardised.
 func specific(losses []float64, feature int) float64 {
 	others := 0.0
 	for f, loss := range losses {

@@ -15,10 +15,17 @@ import (
 	"vitdecompose/gomlxvit/backend"
 )
 
-// By hand: the first feature loses 10 points, the others 1 and 3.
+// By hand: the first feature loses 10, the others 1 and 3.
 func TestSpecific(t *testing.T) {
-	require.InDelta(t, 0.08, specific([]float64{0.1, 0.01, 0.03}, 0), 1e-12)
-	require.InDelta(t, -0.035, specific([]float64{0.1, 0.01, 0.03}, 2), 1e-12+0.01)
+	require.InDelta(t, 8, specific([]float64{10, 1, 3}, 0), 1e-12)
+	require.InDelta(t, -2.5, specific([]float64{10, 1, 3}, 2), 1e-12)
+}
+
+// By hand: random sets cost the first read-out 1 and 3 points, mean 2 and deviation 1; the second nothing.
+func TestStandardiser(t *testing.T) {
+	standardise := standardiser([][]float64{{1, 0}, {3, 0}})
+	require.Equal(t, []float64{3, 0}, standardise([]float64{5, 7}))
+	require.Equal(t, []float64{-1, 0}, standardise([]float64{1, 0}))
 }
 
 // Of 2, 4, 4, 6 the mean is 4 and the deviation the root of 8/3; Student's t with 3 degrees of freedom has its 97.5 % point

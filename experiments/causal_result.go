@@ -24,7 +24,8 @@ type CausalFeature struct {
 	Components []string `json:"components"`
 	// Losses are what each read-out loses when they are ablated, this feature's among them.
 	Losses []ReadoutLoss `json:"losses"`
-	// Score is the loss of this feature's read-out minus the mean loss of the others'.
+	// Score is the loss of this feature's read-out minus the mean loss of the others', each in standard deviations of the
+	// same read-out's losses with random sets, over seeds.
 	Score Interval `json:"score"`
 	// Random is the same score for random sets of as many components, over the draws of all seeds: mean and the range
 	// that 95 % of the draws lie in.

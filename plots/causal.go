@@ -17,7 +17,7 @@ import (
 const Significant = 0.01
 
 // Causal draws the causal test: a panel for each model, and in it for each feature the causal score of the components
-// that attribution ranks first, with its 95 % interval, beside the mean of random sets of components with the range of
+// that attribution ranks first, in deviations of random sets, with its 95 % interval, beside the mean of random sets of components with the range of
 // 95 % of them. One model is a figure of column width, several are one of page width.
 func Causal(result experiments.CausalResult) (*Figure, error) {
 	if len(result.Models) == 0 {
@@ -48,19 +48,19 @@ func Causal(result experiments.CausalResult) (*Figure, error) {
 		p := newPlot()
 		p.Title.Text = shorten(m.Model, p.Title.TextStyle, panelWidth-10)
 		if i%columns == 0 {
-			p.Y.Label.Text = "causal score (% points)"
+			p.Y.Label.Text = "causal score (deviations)"
 		}
 		ours, theirs, above := &dots{look: first}, &dots{look: random}, &dots{look: starred}
 		var names []string
 		for k, f := range m.Features {
 			names = append(names, f.Feature)
 			add := func(to *dots, place int, v experiments.Interval) {
-				to.dots = append(to.dots, dot{float64(k) + beside(place, 2, 2), 100 * v.Mean, 100 * v.Low, 100 * v.High})
+				to.dots = append(to.dots, dot{float64(k) + beside(place, 2, 2), v.Mean, v.Low, v.High})
 			}
 			add(ours, 0, f.Score)
 			add(theirs, 1, f.Random)
 			if f.P < Significant {
-				above.dots = append(above.dots, plainDot(float64(k)+beside(0, 2, 2), 100*max(f.Score.High, f.Score.Mean)))
+				above.dots = append(above.dots, plainDot(float64(k)+beside(0, 2, 2), max(f.Score.High, f.Score.Mean)))
 			}
 		}
 		nameAxis(p, names, panelWidth-30)

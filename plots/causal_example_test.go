@@ -10,16 +10,16 @@ import (
 
 // tested makes a model's causal test that finds more or less.
 func tested(model string, effect float64) experiments.CausalModel {
-	m := experiments.CausalModel{Model: model, Pictures: 2000, Ablated: 3, Seeds: 5, Draws: 500}
+	m := experiments.CausalModel{Model: model, Pictures: 2000, Ablated: 5, Seeds: 5, Draws: 500}
 	for i, feature := range []string{"color", "pattern", "location", "animal", "shape"} {
-		score := effect * (0.6 + 0.5*math.Sin(float64(i)*1.7+5*effect))
+		score := 10 * effect * (0.6 + 0.5*math.Sin(float64(i)*1.7+5*effect))
 		p := 0.2
-		if score > 0.06 {
+		if score > 2 {
 			p = 0.002
 		}
 		m.Features = append(m.Features, experiments.CausalFeature{Feature: feature, P: p,
-			Score:  experiments.Interval{Mean: score, Low: score - 0.03, High: score + 0.03},
-			Random: experiments.Interval{Mean: 0.004, Low: -0.025, High: 0.05}})
+			Score:  experiments.Interval{Mean: score, Low: score - 0.4, High: score + 0.4},
+			Random: experiments.Interval{Mean: 0, Low: -2.1, High: 1.9}})
 	}
 	return m
 }

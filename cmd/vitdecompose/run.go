@@ -50,6 +50,7 @@ type runner struct {
 	bank     string
 	probes   []int
 	order    string
+	ablated  int
 	names    []string
 	out      string
 	cacheDir string
@@ -124,6 +125,7 @@ interrupted, does not compute them again.`,
 	c.Flags().StringVar(&r.bank, "bank", "", "the texts that alignment describes components by: a shipped bank ("+strings.Join(phrases.Banks(), ", ")+") or a file with one a line")
 	c.Flags().IntSliceVar(&r.probes, "probes", []int{0, 1, 2}, "the pictures that image-retrieval shows neighbours of, by their position in --data")
 	c.Flags().StringVar(&r.order, "order", string(experiments.ByShare), "what causal ranks components by: "+string(experiments.ByShare)+" of the variance along a feature, or "+string(experiments.ByCorrelation)+", the paper's variance attributed")
+	c.Flags().IntVar(&r.ablated, "ablated", 0, "how many components causal ablates at a time (default: 5)")
 	r.models.add(c)
 	r.pictures.add(c)
 	r.head.add(c)

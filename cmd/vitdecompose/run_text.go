@@ -359,7 +359,7 @@ func (r *runner) causal() error {
 	if err != nil {
 		return err
 	}
-	config := experiments.CausalConfig{Features: features, Ablated: 5, Order: experiments.CausalOrder(r.order), Seeds: 5, Draws: 400}
+	config := experiments.CausalConfig{Features: features, Ablated: r.ablated, Order: experiments.CausalOrder(r.order), Seeds: 5, Draws: 400}
 	var result experiments.CausalResult
 	err = run.each(func(study *experiments.Study, _ []string, short string) error {
 		model, err := experiments.Causal(r.c.Context(), study, config)
@@ -369,7 +369,7 @@ func (r *runner) causal() error {
 		model.Model = short
 		result.Models = append(result.Models, model)
 		for _, f := range model.Features {
-			run.say("%s: %s: causal score %.1f points, random sets %.1f (p = %.2g)", short, f.Feature, 100*f.Score.Mean, 100*f.Random.Mean, f.P)
+			run.say("%s: %s: causal score %.2f deviations of random sets (p = %.2g)", short, f.Feature, f.Score.Mean, f.P)
 		}
 		return nil
 	})

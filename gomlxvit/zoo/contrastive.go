@@ -18,20 +18,24 @@ import (
 // contrastive training is CLIP's (Radford et al. 2021, arXiv 2103.00020): each
 // picture of a batch shall be nearest to its own caption, and each caption to its
 // own picture. The inputs of a step are pixels [batch, height, width, 3] as bytes
-// and token ids [batch, position].
+// and token ids [batch, position]; where traits are read out, their labels [batch,
+// trait] too.
 type contrastive struct {
 	memoryless
 	arch      gomlxvit.Architecture
 	text      *gomlxvit.TextTower
 	tokenizer *tokenizer.Tokenizer
+	traits    traitReadouts
 }
 
 func (c contrastive) String() string {
-	return fmt.Sprintf("contrastive on captions of a vocabulary of %d, scenes of two colours, patterns and places but for every %dth step",
-		c.text.VocabSize, mixedEvery)
+	return fmt.Sprintf("contrastive on captions of a vocabulary of %d, scenes of two colours, patterns and places but for every %dth step%v",
+		c.text.VocabSize, mixedEvery, c.traits)
 }
 
-func (c contrastive) extra() []gomlxvit.Param { return c.text.Params() }
+func (c contrastive) extra() []gomlxvit.Param {
+	return append(c.text.Params(), c.traits.params(c.arch.OutputDim())...)
+}
 
 func (contrastive) scored() string { return "of the captions of a batch" }
 
@@ -40,7 +44,7 @@ func (c contrastive) draw(r *Recipe, step int) []*tensors.Tensor {
 	seed := scenes.TrainSeeds + r.Seed
 	alike := rand.New(rand.NewPCG(seed, uint64(step)))
 	colours, patterns, placesOf := choose(scenes.Colours, alike), choose(scenes.Patterns, alike), choose(scenes.Places, alike)
-	pixels, tokens := make([]uint8, r.Batch*pictureBytes), make([]int32, r.Batch*length)
+	pixels, tokens, shown := make([]uint8, r.Batch*pictureBytes), make([]int32, r.Batch*length), make([]int32, r.Batch*len(traits))
 	each(r.Batch, func(i int) {
 		index := uint64(step*r.Batch + i)
 		spec := scenes.Sample(seed, index)
@@ -54,11 +58,16 @@ func (c contrastive) draw(r *Recipe, step int) []*tensors.Tensor {
 		copy(pixels[i*pictureBytes:], scene.Pix)
 		ids, _ := c.tokenizer.Tokens(scene.Caption, length)
 		copy(tokens[i*length:], ids)
+		c.traits.label(shown[i*len(traits):], spec, step >= r.Restart)
 	})
-	return []*tensors.Tensor{
+	inputs := []*tensors.Tensor{
 		tensors.FromFlatDataAndDimensions(pixels, r.Batch, scenes.Size, scenes.Size, 3),
 		tensors.FromFlatDataAndDimensions(tokens, r.Batch, length),
 	}
+	if c.traits.weight > 0 {
+		inputs = append(inputs, tensors.FromFlatDataAndDimensions(shown, r.Batch, len(traits)))
+	}
+	return inputs
 }
 
 // mixedEvery is how many steps there are to one whose scenes are not alike.
@@ -77,6 +86,9 @@ func (c contrastive) loss(in lesson) outcome {
 	texts := c.text.Embedding(in.weights, in.inputs[1])
 	logits := gomlxvit.CosineLogits(in.weights, images, texts)
 	loss, accuracy := matching(logits)
+	if c.traits.weight > 0 {
+		loss = graph.Add(loss, c.traits.loss(in.weights, images, in.inputs[2]))
+	}
 	return outcome{loss: loss, score: accuracy}
 }
 

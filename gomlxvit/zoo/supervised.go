@@ -12,38 +12,50 @@ import (
 )
 
 // supervised training minimises the cross entropy of the class. The inputs of a
-// step are pixels [batch, height, width, 3] as bytes and labels [batch].
+// step are pixels [batch, height, width, 3] as bytes, labels [batch] and, where
+// traits are read out, their labels [batch, trait].
 type supervised struct {
 	memoryless
 	arch      gomlxvit.Architecture
 	smoothing float64 // of labels
 	sees      scenes.Part
+	traits    traitReadouts
 }
 
+func (s supervised) extra() []gomlxvit.Param { return s.traits.params(s.arch.OutputDim()) }
+
 func (s supervised) String() string {
-	return fmt.Sprintf("supervised: cross entropy of the class, label smoothing %v", s.smoothing)
+	return fmt.Sprintf("supervised: cross entropy of the class, label smoothing %v%v", s.smoothing, s.traits)
 }
 
 func (supervised) scored() string { return "of the classes" }
 
 func (s supervised) draw(r *Recipe, step int) []*tensors.Tensor {
-	pixels, labels := make([]uint8, r.Batch*pictureBytes), make([]int32, r.Batch)
+	pixels, labels, shown := make([]uint8, r.Batch*pictureBytes), make([]int32, r.Batch), make([]int32, r.Batch*len(traits))
 	each(r.Batch, func(i int) {
 		scene := scenes.DrawPart(s.sees, scenes.TrainSeeds+r.Seed, uint64(step*r.Batch+i))
 		fade(scene, r.visible(step), 1)
 		copy(pixels[i*pictureBytes:], scene.Pix)
 		labels[i] = int32(scene.Class)
+		s.traits.label(shown[i*len(traits):], scene.Spec, step >= r.Restart)
 	})
-	return []*tensors.Tensor{
+	inputs := []*tensors.Tensor{
 		tensors.FromFlatDataAndDimensions(pixels, r.Batch, scenes.Size, scenes.Size, 3),
 		tensors.FromFlatDataAndDimensions(labels, r.Batch),
 	}
+	if s.traits.weight > 0 {
+		inputs = append(inputs, tensors.FromFlatDataAndDimensions(shown, r.Batch, len(traits)))
+	}
+	return inputs
 }
 
 func (s supervised) loss(in lesson) outcome {
 	w := batchWeights{WeightMap: in.weights}
-	logits := s.arch.Head(w, s.arch.Representation(w, normalise(in.inputs[0])))
-	loss, accuracy := crossEntropy(logits, in.inputs[1], s.smoothing)
+	z := s.arch.Representation(w, normalise(in.inputs[0]))
+	loss, accuracy := crossEntropy(s.arch.Head(w, z), in.inputs[1], s.smoothing)
+	if s.traits.weight > 0 {
+		loss = graph.Add(loss, s.traits.loss(in.weights, z, in.inputs[2]))
+	}
 	return outcome{loss: loss, score: accuracy}
 }
 

@@ -58,10 +58,11 @@ func (r *Recipe) layout() layout { return newLayout(append(r.Arch.Params(), r.ta
 // stored lists those of them that are the model's, which come first: all of a
 // CLIP's, and those of others without what only training needs.
 func (r *Recipe) stored() layout {
-	if r.openCLIP != nil {
-		return r.layout()
+	params := r.Arch.Params()
+	if task, ok := r.task.(contrastive); ok {
+		params = append(params, task.text.Params()...)
 	}
-	return newLayout(r.Arch.Params())
+	return newLayout(params)
 }
 
 // Options are the settings of [Train].
@@ -193,7 +194,7 @@ func (r *Recipe) see(part scenes.Part) error {
 	if !ok {
 		return fmt.Errorf("train %s: only models that are trained for classes can see a part of scenes (%s)", r.Name, part)
 	}
-	task.sees = part
+	task.sees, task.traits = part, traitReadouts{}
 	r.task, r.FadeIn = task, 0
 	r.Name += " seeing the " + string(part)
 	return nil
