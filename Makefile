@@ -57,10 +57,13 @@ run: setup ## take the shipped models apart on the shipped scenes: layer ablatio
 	$(PROGRAM) run ablation --out "$(OUT)"$(if $(MODEL), --model "$(MODEL)")$(if $(DATA), --data "$(DATA)")$(if $(LABELS), --labels "$(LABELS)") $(ARGS)
 
 .PHONY: figures
-figures: setup ## draw the README's figure again, with the shipped models
-	$(PROGRAM) run ablation --out results/figures
+figures: setup ## draw the figures of README and docs again, with the shipped models
+	$(PROGRAM) run all --out results/figures
+	$(PROGRAM) align --model deit-mini --sweep 0,0.001,0.01,0.1,1,10 --out results/figures/sweep
 	@mkdir -p docs/figures
-	cp results/figures/ablation.png docs/figures/
+	cp results/figures/{ablation/ablation,ranking/ranking,alignment/alignment,causal/causal,sweep/sweep}.png docs/figures/
+	cp results/figures/text-retrieval/text-retrieval-clip-mini.png docs/figures/text-retrieval.png
+	cp results/figures/image-retrieval/image-retrieval-clip-mini.png docs/figures/image-retrieval.png
 
 .PHONY: check
 check: modules ## gofmt, go vet and staticcheck

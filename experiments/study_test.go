@@ -474,7 +474,7 @@ func TestCausalOfZoo(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 60, m.Draws)
 	require.Equal(t, 5, m.Ablated)
-	for f, feature := range m.Features {
+	for _, feature := range m.Features {
 		require.Len(t, feature.Components, 5)
 		require.Greater(t, feature.Accuracy, feature.Chance)
 		require.Greater(t, feature.P, 0.0)

@@ -52,7 +52,6 @@ type outcome struct {
 // memoryless is what tasks embed that remember nothing.
 type memoryless struct{}
 
-func (memoryless) extra() []gomlxvit.Param  { return nil }
 func (memoryless) memory([]float32) []value { return nil }
 func (memoryless) result() string           { return "weights" }
 
