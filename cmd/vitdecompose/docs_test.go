@@ -14,7 +14,7 @@ import (
 
 var (
 	markdownLink = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
-	commandRow   = regexp.MustCompile("(?m)^\\| `([a-z]+)[^`]*` \\|")
+	firstColumn  = regexp.MustCompile("(?m)^\\| `([a-z-]+)[^`]*` \\|")
 	longFlag     = regexp.MustCompile(`--([a-z][a-z-]+)`)
 )
 
@@ -40,14 +40,25 @@ func TestDocumentsPointSomewhere(t *testing.T) {
 // TestREADMEKnowsTheCommands holds the README against what the program can do.
 func TestREADMEKnowsTheCommands(t *testing.T) {
 	readme := readDocument(t, "README.md")
-	var documented, known []string
-	for _, row := range commandRow.FindAllStringSubmatch(readme, -1) {
-		documented = append(documented, row[1])
-	}
+	var known, runs []string
 	for _, c := range commands() {
 		known = append(known, c.Name())
 	}
-	require.ElementsMatch(t, known, documented)
+	for _, e := range all() {
+		runs = append(runs, e.name)
+	}
+	for section, names := range map[string][]string{"Commands": known, "Experiments": runs} {
+		_, after, found := strings.Cut(readme, "\n## "+section+"\n")
+		require.True(t, found, section)
+		text, _, _ := strings.Cut(after, "\n## ")
+		var documented []string
+		for _, row := range firstColumn.FindAllStringSubmatch(text, -1) {
+			if row[1] != "run" || section == "Commands" { // the head of the other table
+				documented = append(documented, row[1])
+			}
+		}
+		require.ElementsMatch(t, names, documented, section)
+	}
 	for _, flag := range longFlag.FindAllStringSubmatch(readme, -1) {
 		has := func(c *cobra.Command) bool { return c.Flags().Lookup(flag[1]) != nil }
 		require.True(t, flag[1] == "help" || slices.ContainsFunc(commands(), has), "no command has the flag --%s", flag[1])
