@@ -108,15 +108,7 @@ interrupted, does not compute them again.`,
 			if args[0] != "all" {
 				return usagef("experiment %q is not known (known: %s, all)", args[0], strings.Join(kinds, ", "))
 			}
-			dir := cmp.Or(r.out, "results")
-			for _, e := range all() {
-				one := r // an experiment may fill in what was left open
-				one.out = filepath.Join(dir, e.name)
-				if err := e.run(&one); err != nil {
-					return err
-				}
-			}
-			return nil
+			return r.all(cmp.Or(r.out, "results"))
 		},
 	}
 	c.Flags().StringSliceVar(&r.names, "model", zoo.Studied(), "models, separated by commas: shipped ones, checkpoint directories or hf:owner/repo")
@@ -132,6 +124,43 @@ interrupted, does not compute them again.`,
 	r.study.add(c)
 	r.study.addReading(c)
 	return c
+}
+
+// all runs all experiments, each into a folder of dir.
+func (r *runner) all(dir string) error {
+	// What a later experiment lacks should be known before an earlier one has computed for long.
+	check := *r
+	studies, err := newStudies(r.c, &check.models, &check.pictures, &check.study, r.cacheDir)
+	if err != nil {
+		return err
+	}
+	for _, name := range r.names {
+		if _, _, err := studies.open(name); err != nil {
+			return err
+		}
+	}
+	for _, e := range all() {
+		if e.name == "causal" && !truthful(studies.data) {
+			fmt.Fprintf(r.c.OutOrStdout(), "causal is left out: nothing is known of the pictures of %s beside their classes\n", r.pictures.spec)
+			continue
+		}
+		one := *r // an experiment may fill in what was left open
+		one.out = filepath.Join(dir, e.name)
+		if err := e.run(&one); err != nil {
+			return fmt.Errorf("%s: %w", e.name, err)
+		}
+	}
+	return nil
+}
+
+// truthful tells whether a data set knows any feature of any picture.
+func truthful(ds data.Dataset) bool {
+	for i := range ds.Len() {
+		if len(data.Attributes(ds, i)) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // ablationConfig is what result.json says of how the experiment was run.

@@ -199,3 +199,23 @@ func TestBenchAlign(t *testing.T) {
 	}
 	require.Equal(t, uint64(100*3*8*4), result.ContributionBytes)
 }
+
+// On photos of which nothing is known but their classes, all runs all that can be run.
+func TestRunAllOnPhotos(t *testing.T) {
+	photos, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
+	writePictures(t, photos, 24)
+	features := filepath.Join(t.TempDir(), "features.txt")
+	require.NoError(t, os.WriteFile(features, []byte("color: red color, blue color\nlocation: ocean, city\nobject: cat, car\n"), 0o666))
+	args := []string{"run", "all", "--model", "deit-mini", "--data", photos, "--features", features, "--bank", "scenes", "--cache", t.TempDir(), "--out", out, "--batch", "12"}
+	fail(t, exitFailed, []string{"give pictures for that with --align-data"}, args...)
+	require.NoDirExists(t, filepath.Join(out, "ablation"), "found out before anything is computed")
+	stdout := succeed(t, append(args, "--align-data", photos, "--align-epochs", "3")...)
+	require.Contains(t, stdout, "causal is left out: nothing is known of the pictures of "+photos)
+	files(t, filepath.Join(out, "ablation"), "ablation")
+	files(t, filepath.Join(out, "text-retrieval"), "text-retrieval-deit-mini")
+	files(t, filepath.Join(out, "alignment"), "alignment")
+	require.NoDirExists(t, filepath.Join(out, "causal"))
+	var result experiments.TextRetrievalResult
+	resultOf(t, filepath.Join(out, "text-retrieval"), &result)
+	require.Nil(t, result.Sheets[0].Features[0].Share, "no truth is known")
+}
