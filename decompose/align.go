@@ -16,6 +16,7 @@ import (
 
 	"vitdecompose/data/progress"
 	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/adam"
 )
 
 // AlignConfig says how CompAlign is trained.
@@ -285,11 +286,7 @@ func (r *alignRun) step(c *Contributions, targets []float32, batch []int, step i
 	inputs := []*tensors.Tensor{
 		tensors.FromFlatDataAndDimensions(r.x, len(r.share), wide), tensors.FromFlatDataAndDimensions(r.y, len(r.share), clipDim),
 		tensors.FromFlatDataAndDimensions(r.share, len(r.share)),
-		tensors.FromFlatDataAndDimensions([]float32{
-			float32(config.Lambda),
-			float32(config.LearningRate / (1 - math.Pow(adamBeta1, float64(step)))),
-			float32(1 / math.Sqrt(1-math.Pow(adamBeta2, float64(step)))),
-		}, 3),
+		tensors.FromFlatDataAndDimensions(append(adam.Rates(config.LearningRate, step), float32(config.Lambda)), 3),
 	}
 	outputs, err := r.program.Advance(r.state, inputs...)
 	if err != nil {
@@ -356,18 +353,11 @@ func (r *alignRun) close() {
 	}
 }
 
-// Adam's constants, as torch.optim.Adam has them.
-const (
-	adamBeta1, adamBeta2 = 0.9, 0.999
-	adamEpsilon          = 1e-8
-)
-
 // alignStep builds a step of Adam on w [component*dim, clip dim], b [clip dim] and their moments mw, mb, vw, vb for the
-// batch x [batch, component*dim], y [batch, clip dim] of unit rows, share [batch], and rates [3]: lambda, the learning rate
-// over 1-β1^t, and 1/√(1-β2^t). It returns the six, stepped, and the two terms of the loss before the step [2].
+// batch x [batch, component*dim], y [batch, clip dim] of unit rows, share [batch], and rates [3], those of [adam.Rates] and
+// lambda. It returns the six, stepped, and the two terms of the loss before the step [2].
 func alignStep(in []*graph.Node, components int, config AlignConfig) []*graph.Node {
 	state, x, y, share, rates := in[:6], in[6], in[7], in[8], in[9]
-	rate := func(i int) *graph.Node { return graph.Reshape(graph.SliceAxis(rates, 0, graph.AxisElem(i))) }
 	w, b := state[0], state[1]
 	loss := cosineLoss(w, b, x, y, share)
 	gradients := graph.Gradient(loss, w, b)
@@ -376,16 +366,13 @@ func alignStep(in []*graph.Node, components int, config AlignConfig) []*graph.No
 		distance, pull := orthogonality(w, components)
 		entries := float64(components * w.Shape().Dim(1))
 		orthogonal = graph.DivScalar(graph.ReduceAllSum(distance), entries)
-		gradients[0] = graph.Add(gradients[0], graph.Mul(graph.DivScalar(pull, entries), rate(0)))
+		lambda := graph.Reshape(graph.SliceAxis(rates, 0, graph.AxisElem(2)))
+		gradients[0] = graph.Add(gradients[0], graph.Mul(graph.DivScalar(pull, entries), lambda))
 	}
 	out := make([]*graph.Node, 6)
 	for i, g := range gradients {
-		p, m, v := state[i], state[2+i], state[4+i]
-		g = graph.Add(g, graph.MulScalar(p, config.WeightDecay))
-		m = graph.Add(graph.MulScalar(m, adamBeta1), graph.MulScalar(g, 1-adamBeta1))
-		v = graph.Add(graph.MulScalar(v, adamBeta2), graph.MulScalar(graph.Square(g), 1-adamBeta2))
-		update := graph.Div(m, graph.AddScalar(graph.Mul(graph.Sqrt(v), rate(2)), adamEpsilon))
-		out[i], out[2+i], out[4+i] = graph.Sub(p, graph.Mul(update, rate(1))), m, v
+		g = graph.Add(g, graph.MulScalar(state[i], config.WeightDecay))
+		out[i], out[2+i], out[4+i] = adam.Step(state[i], g, state[2+i], state[4+i], rates)
 	}
 	return append(out, graph.Stack([]*graph.Node{loss, orthogonal}, 0))
 }

@@ -1,9 +1,6 @@
 package decompose
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,7 +79,7 @@ func (a *Aligner) WriteFile(path string, origin Origin, trainedOn string) error 
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	sum, err := a.hash(string(record))
+	sum, err := safetensors.Sum(string(record), a.Weights, a.Bias)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -92,20 +89,8 @@ func (a *Aligner) WriteFile(path string, origin Origin, trainedOn string) error 
 	})
 }
 
-// hash is the SHA-256, in hexadecimal, of a record and the aligner's numbers.
-func (a *Aligner) hash(record string) (string, error) {
-	sum := sha256.New()
-	sum.Write([]byte(record))
-	for _, numbers := range [][]float32{a.Weights, a.Bias} {
-		if err := binary.Write(sum, binary.LittleEndian, numbers); err != nil {
-			return "", err
-		}
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
-}
-
 // Hash tells aligners apart: the SHA-256, in hexadecimal, of the maps.
-func (a *Aligner) Hash() (string, error) { return a.hash("") }
+func (a *Aligner) Hash() (string, error) { return safetensors.Sum("", a.Weights, a.Bias) }
 
 // ReadAligner reads what [Aligner.WriteFile] wrote, for contributions of this origin. A file that is damaged, or that
 // belongs to another model, reference or way of taking apart, is an error that says which. The hash of the pictures it was
@@ -135,7 +120,7 @@ func ReadAligner(path string, origin Origin) (a *Aligner, trainedOn string, err 
 	if a.Bias, err = f.Float32(alignBias); err != nil {
 		return nil, "", err
 	}
-	sum, err := a.hash(text)
+	sum, err := safetensors.Sum(text, a.Weights, a.Bias)
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: %w", path, err)
 	}

@@ -17,13 +17,17 @@ import (
 
 // BenchAlignConfig says what alignment is measured on: random contributions of these sizes.
 type BenchAlignConfig struct {
-	Pictures, Components, Dim, ClipDim, Batch int
+	Pictures   int `json:"pictures"`
+	Components int `json:"components"`
+	Dim        int `json:"dim"`
+	ClipDim    int `json:"clip_dim"`
+	Batch      int `json:"batch"`
 	// Steps is how many batches are timed for each lambda; seconds of an epoch are their median times the batches of one.
-	Steps int
+	Steps int `json:"steps"`
 	// PeerPython is a python with torch that takes the same steps in turn; empty for none.
-	PeerPython string
+	PeerPython string `json:"-"`
 	// Log gets a line now and then, nil for none.
-	Log io.Writer
+	Log io.Writer `json:"-"`
 }
 
 // BenchAlignRow is one measured training.

@@ -3,7 +3,6 @@ package experiments
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -23,6 +22,7 @@ import (
 	"vitdecompose/data/progress"
 	"vitdecompose/experiments/cache"
 	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/adam"
 	"vitdecompose/gomlxvit/safetensors"
 )
 
@@ -185,12 +185,6 @@ func (e *Extraction) headKey(config LinearHeadConfig, labels []int32) (string, e
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// Adam's constants, as torch.optim.Adam has them.
-const (
-	adamBeta1, adamBeta2 = 0.9, 0.999
-	adamEpsilon          = 1e-8
-)
-
 // headStream sets the random numbers of heads apart from others of the same seed.
 const headStream = 0x11ead
 
@@ -215,11 +209,8 @@ func adamStep(in []*graph.Node) []*graph.Node {
 	loss := graph.Neg(graph.ReduceAllMean(graph.ReduceSum(graph.Mul(target, graph.LogSoftmax(logits, -1)), -1)))
 	g := graph.Gradient(loss, w)[0]
 
-	rate := func(i int) *graph.Node { return graph.Reshape(graph.SliceAxis(rates, 0, graph.AxisElem(i))) }
-	m = graph.Add(graph.MulScalar(m, adamBeta1), graph.MulScalar(g, 1-adamBeta1))
-	v = graph.Add(graph.MulScalar(v, adamBeta2), graph.MulScalar(graph.Square(g), 1-adamBeta2))
-	update := graph.Div(m, graph.AddScalar(graph.Mul(graph.Sqrt(v), rate(1)), adamEpsilon))
-	return []*graph.Node{graph.Sub(w, graph.Mul(update, rate(0))), m, v, loss}
+	w, m, v = adam.Step(w, g, m, v, rates)
+	return []*graph.Node{w, m, v, loss}
 }
 
 // fitLinear trains a linear classifier on rows [row, dim] with their labels and returns its weight [class, dim], its bias
@@ -258,10 +249,7 @@ func fitLinear(ctx context.Context, backend compute.Backend, rows []float32, lab
 				targets = append(targets, labels[i])
 			}
 			inputs := append(state, tensors.FromFlatDataAndDimensions(x, len(batch), dim+1), tensors.FromFlatDataAndDimensions(targets, len(batch)),
-				tensors.FromFlatDataAndDimensions([]float32{
-					float32(config.LearningRate / (1 - math.Pow(adamBeta1, float64(step)))),
-					float32(1 / math.Sqrt(1-math.Pow(adamBeta2, float64(step)))),
-				}, 2))
+				tensors.FromFlatDataAndDimensions(adam.Rates(config.LearningRate, step), 2))
 			outputs, err := program.Run(inputs...)
 			if err != nil {
 				return nil, nil, 0, fmt.Errorf("step %d: %w", step, err)
@@ -315,25 +303,13 @@ type headRecord struct {
 	Loss       float64  `json:"loss"`
 }
 
-// sumOf is the SHA-256, in hexadecimal, of a head's record and numbers.
-func sumOf(record string, weight, bias []float32) (string, error) {
-	sum := sha256.New()
-	sum.Write([]byte(record))
-	for _, numbers := range [][]float32{weight, bias} {
-		if err := binary.Write(sum, binary.LittleEndian, numbers); err != nil {
-			return "", err
-		}
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
-}
-
 // writeHead writes a head's file, whole or not at all.
 func writeHead(file, key string, head *LinearHead) error {
 	record, err := json.Marshal(headRecord{key, head.ClassNames, head.Pictures, head.Labelled, head.Loss})
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	sum, err := sumOf(string(record), head.Weight, head.Bias)
+	sum, err := safetensors.Sum(string(record), head.Weight, head.Bias)
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
@@ -360,7 +336,7 @@ func readHead(file, key string, classes, dim int) (head *LinearHead, err error) 
 		return nil, err
 	}
 	text := f.Metadata()[headEntry]
-	sum, err := sumOf(text, weight, bias)
+	sum, err := safetensors.Sum(text, weight, bias)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}

@@ -121,6 +121,22 @@ func (s *Sheet) writeRight(text string, style draw.TextStyle, x, y vg.Length) vg
 	return style.Width(text)
 }
 
+// head begins a sheet with its title and the explanations of what it shows: of frames where the truth is known, of shares
+// where there are some. It returns the y below.
+func (s *Sheet) head(model string, pictures int, truths, shares bool, isTrue, isFalse, words string) vg.Length {
+	y := s.title(model, pictures)
+	if !truths {
+		isTrue, isFalse = "", ""
+	}
+	if !shares {
+		words = ""
+	}
+	if truths || shares {
+		y = s.key(y, isTrue, isFalse, words)
+	}
+	return y
+}
+
 // title heads a sheet with the model and how many pictures there are, and returns the y below.
 func (s *Sheet) title(model string, pictures int) vg.Length {
 	style := textStyle(titleSize)

@@ -61,17 +61,7 @@ func imageRetrieval(sheet experiments.ImageRetrievalSheet, album Album, opts Ima
 	pictures, decimals := rowOf(found, cell), decimalsFor(largest)
 
 	s := &Sheet{Width: PageWidth}
-	y := s.title(sheet.Model, sheet.Pictures)
-	if truths || shares {
-		var isTrue, isFalse, words string
-		if truths {
-			isTrue, isFalse = "same as the probe", "different"
-		}
-		if shares {
-			words = "%: the same among those found; base: among all pictures"
-		}
-		y = s.key(y, isTrue, isFalse, words)
-	}
+	y := s.head(sheet.Model, sheet.Pictures, truths, shares, "same as the probe", "different", "%: the same among those found; base: among all pictures")
 	small := textStyle(smallSize)
 	for i, p := range sheet.Probes {
 		if i > 0 {

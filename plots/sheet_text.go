@@ -89,17 +89,7 @@ func textRetrieval(sheet experiments.RetrievalSheet, album Album, opts TextSheet
 	pictures, decimals := rowOf(most, cell), decimalsFor(largest)
 
 	s := &Sheet{Width: PageWidth}
-	y := s.title(sheet.Model, sheet.Pictures)
-	if truths || shares {
-		var isTrue, isFalse, words string
-		if truths {
-			isTrue, isFalse = "true: shows what the text says", "false: does not"
-		}
-		if shares {
-			words = "% true: of the best found; base: of all pictures"
-		}
-		y = s.key(y, isTrue, isFalse, words)
-	}
+	y := s.head(sheet.Model, sheet.Pictures, truths, shares, "true: shows what the text says", "false: does not", "% true: of the best found; base: of all pictures")
 
 	names := textStyle(smallSize)
 	for band := range slices.Chunk(columns, perBand) {

@@ -197,9 +197,12 @@ func labelled(ds data.Dataset, model *gomlxvit.Model) (data.Dataset, error) {
 	return experiments.MatchLabels(ds, model.Name, model.ClassNames, model.Arch.NumClasses())
 }
 
-// kind is the kind of the data set, "folder" where a directory is named without it.
+// kind is the kind of the data set, "folder" where a directory is named without it, "" where none is named.
 func (f *dataFlags) kind() string {
-	kind, _, _ := strings.Cut(f.dataset(), ":")
+	kind, _, ok := strings.Cut(f.dataset(), ":")
+	if !ok {
+		return ""
+	}
 	return kind
 }
 

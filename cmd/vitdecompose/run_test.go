@@ -135,8 +135,13 @@ func TestRunAblation(t *testing.T) {
 	t.Run("all", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "all")
 		args := append([]string{"run", "all"}, args[2:]...)
-		succeed(t, append(args, "--out", dir)...)
+		t.Setenv("GOMLX_BACKEND", usersBackend) // for the reference
+		stdout := succeed(t, append(args, "--out", dir, "--features", "scenes", "--align-data", "scenes:20:1", "--align-epochs", "1")...)
 		written(t, filepath.Join(dir, "ablation"))
+		for _, name := range []string{"text-retrieval", "ranking", "image-retrieval", "alignment"} {
+			require.FileExists(t, filepath.Join(dir, name, "result.json"))
+		}
+		require.Contains(t, stdout, "causal is left out", "what is watched does not tell its truth")
 	})
 }
 
@@ -286,7 +291,7 @@ func TestRunMistakes(t *testing.T) {
 		words []string
 	}{
 		{"no experiment", exitUsage, "run", []string{"vitdecompose run --help"}},
-		{"unknown experiment", exitUsage, "run frob", []string{`"frob"`, "ablation, all"}},
+		{"unknown experiment", exitUsage, "run frob", []string{`"frob"`, "ablation, text-retrieval, ranking, image-retrieval, alignment, causal, all"}},
 		{"batch", exitUsage, "run ablation --batch 0", []string{"--batch"}},
 		{"pictures", exitUsage, "run ablation --pictures -1", []string{"--pictures"}},
 		{"twice", exitUsage, "run ablation --model a,a", []string{"--model", "twice"}},

@@ -64,6 +64,7 @@ func rows(t *testing.T, dir string) [][]string {
 }
 
 func TestRunTextExperiments(t *testing.T) {
+	t.Setenv("GOMLX_BACKEND", usersBackend) // the models of the zoo are large for the pure-Go one
 	store := t.TempDir()
 	out := func(name string) string { return filepath.Join(t.TempDir(), name) }
 	t.Run("text-retrieval", func(t *testing.T) {
@@ -153,6 +154,7 @@ func TestRunTextExperiments(t *testing.T) {
 }
 
 func TestRunTextRefuses(t *testing.T) {
+	t.Setenv("GOMLX_BACKEND", usersBackend)
 	missing := filepath.Join(t.TempDir(), "missing")
 	empty := filepath.Join(t.TempDir(), "features.txt")
 	require.NoError(t, os.WriteFile(empty, []byte("color:\n"), 0o666))
@@ -202,6 +204,7 @@ func TestBenchAlign(t *testing.T) {
 
 // On photos of which nothing is known but their classes, all runs all that can be run.
 func TestRunAllOnPhotos(t *testing.T) {
+	t.Setenv("GOMLX_BACKEND", usersBackend)
 	photos, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
 	writePictures(t, photos, 24)
 	features := filepath.Join(t.TempDir(), "features.txt")

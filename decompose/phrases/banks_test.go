@@ -212,17 +212,7 @@ func FuzzParseBank(f *testing.F) {
 	for _, name := range Banks() {
 		f.Add(strings.Join(shippedBank(f, name), "\n"))
 	}
-	files, err := featureFiles.ReadDir(".")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, file := range files {
-		content, err := featureFiles.ReadFile(file.Name())
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(string(content))
-	}
+	addFeatureFiles(f)
 	f.Add("\ufeffa\r\n#\n\xff")
 	f.Fuzz(func(t *testing.T, text string) {
 		texts, err := ParseBank(strings.NewReader(text))

@@ -236,7 +236,9 @@ func TestValue(t *testing.T) {
 	}
 }
 
-func FuzzParseFeatures(f *testing.F) {
+// addFeatureFiles seeds a fuzz test with the shipped lists.
+func addFeatureFiles(f *testing.F) {
+	f.Helper()
 	files, err := featureFiles.ReadDir(".")
 	if err != nil {
 		f.Fatal(err)
@@ -248,6 +250,10 @@ func FuzzParseFeatures(f *testing.F) {
 		}
 		f.Add(string(content))
 	}
+}
+
+func FuzzParseFeatures(f *testing.F) {
+	addFeatureFiles(f)
 	f.Add(generalWords)
 	f.Add("\ufeffa:b,c\r\n#\n\xff: ,")
 	f.Fuzz(func(t *testing.T, text string) {

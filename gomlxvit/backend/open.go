@@ -60,7 +60,9 @@ type choice struct {
 // can say where the cache is, and loads whatever lies in them to see what it is.
 func (c choice) config() string {
 	if c.backend == "go" {
-		return "go:" + c.options
+		// With operations side by side, GoMLX's pool of workers can come to a standstill: all wait for one another's help
+		// with their products. One operation at a time still uses all cores.
+		return "go:" + strings.Trim("ops_sequential,"+c.options, ",")
 	}
 	options := c.options
 	if c.plugin.Device == "cuda" && !strings.Contains(options, "tf32") {

@@ -40,7 +40,7 @@ func TestChooseOnAMachineWithoutPlugins(t *testing.T) {
 	c, err := choose("")
 	require.NoError(t, err)
 	require.True(t, c.fallback)
-	require.Equal(t, "go:", c.config())
+	require.Equal(t, "go:ops_sequential", c.config())
 
 	for device, cure := range map[string]string{"cpu": "`vitdecompose setup`", "cuda": "--device cuda", "tpu": "--device tpu"} {
 		t.Setenv("GOMLX_BACKEND", "xla:"+device)

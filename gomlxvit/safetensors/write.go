@@ -3,6 +3,9 @@ package safetensors
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +52,19 @@ func Write(path string, metadata map[string]string, tensors []Tensor) error {
 		}
 	}
 	return w.Commit()
+}
+
+// Sum is the SHA-256, in hexadecimal, of a text and numbers: what a file can say of itself in its metadata, so that damage
+// shows.
+func Sum(text string, numbers ...[]float32) (string, error) {
+	sum := sha256.New()
+	sum.Write([]byte(text))
+	for _, values := range numbers {
+		if err := binary.Write(sum, binary.LittleEndian, values); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // describe is the type that data is stored as and its number of elements; "" when it cannot be stored.

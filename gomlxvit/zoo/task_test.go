@@ -80,7 +80,7 @@ func TestStartFrom(t *testing.T) {
 	}
 	defer ckpt.Close()
 	deit := deitMini()
-	dl := deit.layout()
+	dl := deit.stored()
 	var trained []float32
 	for _, p := range dl.params {
 		values, err := ckpt.Weights.Float32(p.Name)
@@ -109,7 +109,7 @@ func TestStartFrom(t *testing.T) {
 				}
 			}
 		}
-		if d := difference(got, want); d > 1e-4 { // the epsilons of their norms differ
+		if d := difference(got, want); d > 5e-4 { // the epsilons of their norms differ
 			t.Errorf("%s starts %.1e away from deit-mini", r.Name, d)
 		}
 	}
@@ -342,6 +342,57 @@ func TestVocabulary(t *testing.T) {
 		}
 		if _, cut := words.Tokens(text, 32); cut {
 			t.Errorf("%q is too long", text)
+		}
+	}
+}
+
+// What read-outs of zeros say is even: the loss is the logarithm of the number of words, mean over the traits, of scenes
+// that have the trait; and a trait that is not learnt yet costs nothing.
+func TestTraits(t *testing.T) {
+	sign := scenes.Spec{Class: slices.Index(scenes.Classes, "sign"), Colour: "red", Pattern: "striped", Place: "lake", Shape: "octagonal"}
+	cat := scenes.Spec{Class: slices.Index(scenes.Classes, "cat"), Colour: "white", Pattern: "plain", Place: "ocean"}
+	read := traitReadouts{weight: 2}
+	labels := make([]int32, 3*len(traits))
+	read.label(labels, sign, true)
+	read.label(labels[4:], cat, true)
+	read.label(labels[8:], sign, false)
+	if want := []int32{2, 1, 1, 3, 5, 0, 0, -1, -1, -1, -1, -1}; !slices.Equal(labels, want) {
+		t.Fatalf("labels %v, want %v", labels, want)
+	}
+	params := read.params(5)
+	if len(params) != 2 || params[0].Dims[0] != 6+5+10+4 || (traitReadouts{}).params(5) != nil {
+		t.Fatalf("tensors %v", params)
+	}
+	even := math.Log(6) + math.Log(5) + math.Log(10)
+	for name, test := range map[string]struct {
+		labels []int32
+		want   float64
+	}{
+		"a sign and a cat": {labels[:8], even + math.Log(4)},
+		"cats":             {append(slices.Clone(labels[4:8]), labels[4:8]...), even},
+		"not learnt yet":   {append(slices.Clone(labels[8:]), labels[8:]...), 0},
+	} {
+		program, err := gomlxvit.NewProgram(openBackend(t), "traits", func(in []*graph.Node) []*graph.Node {
+			w := gomlxvit.WeightMap{"traits.weight": in[0], "traits.bias": in[1]}
+			return []*graph.Node{read.loss(w, in[2], in[3])}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		outputs, err := program.Run(
+			tensors.FromFlatDataAndDimensions(make([]float32, 25*5), 25, 5), tensors.FromFlatDataAndDimensions(make([]float32, 25), 25),
+			tensors.FromFlatDataAndDimensions([]float32{1, 2, 3, 4, 5, 5, 4, 3, 2, 1}, 2, 5), tensors.FromFlatDataAndDimensions(test.labels, 2, 4),
+		)
+		program.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		loss, err := tensors.CopyFlatData[float32](outputs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := 2 * test.want / 4; math.Abs(float64(loss[0])-want) > 1e-5 {
+			t.Errorf("%s: loss %v, want %v", name, loss[0], want)
 		}
 	}
 }

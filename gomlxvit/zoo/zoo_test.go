@@ -37,9 +37,10 @@ func openBackend(t testing.TB) compute.Backend {
 func tiny() Recipe {
 	r := deitMini()
 	r.Name, r.Batch, r.Steps, r.WarmUp, r.LearningRate = "tiny", 16, 12, 3, 3e-3
+	r.Restart = 0
 	r.ModelArgs = map[string]any{"img_size": 64, "patch_size": 16, "embed_dim": 32, "depth": 1, "num_heads": 2}
 	r.Arch = tinyViT(r.Architecture, len(scenes.Classes))
-	r.task = supervised{arch: r.Arch, smoothing: 0.05}
+	r.task = supervised{arch: r.Arch, smoothing: 0.05, traits: traitReadouts{weight: 1}}
 	return r
 }
 
