@@ -220,18 +220,21 @@ func resetPeak() {
 }
 
 // peakBytes is the peak resident memory since resetPeak, 0 if the system does not tell.
-func peakBytes() uint64 {
-	status, err := os.ReadFile("/proc/self/status")
+func peakBytes() uint64 { return kilobytes("/proc/self/status", "VmHWM:") * 1024 }
+
+// kilobytes reads an entry of a file in which the kernel says sizes, 0 if it is not there.
+func kilobytes(file, entry string) uint64 {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return 0
 	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, entry); ok {
 			kb, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
 			if err != nil {
 				return 0
 			}
-			return kb * 1024
+			return kb
 		}
 	}
 	return 0

@@ -124,3 +124,14 @@ func TestAgree(t *testing.T) {
 	require.Equal(t, 2, m.Undefined)
 	require.ErrorContains(t, m.agree(&Attribution{Components: a.Components, Features: a.Features[:1], Attributed: [][]float64{{1, 1, 1}}}, [][]float64{{1, 2, 3}}), "constants")
 }
+
+// What does not fit into memory is an error that says what would.
+func TestFitsMemory(t *testing.T) {
+	free := memoryFree
+	defer func() { memoryFree = free }()
+	memoryFree = func() uint64 { return 1_000_000 }
+	require.NoError(t, fitsMemory(1000, 1000))
+	require.EqualError(t, fitsMemory(1000, 1001), "the contributions of 1001 pictures take 0.0 GB, and 0.0 GB of memory are free; take at most 1000 pictures, or fewer blocks")
+	memoryFree = func() uint64 { return 0 } // a system that does not tell
+	require.NoError(t, fitsMemory(1<<30, 1<<30))
+}

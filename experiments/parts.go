@@ -3,6 +3,7 @@ package experiments
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"vitdecompose/decompose"
@@ -39,6 +40,9 @@ func (e Extraction) Parts(ctx context.Context) (*Parts, error) {
 		p.Exactness = max(p.Exactness, Exactness(chunk))
 		if p.Values == nil {
 			p.Components, p.Dim = chunk.Components, chunk.Dim()
+			if err := fitsMemory(len(p.Components)*p.Dim*4, e.Pictures); err != nil {
+				return nil, fmt.Errorf("%s: %w", e.Model.Name, err)
+			}
 			p.Values = make([]float32, len(p.Components)*e.Pictures*p.Dim)
 		}
 		for i := range p.Components {
@@ -57,6 +61,19 @@ func (e Extraction) Parts(ctx context.Context) (*Parts, error) {
 	p.choose(upTo(len(p.Index)))
 	return p, CheckExact(e.Model.Name, p.Exactness)
 }
+
+// fitsMemory tells, before the kernel does by killing the process, whether contributions of so many bytes a picture fit.
+func fitsMemory(perPicture, pictures int) error {
+	free := memoryFree()
+	if need := uint64(perPicture) * uint64(pictures); free > 0 && need > free {
+		return fmt.Errorf("the contributions of %d pictures take %.1f GB, and %.1f GB of memory are free; take at most %d pictures, or fewer blocks",
+			pictures, float64(need)/1e9, float64(free)/1e9, free/uint64(perPicture))
+	}
+	return nil
+}
+
+// memoryFree is the memory that can be had without swapping, in bytes; 0 if the system does not tell. Tests replace it.
+var memoryFree = func() uint64 { return kilobytes("/proc/meminfo", "MemAvailable:") * 1024 }
 
 // upTo lists 0 to n-1.
 func upTo(n int) []int {
