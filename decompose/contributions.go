@@ -17,6 +17,12 @@ func (c *Contributions) Row(component, picture int) []float32 {
 	return c.Values[(component*c.Pictures+picture)*c.Dim:][:c.Dim]
 }
 
+// Of is what a component contributed to all pictures, rows [picture, dim]. It is not a copy.
+func (c *Contributions) Of(component int) []float32 {
+	size := c.Pictures * c.Dim
+	return c.Values[component*size:][:size]
+}
+
 // Check tells what is wrong, if anything is: sizes that do not fit together, a number that is not finite.
 func (c *Contributions) Check() error {
 	switch {
@@ -38,14 +44,13 @@ func (c *Contributions) Check() error {
 
 // Sum adds the contributions of some components, given by index: [picture, dim].
 func (c *Contributions) Sum(components []int) []float32 {
-	size := c.Pictures * c.Dim
-	sums := make([]float64, size)
+	sums := make([]float64, c.Pictures*c.Dim)
 	for _, component := range components {
-		for i, v := range c.Values[component*size:][:size] {
+		for i, v := range c.Of(component) {
 			sums[i] += float64(v)
 		}
 	}
-	out := make([]float32, size)
+	out := make([]float32, len(sums))
 	for i, v := range sums {
 		out[i] = float32(v)
 	}

@@ -14,7 +14,7 @@ func TestContributions(t *testing.T) {
 	if err := c.Check(); err != nil {
 		t.Error(err)
 	}
-	if got := fmt.Sprint(c.Row(1, 2), c.Sum([]int{0, 1}), c.Sum(nil)[:2]); got != "[1 -1] [3 6 -3 6 3 4 -3 4] [0 0]" {
+	if got := fmt.Sprint(c.Row(1, 2), c.Of(1), c.Sum([]int{0, 1}), c.Sum(nil)[:2]); got != "[1 -1] [1 1 -1 1 1 -1 -1 -1] [3 6 -3 6 3 4 -3 4] [0 0]" {
 		t.Errorf("row and sums %s", got)
 	}
 	for want, change := range map[string]func(*decompose.Contributions){

@@ -178,9 +178,7 @@ func (m *AlignmentModel) describe(ctx context.Context, s *Study, r *Reading, con
 
 // span describes a component by the texts of a bank [text, dim].
 func span(c *decompose.Contributions, component string, bank []float32, texts []string, count int) ([]string, error) {
-	i := slices.Index(c.Components, component)
-	size := c.Pictures * c.Dim
-	found, err := decompose.TextSpan(c.Values[i*size:][:size], c.Dim, bank, decompose.TextSpanOptions{Texts: count})
+	found, err := decompose.TextSpan(c.Of(slices.Index(c.Components, component)), c.Dim, bank, decompose.TextSpanOptions{Texts: count})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", component, err)
 	}

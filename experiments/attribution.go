@@ -13,16 +13,36 @@ import (
 type Attribution struct {
 	Components []string
 	Features   []phrases.Feature
-	Explained  [][]float64 // variance explained [feature][component]
 	Attributed [][]float64 // variance attributed [feature][component]
-	// Shares are the components' shares of the variance of the whole representation along each feature, [feature]
-	// [component]: the covariance attributed, scaled so that the shares of a feature sum to 1.
-	Shares [][]float64
 }
 
 // Attribute scores every component for every feature, by the embeddings of the feature's instances.
 func (r *Reading) Attribute(ctx context.Context, features []phrases.Feature) (*Attribution, error) {
-	a := &Attribution{Components: r.Components, Features: features}
+	attributed, err := r.score(ctx, features, decompose.VarianceAttributed)
+	return &Attribution{Components: r.Components, Features: features, Attributed: attributed}, err
+}
+
+// Shares are the components' shares of the variance of the whole representation along each feature, [feature][component]:
+// the covariance attributed, scaled so that the shares of a feature sum to 1.
+func (r *Reading) Shares(ctx context.Context, features []phrases.Feature) ([][]float64, error) {
+	shares, err := r.score(ctx, features, decompose.CovarianceAttributed)
+	for _, ofFeature := range shares {
+		total := 0.0
+		for _, v := range ofFeature {
+			total += v
+		}
+		for i := range ofFeature {
+			if total > 0 {
+				ofFeature[i] /= total
+			}
+		}
+	}
+	return shares, err
+}
+
+// score scores every component along the basis of every feature: [feature][component].
+func (r *Reading) score(ctx context.Context, features []phrases.Feature, score func(c *decompose.Contributions, basis []float64) ([]float64, error)) ([][]float64, error) {
+	var out [][]float64
 	for _, feature := range features {
 		embeddings, err := r.Phrases(ctx, feature.Instances)
 		if err != nil {
@@ -32,30 +52,13 @@ func (r *Reading) Attribute(ctx context.Context, features []phrases.Feature) (*A
 		if err != nil {
 			return nil, fmt.Errorf("feature %s: %w", feature.Name, err)
 		}
-		explained, err := decompose.VarianceExplained(r.Aligned, basis)
+		scores, err := score(r.Aligned, basis)
 		if err != nil {
 			return nil, fmt.Errorf("feature %s: %w", feature.Name, err)
 		}
-		attributed, err := decompose.VarianceAttributed(r.Aligned, basis)
-		if err != nil {
-			return nil, fmt.Errorf("feature %s: %w", feature.Name, err)
-		}
-		shares, err := decompose.CovarianceAttributed(r.Aligned, basis)
-		if err != nil {
-			return nil, fmt.Errorf("feature %s: %w", feature.Name, err)
-		}
-		total := 0.0
-		for _, v := range shares {
-			total += v
-		}
-		for i := range shares {
-			if total > 0 {
-				shares[i] /= total
-			}
-		}
-		a.Explained, a.Attributed, a.Shares = append(a.Explained, explained), append(a.Attributed, attributed), append(a.Shares, shares)
+		out = append(out, scores)
 	}
-	return a, nil
+	return out, nil
 }
 
 // names are the components at these indices.

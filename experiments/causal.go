@@ -47,12 +47,24 @@ type CausalOrder string
 
 // The orders.
 const (
-	// ByShare ranks by the share of the variance of the whole representation along the feature ([Attribution.Shares]).
+	// ByShare ranks by the share of the variance of the whole representation along the feature ([Reading.Shares]).
 	ByShare CausalOrder = "share"
 	// ByCorrelation ranks by the paper's variance attributed. It does not know how much a component says: one that says
 	// little, in step with the others, can come first, and little is lost with it.
 	ByCorrelation CausalOrder = "correlation"
 )
+
+// score scores components by the order: [feature][component].
+func (o CausalOrder) score(ctx context.Context, r *Reading, features []phrases.Feature) ([][]float64, error) {
+	if o == ByShare {
+		return r.Shares(ctx, features)
+	}
+	attribution, err := r.Attribute(ctx, features)
+	if err != nil {
+		return nil, err
+	}
+	return attribution.Attributed, nil
+}
 
 // Causal tests the attributions of a study. Its Training pictures are also what the read-outs are trained on.
 func Causal(ctx context.Context, s *Study, config CausalConfig) (CausalModel, error) {
@@ -90,6 +102,7 @@ func Causal(ctx context.Context, s *Study, config CausalConfig) (CausalModel, er
 	if err != nil {
 		return result, err
 	}
+	means := componentMeans(&r.Contributions)
 	base := s.Align
 	defer func() { s.Align = base }()
 	tally := make([]causalTally, len(config.Features))
@@ -104,18 +117,14 @@ func Causal(ctx context.Context, s *Study, config CausalConfig) (CausalModel, er
 				return result, err
 			}
 		}
-		attribution, err := r.Attribute(ctx, config.Features)
+		scores, err := config.Order.score(ctx, r, config.Features)
 		if err != nil {
 			return result, err
-		}
-		scores := attribution.Shares
-		if config.Order == ByCorrelation {
-			scores = attribution.Attributed
 		}
 		readouts := make([]*readout, len(config.Features))
 		s.Progress.Start(fmt.Sprintf("training read-outs, seed %d of %d", seed+1, config.Seeds), len(config.Features))
 		for f, feature := range config.Features {
-			if readouts[f], err = s.readout(ctx, training, r, feature, s.Align.Seed); err != nil {
+			if readouts[f], err = s.readout(ctx, training, r, means, feature, s.Align.Seed); err != nil {
 				return result, err
 			}
 			s.Progress.Add(1)
@@ -156,7 +165,7 @@ type causalTally struct {
 // add takes in a seed: what the read-outs lose [feature] when the feature's components are ablated, and when random sets
 // are [draw][feature].
 func (t *causalTally) add(feature int, own *readout, lost []float64, random [][]float64) {
-	t.accuracy += own.accuracy(nil)
+	t.accuracy += own.whole
 	t.chance = own.chance()
 	t.losses = append(t.losses, lost)
 	standardise := standardiser(random)
@@ -252,10 +261,12 @@ type readout struct {
 	// change is what replacing a component by its mean adds [component][picture, value].
 	change [][]float64
 	values int
+	whole  float64 // accuracy with nothing ablated
 }
 
-// readout trains the read-out of a feature on some pictures, and applies it to those of the reading.
-func (s *Study) readout(ctx context.Context, training *Parts, r *Reading, feature phrases.Feature, seed uint64) (*readout, error) {
+// readout trains the read-out of a feature on some pictures, and applies it to those of the reading, whose components have
+// these means [component, dim].
+func (s *Study) readout(ctx context.Context, training *Parts, r *Reading, means []float64, feature phrases.Feature, seed uint64) (*readout, error) {
 	index := make(map[string]int) // of the values, in the feature's order
 	for _, instance := range feature.Instances {
 		if value := phrases.Value(feature.Name, instance); index[value] == 0 {
@@ -304,7 +315,6 @@ func (s *Study) readout(ctx context.Context, training *Parts, r *Reading, featur
 			out.logits = append(out.logits, logit+float64(bias[v]))
 		}
 	}
-	means := componentMeans(&r.Contributions)
 	for component := range r.Components {
 		var change []float64
 		for _, i := range known {
@@ -314,6 +324,7 @@ func (s *Study) readout(ctx context.Context, training *Parts, r *Reading, featur
 		}
 		out.change = append(out.change, change)
 	}
+	out.whole = out.accuracy(nil)
 	return out, nil
 }
 
@@ -379,7 +390,7 @@ func (o *readout) chance() float64 {
 func losses(readouts []*readout, ablated []int) []float64 {
 	out := make([]float64, len(readouts))
 	for f, readout := range readouts {
-		out[f] = readout.accuracy(nil) - readout.accuracy(ablated)
+		out[f] = readout.whole - readout.accuracy(ablated)
 	}
 	return out
 }

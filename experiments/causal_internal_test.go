@@ -91,7 +91,8 @@ func TestReadout(t *testing.T) {
 	s := &Study{Extraction: Extraction{Backend: b, Data: test}, Training: train}
 	feature := phrases.Feature{Name: "color", Instances: []string{"red color", "blue color"}}
 	r := &Reading{Data: test, Parts: test.parts(rng, 0.2)}
-	o, err := s.readout(t.Context(), train.parts(rng, 0.2), r, feature, 0)
+	means := componentMeans(&r.Contributions)
+	o, err := s.readout(t.Context(), train.parts(rng, 0.2), r, means, feature, 0)
 	require.NoError(t, err)
 	known := 0
 	for _, colour := range test {
@@ -106,7 +107,7 @@ func TestReadout(t *testing.T) {
 	require.InDelta(t, 0.67, o.chance(), 0.1)
 	require.InDelta(t, o.accuracy(nil)-o.chance(), losses([]*readout{o}, []int{0})[0], 1e-9)
 
-	_, err = s.readout(t.Context(), train.parts(rng, 0.2), r, phrases.Feature{Name: "color", Instances: []string{"mauve"}}, 0)
+	_, err = s.readout(t.Context(), train.parts(rng, 0.2), r, means, phrases.Feature{Name: "color", Instances: []string{"mauve"}}, 0)
 	require.ErrorContains(t, err, "feature color: the truth is known of 0 pictures")
 }
 

@@ -55,10 +55,9 @@ func Describe(ctx context.Context, r *Reading, config DescribeConfig) ([]Compone
 	if err != nil {
 		return nil, fmt.Errorf("text bank: %w", err)
 	}
-	size := r.Pictures * r.Aligned.Dim
 	variances, total := make([]float64, len(r.Components)), 0.0
 	for i := range r.Components {
-		variances[i] = variance(r.Aligned.Values[i*size:][:size], r.Aligned.Dim)
+		variances[i] = variance(r.Aligned.Of(i), r.Aligned.Dim)
 		total += variances[i]
 	}
 	var out []ComponentInWords
@@ -66,7 +65,7 @@ func Describe(ctx context.Context, r *Reading, config DescribeConfig) ([]Compone
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		found, err := decompose.TextSpan(r.Aligned.Values[i*size:][:size], r.Aligned.Dim, bank, decompose.TextSpanOptions{Texts: config.Texts, Rank: config.Rank})
+		found, err := decompose.TextSpan(r.Aligned.Of(i), r.Aligned.Dim, bank, decompose.TextSpanOptions{Texts: config.Texts, Rank: config.Rank})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", component, err)
 		}

@@ -130,6 +130,13 @@ func (e *Extraction) key(opts decompose.Options) (cache.Key, error) {
 	}, nil
 }
 
+// pictureKey is all that determines the representations alone: not how they are taken apart.
+func (e *Extraction) pictureKey() (cache.Key, error) {
+	key, err := e.key(e.Options)
+	key.Blocks, key.Split, key.Bias, key.Batch = "", "", "", 0
+	return key, err
+}
+
 // compute decomposes the missing chunks.
 func (e *Extraction) compute(ctx context.Context, decomposer *decompose.Decomposer, store *cache.Store, missing []int) error {
 	source := chunkSource{data: e.Data, firsts: missing, batch: e.Batch, pictures: e.Pictures}

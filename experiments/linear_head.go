@@ -2,8 +2,6 @@ package experiments
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -165,11 +163,10 @@ const headVersion = 1
 
 // headKey is the hash of all that determines a head. How the pictures were taken apart does not.
 func (e *Extraction) headKey(config LinearHeadConfig, labels []int32) (string, error) {
-	key, err := e.key(e.Options)
+	key, err := e.pictureKey()
 	if err != nil {
 		return "", err
 	}
-	key.Blocks, key.Split, key.Bias, key.Batch = "", "", "", 0
 	// The labels are said apart, because those of a data set may be replaced, which its hash does not know.
 	text, err := json.Marshal(struct {
 		Version    int              `json:"version"`
@@ -181,8 +178,7 @@ func (e *Extraction) headKey(config LinearHeadConfig, labels []int32) (string, e
 	if err != nil {
 		return "", fmt.Errorf("linear head: key: %w", err)
 	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), nil
+	return hexSum(text), nil
 }
 
 // headStream sets the random numbers of heads apart from others of the same seed.

@@ -63,9 +63,8 @@ func Ranking(ctx context.Context, r *Reading, config RankingConfig) (RankingMode
 			}
 			text := embeddings[k*r.Aligned.Dim:][:r.Aligned.Dim]
 			clip := wide(products(r.Embeddings, text))
-			size := r.Pictures * r.Aligned.Dim
 			for i := range r.Components {
-				own := wide(products(r.Aligned.Values[i*size:][:size], text))
+				own := wide(products(r.Aligned.Of(i), text))
 				correlations[f][i] += decompose.RankingCorrelation(clip, own) / float64(len(feature.Instances))
 			}
 		}

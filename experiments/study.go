@@ -293,11 +293,10 @@ func (s *Study) alignmentKey(origin decompose.Origin) (key string, trainedOn str
 	if err != nil {
 		return "", "", err
 	}
-	extraction, err := e.key(e.Options)
+	extraction, err := e.pictureKey()
 	if err != nil {
 		return "", "", err
 	}
-	extraction.Blocks, extraction.Split, extraction.Bias, extraction.Batch = "", "", "", 0
 	from := ""
 	if s.From != nil {
 		if from, err = s.From.Hash(); err != nil {

@@ -95,16 +95,21 @@ func printBench(w io.Writer, r *experiments.BenchResult) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "job\timages/s\ttime / forward\tpeak memory\tfirst run\tsum error")
 	for _, row := range r.Rows {
-		peak, sum := "-", "-"
-		if row.PeakBytes > 0 {
-			peak = fmt.Sprintf("%.2f GB", float64(row.PeakBytes)/1e9)
-		}
+		sum := "-"
 		if row.Error > 0 {
 			sum = fmt.Sprintf("%.1e", row.Error)
 		}
-		fmt.Fprintf(out, "%s\t%.2f\t%.3f\t%s\t%.1f s\t%s\n", row.Name, row.ImagesPerSec, row.Ratio, peak, row.CompileSeconds, sum)
+		fmt.Fprintf(out, "%s\t%.2f\t%.3f\t%s\t%.1f s\t%s\n", row.Name, row.ImagesPerSec, row.Ratio, gigabytes(row.PeakBytes), row.CompileSeconds, sum)
 	}
 	return out.Flush()
+}
+
+// gigabytes writes a size; one that is not known is a dash.
+func gigabytes(bytes uint64) string {
+	if bytes == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f GB", float64(bytes)/1e9)
 }
 
 // writeJSON writes a result as JSON, unless no file is named.
@@ -143,14 +148,11 @@ func benchAlign(c *cobra.Command, cfg experiments.BenchAlignConfig, jsonFile str
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "training\tlambda\tseconds/step\tseconds/epoch\tpeak memory\tfirst step")
 	for _, row := range result.Rows {
-		peak, first := "-", "-"
-		if row.PeakBytes > 0 {
-			peak = fmt.Sprintf("%.2f GB", float64(row.PeakBytes)/1e9)
-		}
+		first := "-"
 		if row.CompileSeconds > 0 {
 			first = fmt.Sprintf("%.1f s", row.CompileSeconds)
 		}
-		fmt.Fprintf(out, "%s\t%g\t%.4f\t%.1f\t%s\t%s\n", row.Name, row.Lambda, row.SecondsPerStep, row.SecondsPerEpoch, peak, first)
+		fmt.Fprintf(out, "%s\t%g\t%.4f\t%.1f\t%s\t%s\n", row.Name, row.Lambda, row.SecondsPerStep, row.SecondsPerEpoch, gigabytes(row.PeakBytes), first)
 	}
 	return out.Flush()
 }

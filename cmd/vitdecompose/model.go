@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vitdecompose/data"
+	"vitdecompose/data/progress"
 	_ "vitdecompose/data/scenes" // registers scenes:N
 	"vitdecompose/experiments"
 	"vitdecompose/gomlxvit"
@@ -190,6 +191,15 @@ func (f *dataFlags) open() (data.Dataset, error) {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
 	return ds, nil
+}
+
+// extraction takes the pictures, opened as ds, apart by a model, telling the command's standard error how it goes.
+func (f *dataFlags) extraction(c *cobra.Command, backend compute.Backend, model *gomlxvit.Model, ds data.Dataset, cacheDir string) experiments.Extraction {
+	return experiments.Extraction{
+		Backend: backend, Model: model, Data: ds, Pictures: f.pictures, Batch: f.batch, Orient: f.orient, MaxBad: f.maxBad,
+		CacheDir: cacheDir, Progress: progress.New(stderrFile(c)),
+		Warn: func(err error) { fmt.Fprintln(c.ErrOrStderr(), oneLine(err.Error())) },
+	}
 }
 
 // labelled makes the labels of the pictures mean the model's classes.

@@ -13,7 +13,6 @@ import (
 
 	"vitdecompose/data"
 	"vitdecompose/data/atomicfile"
-	"vitdecompose/data/progress"
 	"vitdecompose/decompose/phrases"
 	"vitdecompose/experiments"
 	"vitdecompose/gomlxvit"
@@ -247,11 +246,7 @@ func (r *runner) ablation() error {
 		if err != nil {
 			return err
 		}
-		extraction := experiments.Extraction{
-			Backend: backend, Model: model, Data: ds, Pictures: pictures.pictures, Batch: pictures.batch,
-			Orient: pictures.orient, MaxBad: pictures.maxBad, CacheDir: r.cacheDir, Progress: progress.New(stderrFile(c)),
-			Warn: func(err error) { fmt.Fprintln(c.ErrOrStderr(), oneLine(err.Error())) },
-		}
+		extraction := pictures.extraction(c, backend, model, ds, r.cacheDir)
 		if model.Arch.NumClasses() == 0 {
 			var trainedOn string
 			if extraction.Model, trainedOn, err = head.train(c, extraction); err != nil {

@@ -42,7 +42,6 @@ type textConfig struct {
 type textRun struct {
 	*runner
 	studies *studies
-	name    string
 	start   time.Time
 	config  textConfig
 	meta    experiments.Meta
@@ -50,7 +49,7 @@ type textRun struct {
 
 // text begins such an experiment.
 func (r *runner) text(name string) (*textRun, error) {
-	run := &textRun{runner: r, name: name, start: time.Now()}
+	run := &textRun{runner: r, start: time.Now()}
 	if err := r.prepareOut(); err != nil {
 		return nil, err
 	}

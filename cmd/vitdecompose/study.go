@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"vitdecompose/data"
-	"vitdecompose/data/progress"
 	"vitdecompose/decompose"
 	"vitdecompose/decompose/phrases"
 	"vitdecompose/experiments"
@@ -130,14 +129,10 @@ func (s *studies) open(name string) (study *experiments.Study, names []string, e
 		}
 	}
 	study = &experiments.Study{
-		Extraction: experiments.Extraction{
-			Backend: s.backend, Model: model, Data: s.data, Pictures: s.pictures.pictures, Batch: s.pictures.batch,
-			Orient: s.pictures.orient, MaxBad: s.pictures.maxBad, CacheDir: s.cacheDir, Progress: progress.New(stderrFile(s.c)),
-			Warn:    func(err error) { fmt.Fprintln(s.c.ErrOrStderr(), oneLine(err.Error())) },
-			Options: experiments.PaperOptions(model),
-		},
-		Reference: s.reference, Training: s.training, TrainingPictures: s.flags.trainingSize, AlignerFile: s.flags.aligner,
+		Extraction: s.pictures.extraction(s.c, s.backend, model, s.data, s.cacheDir),
+		Reference:  s.reference, Training: s.training, TrainingPictures: s.flags.trainingSize, AlignerFile: s.flags.aligner,
 	}
+	study.Options = experiments.PaperOptions(model)
 	if s.flags.blocks != "" {
 		first, last, err := parseBlocks(s.flags.blocks, model.Arch.Blocks())
 		if err != nil {
@@ -196,7 +191,7 @@ func (s *studies) featureList(usual string) ([]phrases.Feature, error) {
 	return features, nil
 }
 
-// scenesBank tells whether texts should be of the scenes' small vocabulary: the reference knows no other words.
+// bankName is the usual text bank: scenes' small vocabulary where the reference knows no other words.
 func (s *studies) bankName() string {
 	if s.pictures.kind() == "scenes" || slices.Contains(zoo.Names(), s.flags.reference) {
 		return "scenes"
