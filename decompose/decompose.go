@@ -64,6 +64,20 @@ type Options struct {
 	// only layer that is split.
 	Captured  []Capture
 	OnlyBlock *mark.Block
+
+	scores *scoring // of [TokenScores]
+}
+
+// forModel fills in the blocks that were left open and checks them.
+func (o Options) forModel(model *gomlxvit.Model) (Options, error) {
+	blocks := len(model.Arch.Blocks())
+	if o.End == 0 {
+		o.End = blocks
+	}
+	if o.First < 0 || o.First >= o.End || o.End > blocks {
+		return o, fmt.Errorf("%s has blocks 0 to %d, got %d to %d", model.Name, blocks-1, o.First, o.End-1)
+	}
+	return o, nil
 }
 
 // skip says whether a source is left out of this graph.
@@ -176,18 +190,15 @@ type Decomposer struct {
 
 // New prepares the decomposition of a model. Options left zero mean all blocks, heads, biases apart.
 func New(backend compute.Backend, model *gomlxvit.Model, opts Options) (*Decomposer, error) {
-	blocks := model.Arch.Blocks()
-	if opts.End == 0 {
-		opts.End = len(blocks)
+	opts, err := opts.forModel(model)
+	if err != nil {
+		return nil, err
 	}
 	if opts.Split == "" {
 		opts.Split = Heads
 	}
 	if opts.Biases == "" {
 		opts.Biases = BiasesApart
-	}
-	if opts.First < 0 || opts.First >= opts.End || opts.End > len(blocks) {
-		return nil, fmt.Errorf("%s has blocks 0 to %d, got %d to %d", model.Name, len(blocks)-1, opts.First, opts.End-1)
 	}
 	if opts.Split == Tokens && opts.Biases == BiasesShared {
 		return nil, fmt.Errorf("biases cannot be shared over the tokens of a token split; keep them as the component const")
@@ -197,7 +208,6 @@ func New(backend compute.Backend, model *gomlxvit.Model, opts Options) (*Decompo
 		model: model, backend: backend, opts: opts,
 		perBlock: make(map[mark.Block]*gomlxvit.Program), keys: make(map[mark.Block][]Key),
 	}
-	var err error
 	d.program, err = model.Compile(backend, func(w gomlxvit.Weights, inputs []*graph.Node) []*graph.Node {
 		z := model.Arch.Representation(w, inputs[0])
 		outputs := []*graph.Node{z}
@@ -283,14 +293,9 @@ func (d *Decomposer) forward(pixels *tensors.Tensor) (*Output, [][]float32, *Res
 	d.mu.Lock()
 	result := d.result
 	d.mu.Unlock()
-	flat := make([][]float32, len(outputs))
-	for i, o := range outputs {
-		if flat[i], err = tensors.CopyFlatData[float32](o); err != nil {
-			return nil, nil, nil, fmt.Errorf("%s: reading results: %w", d.model.Name, err)
-		}
-		if err := o.FinalizeAll(); err != nil {
-			return nil, nil, nil, fmt.Errorf("%s: freeing results: %w", d.model.Name, err)
-		}
+	flat, err := flatten(d.model, outputs)
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	out := &Output{Components: result.Components, Batch: pixels.Shape().Dim(0), Representation: flat[0]}
 	out.Dim = len(flat[0]) / out.Batch
@@ -299,6 +304,21 @@ func (d *Decomposer) forward(pixels *tensors.Tensor) (*Output, [][]float32, *Res
 		out.Logits, flat = flat[0], flat[1:]
 	}
 	return out, flat, result, nil
+}
+
+// flatten copies the numbers of outputs and frees them.
+func flatten(model *gomlxvit.Model, outputs []*tensors.Tensor) ([][]float32, error) {
+	flat := make([][]float32, len(outputs))
+	for i, o := range outputs {
+		var err error
+		if flat[i], err = tensors.CopyFlatData[float32](o); err != nil {
+			return nil, fmt.Errorf("%s: reading results: %w", model.Name, err)
+		}
+		if err := o.FinalizeAll(); err != nil {
+			return nil, fmt.Errorf("%s: freeing results: %w", model.Name, err)
+		}
+	}
+	return flat, nil
 }
 
 // RunTokens splits a batch of pictures by component and source token. It hands one block after the other to visit, so

@@ -14,6 +14,9 @@ func (t *transform) sourceValue(n *graph.Node, s source, r *readout) *bundle {
 	if t.opts.skip(s) {
 		return &bundle{}
 	}
+	if t.opts.scores != nil {
+		return t.leafEntry(n, s, r)
+	}
 	if r == nil {
 		return t.wholeSource(n, s)
 	}

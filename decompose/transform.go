@@ -56,20 +56,7 @@ type Capture struct {
 //
 // Like all graph-building code it panics with an error; gomlxvit.Model.Compile turns that into an error of the program.
 func Transform(z *graph.Node, opts Options) *Result {
-	t := &transform{
-		graph: z.Graph(), marks: mark.Of(z.Graph()), opts: opts, batch: z.Shape().Dim(0),
-		sources:  make(map[*graph.Node]source),
-		carries:  make(map[*graph.Node]bool),
-		layouts:  make(map[*graph.Node]layout),
-		values:   make(map[valueKey]*bundle),
-		readouts: make(map[readoutKey]*readout),
-		reached:  make(map[*graph.Node]map[int]bool),
-	}
-	t.findSources(z)
-	if len(t.sources) == 0 {
-		panic(fmt.Errorf("nothing to decompose: no marked component contributes to the representation"))
-	}
-	t.nameComponents()
+	t := newTransform(z, opts)
 	var r *readout
 	if l := t.layout(z); l.known && l.tokens == 1 {
 		r = &readout{tokens: []int{0}}
@@ -88,6 +75,25 @@ func Transform(z *graph.Node, opts Options) *Result {
 		result.Pieces = append(result.Pieces, Piece{Node: e.node, Keys: e.keys})
 	}
 	return result
+}
+
+// newTransform finds the components of z.
+func newTransform(z *graph.Node, opts Options) *transform {
+	t := &transform{
+		graph: z.Graph(), marks: mark.Of(z.Graph()), opts: opts, batch: z.Shape().Dim(0),
+		sources:  make(map[*graph.Node]source),
+		carries:  make(map[*graph.Node]bool),
+		layouts:  make(map[*graph.Node]layout),
+		values:   make(map[valueKey]*bundle),
+		readouts: make(map[readoutKey]*readout),
+		reached:  make(map[*graph.Node]map[int]bool),
+	}
+	t.findSources(z)
+	if len(t.sources) == 0 {
+		panic(fmt.Errorf("nothing to decompose: no marked component contributes to the representation"))
+	}
+	t.nameComponents()
+	return t
 }
 
 type transform struct {
@@ -452,7 +458,7 @@ func (t *transform) narrowSum(n *graph.Node, r *readout) *bundle {
 		if t.opts.Biases == BiasesShared {
 			return other.share(value, len(t.reaching(n)), channels)
 		}
-		if t.opts.skip(source{kind: Const}) {
+		if t.opts.scores != nil || t.opts.skip(source{kind: Const}) {
 			return other
 		}
 		constant := &entry{keys: []Key{{Component: t.constComponent()}}, node: value}

@@ -66,9 +66,9 @@ type job struct {
 	times []float64
 }
 
-// Bench measures the forward pass of a model, the forward pass with the heads and MLPs of all blocks and of some, and
-// with the token split of these. All jobs
-// run in turn in each round, so that a machine whose speed drifts does not favour one of them.
+// Bench measures the forward pass of a model, the forward pass with the heads and MLPs of all blocks and of some, with the
+// token split of these, and with the segmentation maps of [SegmentationBlocks]. All jobs run in turn in each round, so that
+// a machine whose speed drifts does not favour one of them.
 func Bench(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, cfg BenchConfig) (*BenchResult, error) {
 	side := model.Arch.InputSize()
 	random := make([]float32, cfg.Batch*3*side*side)
@@ -104,7 +104,14 @@ func Bench(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, 
 		return nil, err
 	}
 
+	first, last := SegmentationBlocks(model.Arch.Blocks())
+	scorer, err := newBenchScorer(backend, model, first, last)
+	if err != nil {
+		return nil, err
+	}
+
 	defer forward.Close()
+	defer scorer.Close()
 	defer heads.Close()
 	defer some.Close()
 	defer tokens.Close()
@@ -146,6 +153,11 @@ func Bench(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, 
 		}
 		return err
 	}
+	classes := make([]int, cfg.Batch)
+	jobs = append(jobs, &job{row: BenchRow{Name: fmt.Sprintf("forward + segmentation maps, blocks %d..%d", first, last)}, run: func() error {
+		_, _, err := scorer.Run(pixels, classes)
+		return err
+	}})
 	if cfg.PeerPython != "" {
 		peer, err := startPeer(ctx, cfg.PeerPython, model, cfg.Batch)
 		if err != nil {
@@ -199,6 +211,19 @@ func Bench(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, 
 		result.Rows = append(result.Rows, j.row)
 	}
 	return result, nil
+}
+
+// newBenchScorer prepares segmentation maps. A model without a head gets one of two classes, whose weights do not matter for
+// the time.
+func newBenchScorer(backend compute.Backend, model *gomlxvit.Model, first, last int) (*decompose.Scorer, error) {
+	if model.Arch.NumClasses() == 0 {
+		headed, err := model.WithLinearHead(make([]float32, 2*model.Arch.OutputDim()), make([]float32, 2), nil)
+		if err != nil {
+			return nil, err
+		}
+		model = headed
+	}
+	return decompose.NewScorer(backend, model, decompose.Options{First: first, End: last + 1})
 }
 
 func median(values []float64) float64 {

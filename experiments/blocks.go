@@ -8,10 +8,24 @@ import "vitdecompose/gomlxvit/mark"
 // most eight (MaxViT-S: from stage 2 block 3 on). Smaller models, which the paper does not have, follow the same rule;
 // one whose last stage is stage 2 is taken apart from its begin.
 func RetrievalBlocks(blocks []mark.Block) (first, last int) {
+	return lastBlocks(blocks, 5, 4, 2)
+}
+
+// SegmentationBlocks chooses the blocks that arXiv 2406.01583 takes apart for zero-shot segmentation, as the first and the
+// last index into blocks: of a plain vision transformer the last seven; of a staged model the stages after stage 2 and the
+// last blocks of that, eight of a deep one (Swin-B: from stage 2 block 10 on) and all of one with at most eight (MaxViT-S:
+// from stage 2 block 0 on).
+func SegmentationBlocks(blocks []mark.Block) (first, last int) {
+	return lastBlocks(blocks, 7, 8, 8)
+}
+
+// lastBlocks chooses the last plain blocks or, of a staged model, the stages after stage 2 and the last blocks of that: deep
+// of them where it has more than eight, and else shallow.
+func lastBlocks(blocks []mark.Block, plain, deep, shallow int) (first, last int) {
 	const stage = 2
 	last = len(blocks) - 1
 	if !blocks[last].Staged {
-		return max(0, len(blocks)-5), last
+		return max(0, len(blocks)-plain), last
 	}
 	if blocks[last].Stage < stage {
 		return 0, last
@@ -27,7 +41,7 @@ func RetrievalBlocks(blocks []mark.Block) (first, last int) {
 	case blocks[last].Stage == stage:
 		return begin, last
 	case depth > 8:
-		return begin + depth - 4, last
+		return begin + depth - deep, last
 	}
-	return begin + max(0, depth-2), last
+	return begin + max(0, depth-shallow), last
 }

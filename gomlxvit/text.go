@@ -118,8 +118,9 @@ func CosineLogits(w Weights, images, texts *graph.Node) *graph.Node {
 
 // unit scales the rows of x [row, dim] to length 1.
 func unit(x *graph.Node) *graph.Node {
-	norm := graph.Sqrt(graph.ReduceAndKeep(graph.Square(x), graph.ReduceSum, -1))
-	return graph.Div(x, graph.MaxScalar(norm, 1e-12))
+	norm := graph.MaxScalar(graph.Sqrt(graph.ReduceAndKeep(graph.Square(x), graph.ReduceSum, -1)), 1e-12)
+	mark.Statistic(norm)
+	return graph.Div(x, norm)
 }
 
 // loadText loads the text tower's weights and the tokenizer.
