@@ -149,14 +149,9 @@ func isPicture(name string) bool {
 
 // readLabels takes the pictures from a CSV file with the columns file and label and, if there are more, attributes.
 func (f *folder) readLabels(path string) error {
-	file, err := os.Open(path)
+	labels, err := readLabels(path)
 	if err != nil {
-		return fmt.Errorf("labels: %w", err)
-	}
-	defer file.Close()
-	labels, err := parseLabels(file)
-	if err != nil {
-		return fmt.Errorf("labels %s: %w", path, err)
+		return err
 	}
 	for _, item := range labels {
 		info, err := os.Stat(filepath.Join(f.dir, filepath.FromSlash(item.Name)))
@@ -309,14 +304,7 @@ func (f *folder) path(i int) string { return filepath.Join(f.dir, filepath.FromS
 
 // Attributes implements Attributed.
 func (f *folder) Attributes(i int) map[string]string {
-	if len(f.items[i].attributes) == 0 {
-		return nil
-	}
-	all := make(map[string]string, len(f.items[i].attributes))
-	for _, a := range f.items[i].attributes {
-		all[a.name] = a.value
-	}
-	return all
+	return f.items[i].attributeMap()
 }
 
 func (f *folder) Picture(i int) (*picture.Picture, error) {
@@ -328,18 +316,36 @@ func (f *folder) Hash() (string, error) { return f.hash() }
 func (f *folder) hashFiles() (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "folder %d\n", len(f.items))
-	for i, item := range f.items {
-		sum, err := hashFile(f.path(i))
-		if err != nil {
-			return "", fmt.Errorf("data folder:%s: %w", f.dir, err)
+	for i := range f.items {
+		if err := f.hashItem(h, i); err != nil {
+			return "", err
 		}
-		fmt.Fprintf(h, "%q %d %x", item.Name, item.Label, sum)
-		for _, a := range item.attributes {
-			fmt.Fprintf(h, " %q=%q", a.name, a.value)
-		}
-		fmt.Fprintln(h)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// ItemHash implements ItemHasher.
+func (f *folder) ItemHash(i int) (string, error) {
+	h := sha256.New()
+	if err := f.hashItem(h, i); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// hashItem writes a line about picture i.
+func (f *folder) hashItem(w io.Writer, i int) error {
+	sum, err := hashFile(f.path(i))
+	if err != nil {
+		return fmt.Errorf("data folder:%s: %w", f.dir, err)
+	}
+	item := f.items[i]
+	fmt.Fprintf(w, "%q %d %x", item.Name, item.Label, sum)
+	for _, a := range item.attributes {
+		fmt.Fprintf(w, " %q=%q", a.name, a.value)
+	}
+	fmt.Fprintln(w)
+	return nil
 }
 
 func hashFile(path string) ([]byte, error) {

@@ -497,3 +497,18 @@ func (a *Aligner) Spread(components []string) *Aligner {
 	}
 	return &spread
 }
+
+// Direction is the direction of the model's space along which a component's contributions score for a text t [clip dim]:
+// (c W + b/n)·t = c·(W t) + const, with W t [dim].
+func (a *Aligner) Direction(component int, text []float32) []float32 {
+	weights := a.Weights[component*a.Dim*a.ClipDim:][:a.Dim*a.ClipDim]
+	out := make([]float32, 0, a.Dim)
+	for row := range slices.Chunk(weights, a.ClipDim) {
+		sum := 0.0
+		for c, w := range row {
+			sum += float64(w) * float64(text[c])
+		}
+		out = append(out, float32(sum))
+	}
+	return out
+}

@@ -10,7 +10,6 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"vitdecompose/decompose"
-	"vitdecompose/experiments/cache"
 	"vitdecompose/gomlxvit"
 )
 
@@ -112,7 +111,9 @@ func Ablation(ctx context.Context, e Extraction) (curve AblationCurve, exactness
 		}
 		for i := range chunk.Index {
 			for direction, sequence := range [][]int{order, back} {
-				ablateCumulatively(rows[(i*2+direction)*steps*dim:], chunk, i, sequence, sums, dim)
+				ablateCumulatively(rows[(i*2+direction)*steps*dim:], chunk.Representation[i*dim:][:dim], func(component int) []float32 {
+					return chunk.Contributions[(component*len(chunk.Index)+i)*dim:][:dim]
+				}, sequence, sums)
 			}
 		}
 		logits, err := headLogits(head, rows, dim)
@@ -162,16 +163,17 @@ func (e *Extraction) checkLabels(classes int) error {
 	return nil
 }
 
-// ablateCumulatively writes the representation of picture i with 0, 1, 2, ... components of the sequence replaced by
-// their means: rows [step, dim].
-func ablateCumulatively(rows []float32, chunk cache.Chunk, i int, sequence []int, means []float64, dim int) {
+// ablateCumulatively writes the representation z [dim] of a picture with 0, 1, 2, ... components of the sequence replaced by
+// their means [component, dim]: rows [step, dim]. contribution is what a component adds to z.
+func ablateCumulatively(rows, z []float32, contribution func(component int) []float32, sequence []int, means []float64) {
+	dim := len(z)
 	current := make([]float64, dim)
-	for c, z := range chunk.Representation[i*dim:][:dim] {
-		current[c] = float64(z)
-		rows[c] = z
+	for c, v := range z {
+		current[c] = float64(v)
+		rows[c] = v
 	}
 	for step, component := range sequence {
-		own := chunk.Contributions[(component*len(chunk.Index)+i)*dim:][:dim]
+		own := contribution(component)
 		for c := range current {
 			current[c] += means[component*dim+c] - float64(own[c])
 			rows[(step+1)*dim+c] = float32(current[c])

@@ -8,21 +8,20 @@ import "vitdecompose/gomlxvit/mark"
 // most eight (MaxViT-S: from stage 2 block 3 on). Smaller models, which the paper does not have, follow the same rule;
 // one whose last stage is stage 2 is taken apart from its begin.
 func RetrievalBlocks(blocks []mark.Block) (first, last int) {
-	return lastBlocks(blocks, 5, 4, 2)
+	return lastBlocks(blocks, 5, 2, 4, 2)
 }
 
 // SegmentationBlocks chooses the blocks that arXiv 2406.01583 takes apart for zero-shot segmentation, as the first and the
-// last index into blocks: of a plain vision transformer the last seven; of a staged model the stages after stage 2 and the
-// last blocks of that, eight of a deep one (Swin-B: from stage 2 block 10 on) and all of one with at most eight (MaxViT-S:
-// from stage 2 block 0 on).
+// last index into blocks: of a plain vision transformer seven of twelve, the last ones, and the same share of one with another
+// depth; of a staged model the last stage and the last blocks of the one before it, eight of a deep one (Swin-B: from stage 2
+// block 10 on) and all of one with at most eight (MaxViT-S: from stage 2 block 0 on).
 func SegmentationBlocks(blocks []mark.Block) (first, last int) {
-	return lastBlocks(blocks, 7, 8, 8)
+	return lastBlocks(blocks, max(1, (7*len(blocks)+6)/12), max(0, blocks[len(blocks)-1].Stage-1), 8, 8)
 }
 
-// lastBlocks chooses the last plain blocks or, of a staged model, the stages after stage 2 and the last blocks of that: deep
-// of them where it has more than eight, and else shallow.
-func lastBlocks(blocks []mark.Block, plain, deep, shallow int) (first, last int) {
-	const stage = 2
+// lastBlocks chooses the last plain blocks or, of a staged model, the stages after a given one and the last blocks of that:
+// deep of them where it has more than eight, and else shallow.
+func lastBlocks(blocks []mark.Block, plain, stage, deep, shallow int) (first, last int) {
 	last = len(blocks) - 1
 	if !blocks[last].Staged {
 		return max(0, len(blocks)-plain), last

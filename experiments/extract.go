@@ -48,9 +48,6 @@ func (e *Extraction) Extract(ctx context.Context) (*cache.Store, error) {
 		return nil, errors.New("the token split is too large to be kept; it is run picture by picture")
 	}
 	e.setDefaults()
-	if e.Pictures == 0 {
-		return nil, errors.New("the data set has no pictures")
-	}
 	decomposer, err := decompose.New(e.Backend, e.Model, e.Options)
 	if err != nil {
 		return nil, err
@@ -59,6 +56,26 @@ func (e *Extraction) Extract(ctx context.Context) (*cache.Store, error) {
 	key, err := e.key(decomposer.Options())
 	if err != nil {
 		return nil, err
+	}
+	return e.fill(ctx, key, "decomposing pictures", func(pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error {
+		// A batch of which every picture was left out is run too: the graph is what names the components.
+		out, err := decomposer.Run(pixels)
+		if err != nil {
+			return err
+		}
+		out.Truncate(batch.N)
+		chunk.Components, chunk.Contributions = decompose.Names(out.Components), out.Contributions
+		chunk.Representation, chunk.Logits = out.Representation, out.Logits
+		return nil
+	})
+}
+
+// fill opens the store of a key and computes what is missing in it: run fills in the chunk of each batch that is not there.
+// Pixels are [Batch, 3, height, width], those behind the batch's own zeros; Chunk.Index is set.
+func (e *Extraction) fill(ctx context.Context, key cache.Key, title string,
+	run func(pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error) (*cache.Store, error) {
+	if e.Pictures == 0 {
+		return nil, errors.New("the data set has no pictures")
 	}
 	dir, err := e.cacheDir()
 	if err != nil {
@@ -73,7 +90,7 @@ func (e *Extraction) Extract(ctx context.Context) (*cache.Store, error) {
 		e.Warn(rejected)
 	}
 	if len(missing) > 0 {
-		if err := e.compute(ctx, decomposer, store, missing); err != nil {
+		if err := e.compute(ctx, store, missing, title, run); err != nil {
 			return nil, err
 		}
 	}
@@ -137,10 +154,11 @@ func (e *Extraction) pictureKey() (cache.Key, error) {
 	return key, err
 }
 
-// compute decomposes the missing chunks.
-func (e *Extraction) compute(ctx context.Context, decomposer *decompose.Decomposer, store *cache.Store, missing []int) error {
+// compute runs the missing chunks.
+func (e *Extraction) compute(ctx context.Context, store *cache.Store, missing []int, title string,
+	run func(pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error) error {
 	source := chunkSource{data: e.Data, firsts: missing, batch: e.Batch, pictures: e.Pictures}
-	e.Progress.Start("decomposing pictures", source.Len())
+	e.Progress.Start(title, source.Len())
 	defer e.Progress.Done()
 	bad := 0
 	for batch, err := range preprocess.Load(ctx, source, e.Model.Preprocess, preprocess.LoadOptions{
@@ -153,18 +171,12 @@ func (e *Extraction) compute(ctx context.Context, decomposer *decompose.Decompos
 			bad++
 			e.Warn(fmt.Errorf("left out (%d of at most %d): %w", bad, e.MaxBad, skipped))
 		}
-		// A batch of which every picture was left out is run too: the graph is what names the components.
-		out, err := decomposer.Run(PaddedBatch(batch, e.Batch, e.Model.Arch.InputSize()))
-		if err != nil {
-			return err
-		}
-		out.Truncate(batch.N)
-		chunk := cache.Chunk{
-			First: source.index(batch.First), Components: decompose.Names(out.Components),
-			Contributions: out.Contributions, Representation: out.Representation, Logits: out.Logits,
-		}
+		chunk := cache.Chunk{First: source.index(batch.First)}
 		for _, i := range batch.Indices {
 			chunk.Index = append(chunk.Index, source.index(i))
+		}
+		if err := run(PaddedBatch(batch, e.Batch, e.Model.Arch.InputSize()), batch, &chunk); err != nil {
+			return err
 		}
 		if err := store.Put(chunk); err != nil {
 			return err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"vitdecompose/data"
 )
 
 // SegmentationCounts are what a map of one picture, read as a segmentation of its foreground, gets right against a mask
@@ -13,7 +15,7 @@ type SegmentationCounts struct {
 	Correct      int     `json:"correct"`           // pixels on the right side
 	Intersection int     `json:"intersection"`      // foreground in both
 	Union        int     `json:"union"`             // foreground in either
-	Labelled     int     `json:"labelled"`          // pixels
+	Labelled     int     `json:"labelled"`          // pixels that the mask does not ignore
 	Precision    float64 `json:"average_precision"` // of the map before it is cut
 }
 
@@ -57,8 +59,10 @@ func positivePart(values []float32) ([]float32, error) {
 	return out, nil
 }
 
-// CountSegmentation compares the map of a picture with the mask of its foreground, pixel by pixel.
-func CountSegmentation(values []float32, mask []bool) (SegmentationCounts, error) {
+// CountSegmentation compares the map of a picture with the mask of its foreground, pixel by pixel: what is not
+// [data.MaskBackground] or [data.MaskIgnored] is foreground. Pixels that the mask ignores count for nothing, but have their
+// part in where the map is cut.
+func CountSegmentation(values []float32, mask []uint8) (SegmentationCounts, error) {
 	if len(values) != len(mask) {
 		return SegmentationCounts{}, fmt.Errorf("a map of %d pixels and a mask of %d", len(values), len(mask))
 	}
@@ -66,8 +70,20 @@ func CountSegmentation(values []float32, mask []bool) (SegmentationCounts, error
 	if err != nil {
 		return SegmentationCounts{}, err
 	}
-	counts := SegmentationCounts{Labelled: len(mask)}
-	for i, is := range mask {
+	positive, err := positivePart(values)
+	if err != nil {
+		return SegmentationCounts{}, err
+	}
+	var counts SegmentationCounts
+	var known []float32 // values of the pixels that count, and on which side they are
+	var object []bool
+	for i, v := range mask {
+		if v == data.MaskIgnored {
+			continue
+		}
+		is := v != data.MaskBackground
+		known, object = append(known, positive[i]), append(object, is)
+		counts.Labelled++
 		if foreground[i] == is {
 			counts.Correct++
 		}
@@ -78,11 +94,7 @@ func CountSegmentation(values []float32, mask []bool) (SegmentationCounts, error
 			counts.Union++
 		}
 	}
-	positive, err := positivePart(values)
-	if err != nil {
-		return SegmentationCounts{}, err
-	}
-	counts.Precision = averagePrecision(positive, mask)
+	counts.Precision = averagePrecision(known, object)
 	return counts, nil
 }
 
@@ -144,6 +156,9 @@ func ScoreSegmentation(pictures []SegmentationCounts) (SegmentationScore, error)
 		correct, labelled = correct+p.Correct, labelled+p.Labelled
 		intersection, union = intersection+p.Intersection, union+p.Union
 		score.MAP += p.Precision / float64(len(pictures))
+	}
+	if labelled == 0 {
+		return SegmentationScore{}, errors.New("the masks ignore every pixel of every picture")
 	}
 	score.PixelAccuracy = float64(correct) / float64(labelled)
 	if union > 0 {

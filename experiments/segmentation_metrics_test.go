@@ -36,11 +36,11 @@ func TestSegmentationGolden(t *testing.T) {
 	size := shape[1] * shape[2]
 	var pictures []experiments.SegmentationCounts
 	for i, want := range facts.Seg.PerImage {
-		values, mask := maps[i*size:][:size], make([]bool, size)
+		values, mask := maps[i*size:][:size], make([]uint8, size)
 		foreground, err := experiments.Foreground(values)
 		require.NoError(t, err)
 		for k := range mask {
-			mask[k] = masks[i*size+k] != 0
+			mask[k] = uint8(masks[i*size+k])
 			require.Equal(t, binary[i*size+k] != 0, foreground[k], "picture %d, pixel %d", i, k)
 		}
 		counts, err := experiments.CountSegmentation(values, mask)
@@ -62,7 +62,7 @@ func TestSegmentationGolden(t *testing.T) {
 // By hand: of 4, 2, 2, -6 the mean of the positive part over its largest is 1/2, so only the first is foreground. By falling
 // value the mask is true, then one of two, then false: precision 1 with half of the recall, 2/3 with the rest.
 func TestSegmentationByHand(t *testing.T) {
-	counts, err := experiments.CountSegmentation([]float32{4, 2, 2, -6}, []bool{true, false, true, false})
+	counts, err := experiments.CountSegmentation([]float32{4, 2, 2, -6}, []uint8{1, 0, 1, 0})
 	require.NoError(t, err)
 	require.InDelta(t, 0.5+0.5*2/3, counts.Precision, 1e-12)
 	counts.Precision = 0
@@ -70,17 +70,17 @@ func TestSegmentationByHand(t *testing.T) {
 }
 
 func TestSegmentationEdges(t *testing.T) {
-	flat, err := experiments.CountSegmentation([]float32{-1, -2}, []bool{true, false})
+	flat, err := experiments.CountSegmentation([]float32{-1, -2}, []uint8{1, 0})
 	require.NoError(t, err)
 	require.Equal(t, experiments.SegmentationCounts{Correct: 1, Union: 1, Labelled: 2, Precision: 0.5}, flat, "a map without a positive value has no foreground")
-	none, err := experiments.CountSegmentation([]float32{1, 0}, []bool{false, false})
+	none, err := experiments.CountSegmentation([]float32{1, 0}, []uint8{0, 0})
 	require.NoError(t, err)
 	require.Zero(t, none.Precision, "there is nothing to recall")
 	score, err := experiments.ScoreSegmentation([]experiments.SegmentationCounts{{Correct: 2, Labelled: 2}})
 	require.NoError(t, err)
 	require.Equal(t, experiments.SegmentationScore{PixelAccuracy: 1, Pictures: 1}, score)
 
-	_, err = experiments.CountSegmentation([]float32{1}, []bool{true, false})
+	_, err = experiments.CountSegmentation([]float32{1}, []uint8{1, 0})
 	require.ErrorContains(t, err, "a map of 1 pixels and a mask of 2")
 	_, err = experiments.CountSegmentation(nil, nil)
 	require.ErrorContains(t, err, "no pixels")

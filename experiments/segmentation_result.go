@@ -13,7 +13,8 @@ type MethodScore struct {
 	SegmentationScore
 }
 
-// SegmentationMap is what a method says of a picture: a saliency for each position of the model's grid, 0 to 1.
+// SegmentationMap is what a method says of a picture: a saliency for each position of the model's grid. The largest is 1; what
+// is below 0 speaks against the class.
 type SegmentationMap struct {
 	Method  string    `json:"method"`
 	Rows    int       `json:"rows"`

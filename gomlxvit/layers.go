@@ -59,7 +59,9 @@ func layerNorm(w Weights, name string, x *graph.Node, epsilon float64) *graph.No
 	inverse := graph.Rsqrt(graph.AddScalar(variance, epsilon))
 	mark.Statistic(inverse)
 	scaled := graph.Mul(graph.Mul(centred, inverse), channels(w.Get(name+".weight"), x.Rank()))
-	return addBias(scaled, w.Get(name+".bias"))
+	y := addBias(scaled, w.Get(name+".bias"))
+	mark.ElementwiseOf(y, x)
+	return y
 }
 
 // mlp computes fc2(act(fc1(x))) of x [batch, token, width] and marks it as a component, without fc2's bias.
@@ -85,7 +87,16 @@ func patchEmbedding(pixels, kernel *graph.Node) *graph.Node {
 
 // contractLast multiplies the last axis of x with a weight [out, in], as PyTorch's linear layers store it.
 func contractLast(x, weight *graph.Node) *graph.Node {
-	return graph.DotGeneral(x, []int{x.Rank() - 1}, nil, weight, []int{1}, nil)
+	y := graph.DotGeneral(x, []int{x.Rank() - 1}, nil, weight, []int{1}, nil)
+	mark.LinearOf(y, x, weight)
+	return y
+}
+
+// addBranch adds what a part of a block computed to the residual stream x.
+func addBranch(x, branch *graph.Node) *graph.Node {
+	sum := graph.Add(x, branch)
+	mark.ResidualOf(sum, x, branch)
+	return sum
 }
 
 // channels reshapes a vector [dim] to [1, ..., 1, dim] of the given rank, so that it broadcasts over tokens.
@@ -94,17 +105,24 @@ func channels(vector *graph.Node, rank int) *graph.Node {
 }
 
 // addBias adds a vector [dim] to the last axis of x.
-func addBias(x, bias *graph.Node) *graph.Node { return graph.Add(x, channels(bias, x.Rank())) }
+func addBias(x, bias *graph.Node) *graph.Node {
+	y := graph.Add(x, channels(bias, x.Rank()))
+	mark.ElementwiseOf(y, x)
+	return y
+}
 
 func activate(x *graph.Node, activation Activation) *graph.Node {
+	var y *graph.Node
 	half := func(y *graph.Node) *graph.Node { return graph.Mul(graph.MulScalar(x, 0.5), graph.AddScalar(y, 1)) }
 	switch activation {
 	case QuickGELU:
-		return graph.Mul(x, graph.Sigmoid(graph.MulScalar(x, 1.702)))
+		y = graph.Mul(x, graph.Sigmoid(graph.MulScalar(x, 1.702)))
 	case GELUTanh:
 		cubic := graph.Mul(x, graph.AddScalar(graph.MulScalar(graph.Square(x), 0.044715), 1))
-		return half(graph.Tanh(graph.MulScalar(cubic, math.Sqrt(2/math.Pi))))
+		y = half(graph.Tanh(graph.MulScalar(cubic, math.Sqrt(2/math.Pi))))
 	default:
-		return half(graph.Erf(graph.MulScalar(x, 1/math.Sqrt2)))
+		y = half(graph.Erf(graph.MulScalar(x, 1/math.Sqrt2)))
 	}
+	mark.ElementwiseOf(y, x)
+	return y
 }

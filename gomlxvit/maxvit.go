@@ -113,6 +113,9 @@ func (c *MaxViTConfig) withImageSize(size int) (resizable, error) {
 // InputSize implements Architecture.
 func (c *MaxViTConfig) InputSize() int { return c.ImageSize }
 
+// PrefixTokens implements Architecture: all tokens are positions.
+func (c *MaxViTConfig) PrefixTokens() int { return 0 }
+
 // OutputDim implements Architecture.
 func (c *MaxViTConfig) OutputDim() int { return c.Widths[len(c.Widths)-1] }
 
@@ -240,7 +243,7 @@ func (c *MaxViTConfig) convolution(w Weights, x *graph.Node, b mark.Block) *grap
 	x = squeezeExcite(w, name+"se", x)
 	x = pointwise(x, w.Get(name+"conv3_1x1.weight"))
 	mark.Component(x, b, mark.Conv)
-	return graph.Add(shortcut, addBias(x, w.Get(name+"conv3_1x1.bias")))
+	return addBranch(shortcut, addBias(x, w.Get(name+"conv3_1x1.bias")))
 }
 
 // attention adds the attention and MLP of one sublayer to the residual stream x [batch, token, channel].
@@ -252,9 +255,13 @@ func (c *MaxViTConfig) attention(w Weights, x *graph.Node, b mark.Block) *graph.
 		windows: c.windows(b.Stage, b.Sublayer), block: b, heads: heads, prefix: name + "attn.", qkvBias: true,
 		table: graph.Transpose(graph.Reshape(table, heads, table.Shape().Size()/heads), 0, 1), keyMinusQuery: true,
 	}
-	x = graph.Add(x, attention.apply(w, layerNorm(w, name+"norm1", x, c.Epsilon)))
-	normed := layerNorm(w, name+"norm2", x, c.Epsilon)
-	return graph.Add(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELUTanh, b))
+	normed := layerNorm(w, name+"norm1", x, c.Epsilon)
+	mark.ReadBy(normed, mark.Read{Block: b, Part: mark.Attn})
+	x = addBranch(x, attention.apply(w, normed))
+
+	normed = layerNorm(w, name+"norm2", x, c.Epsilon)
+	mark.ReadBy(normed, mark.Read{Block: b, Part: mark.MLP})
+	return addBranch(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELUTanh, b))
 }
 
 // The ends of the names of a batch norm's statistics in a checkpoint.

@@ -87,6 +87,9 @@ type Architecture interface {
 	Blocks() []mark.Block
 	// InputSize is the side of the square input picture in pixels.
 	InputSize() int
+	// PrefixTokens is the number of tokens that blocks have before those of the picture's positions: class and register
+	// tokens.
+	PrefixTokens() int
 	// OutputDim is the number of channels of the representation.
 	OutputDim() int
 	// NumClasses is the number of logits, 0 without a head.

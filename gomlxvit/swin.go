@@ -98,6 +98,9 @@ func (c *SwinConfig) withImageSize(size int) (resizable, error) {
 // InputSize implements Architecture.
 func (c *SwinConfig) InputSize() int { return c.ImageSize }
 
+// PrefixTokens implements Architecture: all tokens are positions.
+func (c *SwinConfig) PrefixTokens() int { return 0 }
+
 // OutputDim implements Architecture.
 func (c *SwinConfig) OutputDim() int { return c.dim(len(c.Depths) - 1) }
 
@@ -193,7 +196,11 @@ func (c *SwinConfig) block(w Weights, x *graph.Node, b mark.Block) *graph.Node {
 		windows: c.windows(b), block: b, heads: c.Heads[b.Stage], prefix: name + "attn.", qkvBias: c.QKVBias,
 		table: w.Get(name + "attn.relative_position_bias_table"),
 	}
-	x = graph.Add(x, attention.apply(w, layerNorm(w, name+"norm1", x, c.Epsilon)))
-	normed := layerNorm(w, name+"norm2", x, c.Epsilon)
-	return graph.Add(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELU, b))
+	normed := layerNorm(w, name+"norm1", x, c.Epsilon)
+	mark.ReadBy(normed, mark.Read{Block: b, Part: mark.Attn})
+	x = addBranch(x, attention.apply(w, normed))
+
+	normed = layerNorm(w, name+"norm2", x, c.Epsilon)
+	mark.ReadBy(normed, mark.Read{Block: b, Part: mark.MLP})
+	return addBranch(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELU, b))
 }

@@ -340,17 +340,21 @@ func (c *ViTConfig) embed(w Weights, pixels, masked *graph.Node) *graph.Node {
 // mask, added to the attention scores [batch, head, token, token], may be nil.
 func (c *ViTConfig) block(w Weights, x *graph.Node, block mark.Block, prefix string, mask *graph.Node) *graph.Node {
 	n := &c.names
-	attn := c.attention(w, layerNorm(w, prefix+n.norm1, x, c.Epsilon), block, prefix, mask)
+	normed := layerNorm(w, prefix+n.norm1, x, c.Epsilon)
+	mark.ReadBy(normed, mark.Read{Block: block, Part: mark.Attn, Prefix: c.PrefixTokens()})
+	attn := c.attention(w, normed, block, prefix, mask)
 	if c.LayerScale {
 		attn = graph.Mul(attn, channels(w.Get(prefix+n.scale1), attn.Rank()))
 	}
-	x = graph.Add(x, attn)
+	x = addBranch(x, attn)
 
-	mlp := mlp(w, layerNorm(w, prefix+n.norm2, x, c.Epsilon), prefix+n.fc1, prefix+n.fc2, c.Activation, block)
+	normed = layerNorm(w, prefix+n.norm2, x, c.Epsilon)
+	mark.ReadBy(normed, mark.Read{Block: block, Part: mark.MLP, Prefix: c.PrefixTokens()})
+	mlp := mlp(w, normed, prefix+n.fc1, prefix+n.fc2, c.Activation, block)
 	if c.LayerScale {
 		mlp = graph.Mul(mlp, channels(w.Get(prefix+n.scale2), mlp.Rank()))
 	}
-	return graph.Add(x, mlp)
+	return addBranch(x, mlp)
 }
 
 // attention computes multi-head self-attention of x [batch, token, width] with its output projection.
@@ -361,7 +365,7 @@ func (c *ViTConfig) attention(w Weights, x *graph.Node, block mark.Block, prefix
 		qkv = addBias(qkv, w.Get(prefix+n.qkvBias))
 	}
 	merged, weights, values := multiHead(qkv, c.Heads, mask)
-	mark.Heads(merged, mark.Attention{Block: block, Heads: c.Heads, Weights: weights, Values: values})
+	mark.Heads(merged, mark.Attention{Block: block, Heads: c.Heads, Weights: weights, Values: values, QKV: qkv})
 	out := contractLast(merged, w.Get(prefix+n.attnOut+".weight"))
 	mark.Component(out, block, mark.Attn)
 	return addBias(out, w.Get(prefix+n.attnOut+".bias"))

@@ -151,7 +151,8 @@ func (a *windowAttention) apply(w Weights, x *graph.Node) *graph.Node {
 	merged, weights, values := multiHead(qkv, a.heads, a.bias(batch))
 	merged = graph.Reshape(merged, batch, tokens, width)
 	mark.Heads(merged, mark.Attention{
-		Block: a.block, Heads: a.heads, Weights: weights, Values: values, Windows: a.count(), Positions: a.positions(),
+		Block: a.block, Heads: a.heads, Weights: weights, Values: values, QKV: qkv,
+		Windows: a.count(), Positions: a.positions(),
 	})
 	out := contractLast(merged, w.Get(a.prefix+"proj.weight"))
 	mark.Component(out, a.block, mark.Attn)

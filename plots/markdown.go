@@ -17,10 +17,8 @@ var (
 // Markdown writes a table as GitHub Markdown, its columns aligned in the source too, those of numbers to the right. Rows
 // that are too short get empty cells. A table without columns is no text.
 func Markdown(table experiments.Table) string {
-	columns := len(table.Header)
-	for _, row := range table.Rows {
-		columns = max(columns, len(row))
-	}
+	right := NumberColumns(table)
+	columns := len(right)
 	if columns == 0 {
 		return ""
 	}
@@ -33,20 +31,10 @@ func Markdown(table experiments.Table) string {
 		cells = append(cells, line)
 	}
 	widths := make([]int, columns)
-	right := make([]bool, columns)
 	for i := range columns {
-		numbers, others := 0, 0
-		for k, line := range cells {
+		for _, line := range cells {
 			widths[i] = max(widths[i], utf8.RuneCountInString(line[i]), 3)
-			switch {
-			case k == 0 || line[i] == "" || line[i] == "-":
-			case numeric.MatchString(line[i]):
-				numbers++
-			default:
-				others++
-			}
 		}
-		right[i] = numbers > 0 && others == 0
 	}
 	var text strings.Builder
 	for k, line := range cells {
@@ -72,4 +60,29 @@ func Markdown(table experiments.Table) string {
 		}
 	}
 	return text.String()
+}
+
+// NumberColumns tells for each column of a table whether numbers stand in it and nothing else, but for cells that are empty
+// or a dash. The table may have rows that are longer than its header, and shorter ones.
+func NumberColumns(table experiments.Table) []bool {
+	columns := len(table.Header)
+	for _, row := range table.Rows {
+		columns = max(columns, len(row))
+	}
+	numbers, others := make([]bool, columns), make([]bool, columns)
+	for _, row := range table.Rows {
+		for i, cell := range row {
+			switch cell = strings.TrimSpace(cell); {
+			case cell == "" || cell == "-":
+			case numeric.MatchString(cell):
+				numbers[i] = true
+			default:
+				others[i] = true
+			}
+		}
+	}
+	for i := range numbers {
+		numbers[i] = numbers[i] && !others[i]
+	}
+	return numbers
 }

@@ -56,6 +56,15 @@ func (l level) Plot(c draw.Canvas, p *plot.Plot) {
 	c.StrokeLine2(draw.LineStyle{Color: ink, Width: axisWidth}, c.Min.X, y(float64(l)), c.Max.X, y(float64(l)))
 }
 
+// post is a thin vertical line all across a panel.
+type post float64
+
+// Plot implements plot.Plotter.
+func (v post) Plot(c draw.Canvas, p *plot.Plot) {
+	x, _ := p.Transforms(&c)
+	c.StrokeLine2(draw.LineStyle{Color: ink, Width: axisWidth}, x(float64(v)), c.Min.Y, x(float64(v)), c.Max.Y)
+}
+
 // dividers are light vertical lines.
 type dividers []float64
 
@@ -67,10 +76,11 @@ func (d dividers) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
-// star is a glyph of five points, dash a glyph that is a short horizontal line.
+// star is a glyph of five points, dash one that is a short horizontal line, stroke one that is a short vertical line.
 type (
-	star struct{}
-	dash struct{}
+	star   struct{}
+	dash   struct{}
+	stroke struct{}
 )
 
 // DrawGlyph implements draw.GlyphDrawer.
@@ -90,6 +100,11 @@ func (star) DrawGlyph(c *draw.Canvas, style draw.GlyphStyle, at vg.Point) {
 // DrawGlyph implements draw.GlyphDrawer.
 func (dash) DrawGlyph(c *draw.Canvas, style draw.GlyphStyle, at vg.Point) {
 	c.StrokeLine2(draw.LineStyle{Color: style.Color, Width: 0.8 * curveWidth}, at.X-style.Radius, at.Y, at.X+style.Radius, at.Y)
+}
+
+// DrawGlyph implements draw.GlyphDrawer.
+func (stroke) DrawGlyph(c *draw.Canvas, style draw.GlyphStyle, at vg.Point) {
+	c.StrokeLine2(draw.LineStyle{Color: style.Color, Width: axisWidth}, at.X, at.Y-style.Radius, at.X, at.Y+style.Radius)
 }
 
 // nameAxis makes the horizontal axis of a panel one of names, name i at i, with light lines between them. A name may

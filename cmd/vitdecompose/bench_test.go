@@ -18,7 +18,7 @@ func TestBench(t *testing.T) {
 	code, stdout, stderr := program(t, "bench", "--model", model, "--rounds", "1", "--batch", "2", "--json", file)
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(t, stderr, "round 1 of 1\n")
-	for _, want := range []string{model, "batch 2", "images/s", "\nforward ", "\nforward + heads + MLPs, all blocks ", "\nforward + heads + MLPs, blocks 0..1 ", "\nforward + token split, blocks 0..1 "} {
+	for _, want := range []string{model, "batch 2", "images/s", "\nforward ", "\nforward + heads + MLPs, all blocks ", "\nforward + heads + MLPs, blocks 0..1 ", "\nforward + token split, blocks 0..1 ", "\nforward + segmentation maps, blocks 1..1 "} {
 		require.Contains(t, stdout, want)
 	}
 
@@ -30,13 +30,13 @@ func TestBench(t *testing.T) {
 	require.Equal(t, 1, r.Rounds)
 	require.Greater(t, r.Params, 1000)
 	require.NotEmpty(t, r.Backend)
-	require.Len(t, r.Rows, 4)
+	require.Len(t, r.Rows, 5)
 	require.Equal(t, 1.0, r.Rows[0].Ratio)
 	for i, row := range r.Rows {
 		require.Positive(t, row.ImagesPerSec)
 		require.Positive(t, row.Ratio)
 		require.Less(t, row.Error, 1e-5)
-		require.Equal(t, i > 0, row.Error > 0, "the forward pass has no sum")
+		require.Equal(t, i > 0 && i < 4, row.Error > 0, "the forward pass and maps have no sum")
 	}
 }
 

@@ -59,7 +59,7 @@ func (r *runner) describe(config experiments.DescribeConfig) error {
 	if err != nil {
 		return err
 	}
-	if config.Features, err = run.studies.featureList("retrieval"); err != nil {
+	if config.Features, err = run.studies.featureList("retrieval", "scenes"); err != nil {
 		return err
 	}
 	if r.bank == "" {

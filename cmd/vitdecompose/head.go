@@ -28,7 +28,7 @@ const headScenes = "scenes:8000:1"
 
 // setDefault chooses the pictures where none are named and those to be classified are scenes.
 func (f *headFlags) setDefault(pictures dataFlags) {
-	if pictures.kind() == "scenes" && f.spec == "" {
+	if pictures.drawn() && f.spec == "" {
 		f.spec = headScenes
 	}
 }

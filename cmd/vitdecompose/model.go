@@ -207,9 +207,14 @@ func labelled(ds data.Dataset, model *gomlxvit.Model) (data.Dataset, error) {
 	return experiments.MatchLabels(ds, model.Name, model.ClassNames, model.Arch.NumClasses())
 }
 
-// kind is the kind of the data set, "folder" where a directory is named without it, "" where none is named.
-func (f *dataFlags) kind() string {
-	kind, _, ok := strings.Cut(f.dataset(), ":")
+// drawn tells whether the pictures are of the drawn world, which the shipped models know.
+func (f *dataFlags) drawn() bool { return drawnKind(kindOf(f.dataset())) }
+
+func drawnKind(kind string) bool { return kind == "scenes" || kind == "scenes-birds" }
+
+// kindOf is the kind of a data set, "" where none is named.
+func kindOf(spec string) string {
+	kind, _, ok := strings.Cut(spec, ":")
 	if !ok {
 		return ""
 	}
@@ -218,8 +223,7 @@ func (f *dataFlags) kind() string {
 
 // dataset is the name of the data set for [data.Open]: a directory may be named without its kind.
 func (f *dataFlags) dataset() string {
-	kind, _, ok := strings.Cut(f.spec, ":")
-	if ok && slices.Contains(data.Kinds(), kind) {
+	if slices.Contains(data.Kinds(), kindOf(f.spec)) {
 		return f.spec
 	}
 	if _, err := os.Stat(f.spec); err == nil {

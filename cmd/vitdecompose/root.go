@@ -22,6 +22,7 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newRun(),
 		newDescribe(),
+		newHeatmap(),
 		newAlign(),
 		newDecompose(),
 		newClassify(),

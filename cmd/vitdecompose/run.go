@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,9 +14,7 @@ import (
 	"vitdecompose/data/atomicfile"
 	"vitdecompose/decompose/phrases"
 	"vitdecompose/experiments"
-	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/zoo"
-	"vitdecompose/plots"
 )
 
 // experiment is one of those that run knows.
@@ -25,17 +22,22 @@ type experiment struct {
 	name  string
 	about string // one line of the help
 	run   func(*runner) error
+	// lacks says why run all leaves the experiment out on these pictures, "" where it does not; nil for never.
+	lacks func(*runner, data.Dataset) string
 }
 
 // all are the experiments in the order of the paper. The one that it does not have comes last.
 func all() []experiment {
 	return []experiment{
-		{"ablation", "1: accuracy as components are replaced by their mean, from the\nfirst layer forward and from the last layer back", (*runner).ablation},
-		{"text-retrieval", "2: pictures found by a text in what groups of components say", (*runner).textRetrieval},
-		{"ranking", "3: do components that carry a feature rank pictures as CLIP does?", (*runner).ranking},
-		{"image-retrieval", "4: pictures that are like another one in colour, in place, ...", (*runner).imageRetrieval},
-		{"alignment", "8: ways into CLIP's space compared, and components in words", (*runner).alignment},
-		{"causal", "what read-outs of a feature lose with the components that carry it", (*runner).causal},
+		{"ablation", "1: accuracy as components are replaced by their mean, from the\nfirst layer forward and from the last layer back", (*runner).ablation, nil},
+		{"text-retrieval", "2: pictures found by a text in what groups of components say", (*runner).textRetrieval, nil},
+		{"ranking", "3: do components that carry a feature rank pictures as CLIP does?", (*runner).ranking, nil},
+		{"image-retrieval", "4: pictures that are like another one in colour, in place, ...", (*runner).imageRetrieval, nil},
+		{"heatmaps", "5: where in a picture heads find what a text says", (*runner).heatmaps, nil},
+		{"segmentation", "6: objects found by what image tokens add to the logit of the class,\nagainst GradCAM and Chefer et al.", (*runner).segmentation, (*runner).lacksMasks},
+		{"waterbirds", "7: birds at the wrong place, before and after the components that\ncarry the place are ablated", (*runner).waterbirds, (*runner).lacksBirds},
+		{"alignment", "8: ways into CLIP's space compared, and components in words", (*runner).alignment, nil},
+		{"causal", "what read-outs of a feature lose with the components that carry it", (*runner).causal, (*runner).lacksTruths},
 	}
 }
 
@@ -46,6 +48,7 @@ type runner struct {
 	pictures dataFlags
 	head     headFlags
 	study    studyFlags
+	birds    birdFlags
 	bank     string
 	probes   []int
 	order    string
@@ -69,7 +72,8 @@ func newRun() *cobra.Command {
 		Long: `Run an experiment of arXiv 2406.01583 and write its numbers (result.json, table.csv)
 and its figures (PNG, SVG, PDF) into the directory --out.
 
-` + list.String() + `  all              all of them, each into a sub-folder of --out
+` + list.String() + `  all              all of them, each into a sub-folder of --out, and a page with
+                   everything, index.html
 
 Contributions and alignments are kept in a cache: a second run, or one that was
 interrupted, does not compute them again.`,
@@ -114,9 +118,11 @@ interrupted, does not compute them again.`,
 	c.Flags().StringVar(&r.out, "out", "", "directory for the results (default results/EXPERIMENT)")
 	c.Flags().StringVar(&r.cacheDir, "cache", "", "directory where contributions and alignments are kept (default: the user's cache directory)")
 	c.Flags().StringVar(&r.bank, "bank", "", "the texts that alignment describes components by: a shipped bank ("+strings.Join(phrases.Banks(), ", ")+") or a file with one a line")
-	c.Flags().IntSliceVar(&r.probes, "probes", []int{0, 1, 2}, "the pictures that image-retrieval shows neighbours of, by their position in --data")
+	c.Flags().IntSliceVar(&r.probes, "probes", []int{0, 1, 2}, "the pictures that are shown, by their position in --data: image-retrieval finds their neighbours, heatmaps draws over them")
+	c.Flags().StringVar(&r.birds.correlated, "correlated", correlatedBirds, "for waterbirds: pictures of birds at the place that fits most of them; a head is trained on 80 % of these")
+	c.Flags().StringVar(&r.birds.uncorrelated, "uncorrelated", uncorrelatedBirds, "for waterbirds: pictures of birds at any place")
 	c.Flags().StringVar(&r.order, "order", string(experiments.ByShare), "what causal ranks components by: "+string(experiments.ByShare)+" of the variance along a feature, or "+string(experiments.ByCorrelation)+", the paper's variance attributed")
-	c.Flags().IntVar(&r.ablated, "ablated", 0, "how many components causal ablates at a time (default: 5)")
+	c.Flags().IntVar(&r.ablated, "ablated", 0, "how many components are ablated: by causal at a time (default 5), by waterbirds (default 10)")
 	r.models.add(c)
 	r.pictures.add(c)
 	r.head.add(c)
@@ -138,18 +144,47 @@ func (r *runner) all(dir string) error {
 			return err
 		}
 	}
+	var done, leftOut []string
 	for _, e := range all() {
-		if e.name == "causal" && !truthful(studies.data) {
-			fmt.Fprintf(r.c.OutOrStdout(), "causal is left out: nothing is known of the pictures of %s beside their classes\n", r.pictures.spec)
-			continue
+		if e.lacks != nil {
+			if why := e.lacks(r, studies.data); why != "" {
+				leftOut = append(leftOut, e.name+" is left out: "+why)
+				fmt.Fprintln(r.c.OutOrStdout(), leftOut[len(leftOut)-1])
+				continue
+			}
 		}
 		one := *r // an experiment may fill in what was left open
 		one.out = filepath.Join(dir, e.name)
+		if e.name == "waterbirds" { // its two features are not those that others are asked about
+			one.study.features = ""
+		}
 		if err := e.run(&one); err != nil {
 			return fmt.Errorf("%s: %w", e.name, err)
 		}
+		done = append(done, e.name)
 	}
-	return nil
+	return r.index(dir, done, leftOut)
+}
+
+func (r *runner) lacksTruths(ds data.Dataset) string {
+	if truthful(ds) {
+		return ""
+	}
+	return "nothing is known of the pictures of " + r.pictures.spec + " beside their classes"
+}
+
+func (r *runner) lacksMasks(ds data.Dataset) string {
+	if data.HasMasks(ds) {
+		return ""
+	}
+	return "nothing is known of where the objects are in the pictures of " + r.pictures.spec
+}
+
+func (r *runner) lacksBirds(data.Dataset) string {
+	if r.pictures.drawn() || r.birds.uncorrelated != uncorrelatedBirds {
+		return ""
+	}
+	return "it takes pictures of birds, named with --correlated and --uncorrelated"
 }
 
 // truthful tells whether a data set knows any feature of any picture.
@@ -160,22 +195,6 @@ func truthful(ds data.Dataset) bool {
 		}
 	}
 	return false
-}
-
-// ablationConfig is what result.json says of how the experiment was run.
-type ablationConfig struct {
-	Models     []string `json:"models"`
-	Data       string   `json:"data"`
-	Labels     string   `json:"labels,omitempty"`
-	Names      string   `json:"class_names,omitempty"`
-	Templates  string   `json:"templates,omitempty"`
-	HeadData   string   `json:"head_data,omitempty"`
-	HeadLabels string   `json:"head_labels,omitempty"`
-	Pictures   int      `json:"pictures"` // 0: all
-	Batch      int      `json:"batch"`
-	ImageSize  int      `json:"image_size,omitempty"`
-	Orient     bool     `json:"orient,omitempty"`
-	MaxBad     int      `json:"max_bad,omitempty"`
 }
 
 // prepareOut makes the directory for the results, and finds out whether it can be written: a mistake that shows only in
@@ -190,107 +209,6 @@ func (r *runner) prepareOut() error {
 	if err := checkWritable(filepath.Join(r.out, experiments.ResultFile)); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
-	return nil
-}
-
-func (r *runner) ablation() error {
-	start := time.Now()
-	if err := r.prepareOut(); err != nil {
-		return err
-	}
-	c, models, pictures, head, names, out := r.c, &r.models, &r.pictures, &r.head, r.names, r.out
-	head.setDefault(*pictures)
-	classified, err := pictures.open()
-	if err != nil {
-		return err
-	}
-	for _, name := range names[1:] {
-		model, _, err := models.load(c.Context(), name, classified.Classes())
-		if err != nil {
-			return err
-		}
-		if err := head.check(model); err != nil {
-			return err
-		}
-		if _, err := labelled(classified, model); err != nil {
-			return err
-		}
-	}
-	open := func(name string) (*gomlxvit.Model, data.Dataset, error) {
-		model, err := models.openFor(c.Context(), name, classified.Classes())
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := head.check(model); err != nil {
-			return nil, nil, err
-		}
-		ds, err := labelled(classified, model)
-		return model, ds, err
-	}
-	backend, err := openBackend()
-	if err != nil {
-		return err
-	}
-	meta := experiments.Meta{
-		Experiment: "ablation", Checkpoints: map[string]string{}, Data: map[string]string{}, Versions: experiments.Versions(),
-		Config: ablationConfig{
-			Models: names, Data: pictures.spec, Labels: pictures.labels, Names: models.classNames, Templates: models.templates,
-			HeadData: head.spec, HeadLabels: head.labels,
-			Pictures: pictures.pictures, Batch: pictures.batch, ImageSize: models.imageSize, Orient: pictures.orient, MaxBad: pictures.maxBad,
-		},
-	}
-	var result experiments.AblationResult
-	short := shortNames(names)
-	for i, name := range names {
-		model, ds, err := open(name)
-		if err != nil {
-			return err
-		}
-		extraction := pictures.extraction(c, backend, model, ds, r.cacheDir)
-		if model.Arch.NumClasses() == 0 {
-			var trainedOn string
-			if extraction.Model, trainedOn, err = head.train(c, extraction); err != nil {
-				return err
-			}
-			meta.Data[head.spec] = trainedOn
-			// The labels now have a meaning to match.
-			if extraction.Data, err = labelled(classified, extraction.Model); err != nil {
-				return err
-			}
-		}
-		curve, exactness, err := experiments.Ablation(c.Context(), extraction)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(c.OutOrStdout(), "%s: %d pictures, accuracy %.1f %%; |sum of components - representation| is at most %.1e of the representation\n",
-			name, curve.Pictures, 100*curve.FromInit[0], exactness)
-		curve.Model = short[i]
-		result.Curves = append(result.Curves, curve)
-		meta.Checkpoints[name] = extraction.Model.Hash
-		if meta.Data[pictures.spec], err = extraction.Data.Hash(); err != nil {
-			return err
-		}
-	}
-
-	table, err := result.Table()
-	if err != nil {
-		return err
-	}
-	if err := experiments.WriteTable(out, table); err != nil {
-		return err
-	}
-	figure, err := plots.Ablation(result)
-	if err != nil {
-		return err
-	}
-	if err := plots.Save(figure, filepath.Join(out, "ablation"), figure.Width, figure.Height); err != nil {
-		return err
-	}
-	meta.Seconds = time.Since(start).Seconds()
-	if err := experiments.WriteResult(out, result, meta); err != nil {
-		return err
-	}
-	fmt.Fprintf(c.OutOrStdout(), "wrote %s and ablation.{png,svg,pdf}, %s beside it\n", filepath.Join(out, experiments.ResultFile), experiments.TableFile)
 	return nil
 }
 

@@ -291,7 +291,7 @@ func TestRunMistakes(t *testing.T) {
 		words []string
 	}{
 		{"no experiment", exitUsage, "run", []string{"vitdecompose run --help"}},
-		{"unknown experiment", exitUsage, "run frob", []string{`"frob"`, "ablation, text-retrieval, ranking, image-retrieval, alignment, causal, all"}},
+		{"unknown experiment", exitUsage, "run frob", []string{`"frob"`, "ablation, text-retrieval, ranking, image-retrieval, heatmaps, segmentation, waterbirds, alignment, causal, all"}},
 		{"batch", exitUsage, "run ablation --batch 0", []string{"--batch"}},
 		{"pictures", exitUsage, "run ablation --pictures -1", []string{"--pictures"}},
 		{"twice", exitUsage, "run ablation --model a,a", []string{"--model", "twice"}},

@@ -125,12 +125,12 @@ func (r *textRun) say(format string, args ...any) {
 }
 
 // save writes a figure under a name.
-func (r *textRun) save(name string, figure *plots.Figure) error {
+func (r *runner) save(name string, figure *plots.Figure) error {
 	return plots.Save(figure, filepath.Join(r.out, name), figure.Width, figure.Height)
 }
 
 // saveSheet writes a sheet of pictures under a name and that of its model.
-func (r *textRun) saveSheet(name, model string, sheet *plots.Sheet) error {
+func (r *runner) saveSheet(name, model string, sheet *plots.Sheet) error {
 	name += "-" + strings.NewReplacer("/", "_", ":", "_", "\\", "_").Replace(model)
 	return plots.Save(sheet, filepath.Join(r.out, name), sheet.Width, sheet.Height)
 }
@@ -158,7 +158,7 @@ func (r *runner) textRetrieval() error {
 	if err != nil {
 		return err
 	}
-	features, err := run.studies.featureList("retrieval")
+	features, err := run.studies.featureList("retrieval", "scenes")
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (r *runner) ranking() error {
 	if err != nil {
 		return err
 	}
-	features, err := run.studies.featureList("ranking")
+	features, err := run.studies.featureList("ranking", "scenes")
 	if err != nil {
 		return err
 	}
@@ -238,7 +238,7 @@ func (r *runner) imageRetrieval() error {
 	if err != nil {
 		return err
 	}
-	features, err := run.studies.featureList("retrieval")
+	features, err := run.studies.featureList("retrieval", "scenes")
 	if err != nil {
 		return err
 	}
@@ -354,7 +354,7 @@ func (r *runner) causal() error {
 	if err != nil {
 		return err
 	}
-	features, err := run.studies.featureList("scenes")
+	features, err := run.studies.featureList("scenes", "scenes")
 	if err != nil {
 		return err
 	}

@@ -102,7 +102,7 @@ func newStudies(c *cobra.Command, models *modelFlags, pictures *dataFlags, flags
 		return nil, err
 	}
 	spec := flags.training
-	if spec == "" && pictures.kind() == "scenes" {
+	if spec == "" && pictures.drawn() {
 		spec = headScenes
 	}
 	if spec != "" {
@@ -174,13 +174,13 @@ func (s *studies) needReference(ctx context.Context, model *gomlxvit.Model) erro
 	return nil
 }
 
-// featureList opens --features. usual is the shipped list for photographs; of scenes, the one for which their truth is
-// known is taken.
-func (s *studies) featureList(usual string) ([]phrases.Feature, error) {
+// featureList opens --features. usual is the shipped list for photographs, drawn that for scenes, for which their truth is
+// known.
+func (s *studies) featureList(usual, drawn string) ([]phrases.Feature, error) {
 	name := s.flags.features
 	if name == "" {
-		if name = usual; s.pictures.kind() == "scenes" {
-			name = "scenes"
+		if name = usual; s.pictures.drawn() {
+			name = drawn
 		}
 		s.flags.features = name
 	}
@@ -193,7 +193,7 @@ func (s *studies) featureList(usual string) ([]phrases.Feature, error) {
 
 // bankName is the usual text bank: scenes' small vocabulary where the reference knows no other words.
 func (s *studies) bankName() string {
-	if s.pictures.kind() == "scenes" || slices.Contains(zoo.Names(), s.flags.reference) {
+	if s.pictures.drawn() || slices.Contains(zoo.Names(), s.flags.reference) {
 		return "scenes"
 	}
 	return "general"

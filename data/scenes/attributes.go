@@ -4,19 +4,21 @@ import "slices"
 
 // Attributes implements [data.Attributed]: the truth about what can be seen of scene i, in the words of the package's
 // lists, as color, location, pattern, object and, of a sign, shape.
-func (d *Dataset) Attributes(i int) map[string]string {
-	s := d.Spec(i)
+func (d *Dataset) Attributes(i int) map[string]string { return d.Spec(i).attributes(d.part) }
+
+// attributes is what can be seen of a part of a scene.
+func (s Spec) attributes(part Part) map[string]string {
 	a := make(map[string]string, 5)
-	if d.part != SilhouetteOnly {
+	if part != SilhouetteOnly {
 		a["location"] = s.Place
 	}
-	if d.part != BackgroundOnly {
+	if part != BackgroundOnly {
 		a["object"] = Classes[s.Class]
 		if s.Shape != "" {
 			a["shape"] = s.Shape
 		}
 	}
-	if d.part == Whole {
+	if part == Whole {
 		a["color"], a["pattern"] = s.Colour, s.Pattern
 	}
 	return a

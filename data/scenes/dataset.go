@@ -76,6 +76,9 @@ func (d *Dataset) Picture(i int) (*picture.Picture, error) {
 	return p, nil
 }
 
+// Mask implements data.Masked: where the object of scene i is, nowhere in a background alone.
+func (d *Dataset) Mask(i int) (*data.Mask, error) { return d.Scene(i).mask(), nil }
+
 // Hash depends on Version, seed, number and part alone: they determine every byte.
 func (d *Dataset) Hash() (string, error) {
 	what := fmt.Sprintf("scenes version %d seed %d n %d", Version, d.seed, d.n)

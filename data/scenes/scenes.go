@@ -28,6 +28,7 @@ import (
 	"slices"
 	"sync"
 
+	"vitdecompose/data"
 	"vitdecompose/data/picture"
 )
 
@@ -80,6 +81,7 @@ const (
 	partObject
 	partLight
 	partCaption
+	partBird
 )
 
 // Sample chooses what the scene (seed, index) shows, everything independent of
@@ -218,6 +220,17 @@ func (s *Scene) Silhouette() *picture.Picture {
 		pix = append(pix, a, a, a)
 	}
 	return &picture.Picture{Mode: picture.RGB, Width: Size, Height: Size, Pix: pix, Orientation: 1}
+}
+
+// mask says which pixels are the object: those of which it covers half or more.
+func (s *Scene) mask() *data.Mask {
+	m := &data.Mask{Width: Size, Height: Size, Pix: make([]uint8, len(s.Mask))}
+	for i, covered := range s.Mask {
+		if covered >= 128 {
+			m.Pix[i] = data.MaskObject
+		}
+	}
+	return m
 }
 
 // light gives the picture its exposure, tint and sensor noise.

@@ -27,9 +27,9 @@ const (
 var featureFiles embed.FS
 
 // FeatureLists are the names of the lists that ship with the program. The first four are the paper's; scenes has the
-// features about which [vitdecompose/data/scenes] knows the truth.
+// features about which [vitdecompose/data/scenes] knows the truth, scenes-birds those of its Waterbirds.
 func FeatureLists() []string {
-	return []string{"retrieval", "ranking", "heatmaps", "waterbirds", "scenes"}
+	return []string{"retrieval", "ranking", "heatmaps", "waterbirds", "scenes", "scenes-birds"}
 }
 
 // Features is the list of that name among [FeatureLists].

@@ -104,7 +104,7 @@ func TestReadFeatures(t *testing.T) {
 		checkError(t, err, path+".none")
 	}
 	_, err := OpenFeatures("rankings")
-	checkError(t, err, `features "rankings": no such file, and none ships of this name (there are retrieval, ranking, heatmaps, waterbirds, scenes)`)
+	checkError(t, err, `features "rankings": no such file, and none ships of this name (there are retrieval, ranking, heatmaps, waterbirds, scenes, scenes-birds)`)
 	if err := os.WriteFile(path, []byte("a b\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestFeaturesAreTheCallers(t *testing.T) {
 		}
 	}
 	_, err := Features("paper")
-	checkError(t, err, `unknown list of features "paper" (known: retrieval, ranking, heatmaps, waterbirds, scenes)`)
+	checkError(t, err, `unknown list of features "paper" (known: retrieval, ranking, heatmaps, waterbirds, scenes, scenes-birds)`)
 }
 
 func TestValue(t *testing.T) {

@@ -10,6 +10,9 @@
 //	out := Dot(merged, projection)
 //	mark.Component(out, block, mark.Attn)
 //
+// Package saliency passes relevance back through the same graphs. For it the layers are marked too: what a part of a
+// block reads, linear layers, residual sums, and what only changes elements one for one.
+//
 // All marked nodes follow one convention: axis 0 is the batch, the last axis holds the channels, and everything between
 // is token positions, counted row by row (a [batch, height, width, channel] map has height*width tokens).
 //
@@ -83,6 +86,9 @@ type Attention struct {
 	Weights *graph.Node
 	// Values is shaped [batch, source token, head, headDim]; with windows [batch*window, source token, head, headDim].
 	Values *graph.Node
+	// QKV is what Weights and Values were computed from, shaped [batch, token, 3*heads*headDim] (with windows
+	// [batch*window, ...]): the queries of all heads, not yet scaled, then the keys, then the values.
+	QKV *graph.Node
 	// Windows is the number of groups of tokens that attend only within themselves (Swin's windows, MaxViT's blocks and
 	// grids): group w holds tokens w*n ... (w+1)*n-1 of the marked node. 0 means that all attend to all.
 	Windows int
@@ -107,6 +113,20 @@ type Tokens struct {
 	Input *graph.Node
 }
 
+// Read says which part of which block reads a node.
+type Read struct {
+	Block Block
+	Part  Part
+	// Prefix is the number of tokens before those of the grid: class and register tokens.
+	Prefix int
+}
+
+// Linear is the product of a linear layer: Input [..., in] times the transpose of Weight [out, in].
+type Linear struct{ Input, Weight *graph.Node }
+
+// Residual is the sum of the residual stream and what a part of a block adds to it.
+type Residual struct{ Stream, Branch *graph.Node }
+
 // Table holds the marks of one graph.
 type Table struct {
 	// Inputs are the nodes that enter a block: the residual stream [batch, token..., dim] as the block reads it.
@@ -120,6 +140,15 @@ type Table struct {
 	Statistics map[*graph.Node]bool
 	// TokenMaps are the nodes that only select or average tokens.
 	TokenMaps map[*graph.Node]Tokens
+	// Reads are the nodes [batch, token..., dim] that a part of a block reads: the stream after the norm before it.
+	Reads map[*graph.Node]Read
+	// Linears are the products of linear layers, before their bias.
+	Linears map[*graph.Node]Linear
+	// Residuals are the sums that become the residual stream.
+	Residuals map[*graph.Node]Residual
+	// Elementwise are the nodes whose elements stand for those of another, one for one: what a bias, a norm or an
+	// activation made of it.
+	Elementwise map[*graph.Node]*graph.Node
 }
 
 // ComponentMark says which part of which block a node is.
@@ -136,11 +165,15 @@ func Of(g *graph.Graph) *Table {
 		return t
 	}
 	t := &Table{
-		Inputs:     make(map[*graph.Node]Block),
-		Components: make(map[*graph.Node]ComponentMark),
-		Heads:      make(map[*graph.Node]Attention),
-		Statistics: make(map[*graph.Node]bool),
-		TokenMaps:  make(map[*graph.Node]Tokens),
+		Inputs:      make(map[*graph.Node]Block),
+		Components:  make(map[*graph.Node]ComponentMark),
+		Heads:       make(map[*graph.Node]Attention),
+		Statistics:  make(map[*graph.Node]bool),
+		TokenMaps:   make(map[*graph.Node]Tokens),
+		Reads:       make(map[*graph.Node]Read),
+		Linears:     make(map[*graph.Node]Linear),
+		Residuals:   make(map[*graph.Node]Residual),
+		Elementwise: make(map[*graph.Node]*graph.Node),
 	}
 	g.AttachState(tableKey{}, t)
 	return t
@@ -171,3 +204,20 @@ func Statistic(x *graph.Node) { Of(x.Graph()).Statistics[x] = true }
 func TokensOf(y, x *graph.Node, m TokenMap) {
 	Of(y.Graph()).TokenMaps[y] = Tokens{TokenMap: m, Input: x}
 }
+
+// ReadBy marks x, shaped [batch, token..., dim], as what a part of a block reads.
+func ReadBy(x *graph.Node, r Read) { Of(x.Graph()).Reads[x] = r }
+
+// LinearOf marks y as the product of x [..., in] and the transpose of a weight [out, in].
+func LinearOf(y, x, weight *graph.Node) {
+	Of(y.Graph()).Linears[y] = Linear{Input: x, Weight: weight}
+}
+
+// ResidualOf marks sum as the residual stream after branch was added to it.
+func ResidualOf(sum, stream, branch *graph.Node) {
+	Of(sum.Graph()).Residuals[sum] = Residual{Stream: stream, Branch: branch}
+}
+
+// ElementwiseOf marks y as x after a bias, a norm or an activation. The last mark of a y counts: a norm is marked as a
+// whole after its shift was.
+func ElementwiseOf(y, x *graph.Node) { Of(y.Graph()).Elementwise[y] = x }

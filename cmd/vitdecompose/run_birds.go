@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"vitdecompose/data"
+	"vitdecompose/decompose/phrases"
+	"vitdecompose/experiments"
+	"vitdecompose/plots"
+)
+
+// The drawn birds that waterbirds runs on where nothing else is said: as many pictures as the original has, about.
+const (
+	correlatedBirds   = "scenes-birds:6000:1:correlated"
+	uncorrelatedBirds = "scenes-birds:2000:2:uncorrelated"
+)
+
+// birdFlags choose the pictures of Waterbirds.
+type birdFlags struct {
+	correlated, uncorrelated string
+}
+
+// open opens them and splits them for training and test.
+func (f birdFlags) open(seed uint64) (experiments.BirdData, error) {
+	var sets [2]data.Dataset
+	for i, flag := range []struct{ name, spec string }{{"--correlated", f.correlated}, {"--uncorrelated", f.uncorrelated}} {
+		pictures := dataFlags{spec: flag.spec}
+		var err error
+		if sets[i], err = data.Open(pictures.dataset(), data.Options{}); err != nil {
+			return experiments.BirdData{}, fmt.Errorf("%s: %w", flag.name, err)
+		}
+	}
+	birds, err := experiments.SplitBirds(sets[0], sets[1], seed)
+	if err != nil {
+		return birds, fmt.Errorf("--correlated %s, --uncorrelated %s: %w", f.correlated, f.uncorrelated, err)
+	}
+	return birds, nil
+}
+
+func (r *runner) waterbirds() error {
+	birds, err := r.birds.open(r.study.config.Seed)
+	if err != nil {
+		return err
+	}
+	own := *r // the birds take the place of --data
+	own.pictures.spec, own.pictures.labels = r.birds.uncorrelated, ""
+	if !drawnKind(kindOf(r.birds.uncorrelated)) && r.birds.uncorrelated == uncorrelatedBirds {
+		return usagef("waterbirds needs both --correlated and --uncorrelated")
+	}
+	run, err := own.text("waterbirds")
+	if err != nil {
+		return err
+	}
+	run.studies.data = birds.Test
+	features, err := run.studies.featureList("waterbirds", "scenes-birds")
+	if err != nil {
+		return err
+	}
+	config := experiments.WaterbirdsConfig{Ablated: r.ablated}
+	for _, f := range features {
+		switch strings.ToLower(f.Name) {
+		case "spurious":
+			config.Spurious = f
+		case "core":
+			config.Core = f
+		}
+	}
+	if config.Spurious.Name == "" || config.Core.Name == "" {
+		return fmt.Errorf("--features %s: waterbirds wants two features, spurious and core", run.study.features)
+	}
+	if own.bank == "" {
+		own.bank = run.studies.bankName()
+		run.bank = own.bank
+	}
+	if config.Bank, err = phrases.OpenBank(run.bank); err != nil {
+		return fmt.Errorf("--bank: %w", err)
+	}
+	run.meta.Data[r.birds.correlated], err = birds.Train.Hash()
+	if err != nil {
+		return err
+	}
+	var result experiments.WaterbirdsResult
+	err = run.each(func(study *experiments.Study, names []string, short string) error {
+		if study.Model.Text != nil {
+			if r.models.classNames == "" {
+				names = birdNames(r.birds.uncorrelated, names)
+			}
+			study.Head, err = r.models.zeroShot(r.c.Context(), study.Model, names)
+		} else {
+			e := study.Extraction
+			e.Data = birds.Train
+			var head *experiments.LinearHead
+			if head, err = trainHead(r.c.Context(), e); err == nil {
+				study.Head, err = head.ApplyTo(study.Model)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		model, err := experiments.Waterbirds(r.c.Context(), study, config)
+		if err != nil {
+			return err
+		}
+		model.Model = short
+		result.Models = append(result.Models, model)
+		run.say("%s: worst group %.3f -> %.3f, mean of groups %.3f -> %.3f with %d components ablated", short,
+			model.Worst(0), model.Worst(model.Ablated), model.Mean(0), model.Mean(model.Ablated), model.Ablated)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	figure, err := plots.Waterbirds(result)
+	if err != nil {
+		return err
+	}
+	if err := run.save("waterbirds", figure); err != nil {
+		return err
+	}
+	if err := experiments.WriteTableAs(r.out, "components.csv", result.Components()); err != nil {
+		return err
+	}
+	return run.finish(result, result.Table(), config)
+}
+
+// birdNames are the texts of a zero-shot head: of the drawn birds, what scenes call them.
+func birdNames(spec string, names []string) []string {
+	if drawnKind(kindOf(spec)) {
+		return []string{"finch or hummingbird", "swan or pelican"}
+	}
+	return names
+}

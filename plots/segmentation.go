@@ -1,0 +1,113 @@
+package plots
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"vitdecompose/experiments"
+)
+
+// measures are what a segmentation is scored by.
+var measures = []struct {
+	name string
+	of   func(experiments.SegmentationScore) float64
+}{
+	{"pixel accuracy", func(s experiments.SegmentationScore) float64 { return s.PixelAccuracy }},
+	{"mIoU", func(s experiments.SegmentationScore) float64 { return s.MIoU }},
+	{"mAP", func(s experiments.SegmentationScore) float64 { return s.MAP }},
+}
+
+// Segmentation draws how well each method finds the objects with each model: pixel accuracy, mIoU and mAP, from 0 to 1.
+// One model is a figure of column width with the measures side by side in one panel. Several models are a figure of page
+// width with a panel for each measure.
+func Segmentation(result experiments.SegmentationResult) (*Figure, error) {
+	if len(result.Models) == 0 {
+		return nil, errors.New("segmentation figure: no models")
+	}
+	var methods indexer
+	for _, m := range result.Models {
+		if err := checkSegmentation(m); err != nil {
+			return nil, fmt.Errorf("segmentation figure: %s: %w", m.Model, err)
+		}
+		for _, s := range m.Scores {
+			methods.of(s.Method)
+		}
+	}
+	var entries []entry
+	for i, name := range methods.names {
+		entries = append(entries, entry{name, stem(i)})
+	}
+	panel := func(title string, names []string, width vg.Length) *plot.Plot {
+		p := newPlot()
+		p.Title.Text = title
+		nameAxis(p, names, width)
+		p.Y.Min, p.Y.Max = 0, 1
+		return p
+	}
+	// add puts the scores of one model at place x.
+	add := func(p *plot.Plot, x int, m experiments.SegmentationModel, of func(experiments.SegmentationScore) float64) {
+		for i, s := range m.Scores {
+			at := float64(x) + beside(i, len(m.Scores), len(methods.names))
+			p.Add(&dots{dots: []dot{{at, of(s.SegmentationScore), 0, of(s.SegmentationScore)}}, look: stem(methods.of(s.Method))})
+		}
+	}
+
+	if len(result.Models) == 1 {
+		only := result.Models[0]
+		var names []string
+		for _, measure := range measures {
+			names = append(names, measure.name)
+		}
+		p := panel("", names, ColumnWidth-2*margin-30)
+		pictures := ", " + counted(only.Pictures, "picture")
+		style := p.Title.TextStyle
+		p.Title.Text = shorten(only.Model, style, ColumnWidth-2*margin-style.Width(pictures)) + pictures
+		for i, measure := range measures {
+			add(p, i, only, measure.of)
+		}
+		return newFigure(ColumnWidth, 2.2*vg.Inch, entries, p), nil
+	}
+	var names []string
+	for _, m := range result.Models {
+		names = append(names, m.Model)
+	}
+	width := (PageWidth-2*margin-2*panelGap)/3 - 25 // of what is drawn in a panel, about
+	var panels []*plot.Plot
+	for _, measure := range measures {
+		p := panel(measure.name, names, width)
+		for i, m := range result.Models {
+			add(p, i, m, measure.of)
+		}
+		panels = append(panels, p)
+	}
+	return newFigure(PageWidth, 2.2*vg.Inch, entries, panels...), nil
+}
+
+// stem is the look of the i-th method: its mark on a line up from 0.
+func stem(i int) look {
+	l := lookOf(i)
+	l.line = draw.LineStyle{Color: l.line.Color, Width: curveWidth}
+	return l
+}
+
+func checkSegmentation(m experiments.SegmentationModel) error {
+	if len(m.Scores) == 0 {
+		return errors.New("no scores")
+	}
+	for i, s := range m.Scores {
+		if slices.ContainsFunc(m.Scores[:i], func(before experiments.MethodScore) bool { return before.Method == s.Method }) {
+			return fmt.Errorf("method %q twice", s.Method)
+		}
+		err := cmp.Or(within("pixel accuracy", s.PixelAccuracy, 0, 1), within("mIoU", s.MIoU, 0, 1), within("mAP", s.MAP, 0, 1))
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Method, err)
+		}
+	}
+	return nil
+}

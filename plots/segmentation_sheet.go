@@ -1,0 +1,230 @@
+package plots
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"math"
+	"slices"
+
+	"gonum.org/v1/plot/vg"
+
+	"vitdecompose/data"
+	"vitdecompose/experiments"
+	"vitdecompose/gomlxvit/saliency"
+)
+
+// MaskAlbum has the masks of a data set's pictures.
+type MaskAlbum interface {
+	// Mask returns the mask of picture i, resized and cropped as the model sees the picture.
+	Mask(i int) (*data.Mask, error)
+}
+
+// SegmentationSheetOptions say how much [SegmentationSheet] shows; 0 is the default.
+type SegmentationSheetOptions struct {
+	Pictures int // the first so many, 8 by default
+}
+
+// SegmentationSheet draws what one model's methods take for the object of pictures: the picture, its true mask, and for
+// each method its saliency over the picture with the outline of its cut, which is at the mean. The pictures of album are
+// as the model sees them.
+func SegmentationSheet(model experiments.SegmentationModel, album Album, masks MaskAlbum,
+	opts SegmentationSheetOptions) (*Sheet, error) {
+	s, err := segmentationSheet(model, album, masks, opts)
+	if err != nil {
+		return nil, fmt.Errorf("segmentation sheet: %s: %w", model.Model, err)
+	}
+	return s, nil
+}
+
+func segmentationSheet(model experiments.SegmentationModel, album Album, masks MaskAlbum,
+	opts SegmentationSheetOptions) (*Sheet, error) {
+	shown, err1 := option("Pictures", opts.Pictures, 8)
+	thumbnails, err2 := newThumbnails(album)
+	if err := cmp.Or(err1, err2); err != nil {
+		return nil, err
+	}
+	if masks == nil {
+		return nil, errors.New("no masks to show")
+	}
+	if len(model.Examples) == 0 {
+		return nil, errors.New("no examples")
+	}
+	examples := first(shown, model.Examples)
+	var methods indexer
+	for _, e := range examples {
+		if err := checkExample(e); err != nil {
+			return nil, fmt.Errorf("picture %d (%s): %w", e.Picture, e.Name, err)
+		}
+		for _, m := range e.Maps {
+			methods.of(m.Method)
+		}
+	}
+
+	const most = 8 // panels in a line
+	panels := 2 + len(methods.names)
+	if panels > most {
+		return nil, fmt.Errorf("%d methods, at most %d are large enough to see", len(methods.names), most-2)
+	}
+	across := min(most/panels, len(examples)) // examples side by side
+	inner := PageWidth - 2*margin
+	const space = vg.Length(5)
+	each := (inner+cellGap)/vg.Length(across) - cellGap // of an example
+	side := onPixel(min(largestPanel, (each+space)/vg.Length(panels)-space))
+	step := side + space
+
+	s := &Sheet{Width: PageWidth}
+	y := s.title(model.Model, len(examples))
+	key := textStyle(tickSize)
+	words := "saliency, in units of the picture's largest"
+	s.bar(salient.at, 0, 1, margin, y, 80)
+	s.write(words, key, margin+80+legendGap+2, y+0.8*tickSize, inner)
+	x := margin + 80 + legendGap + 2 + key.Width(words) + legendColumn
+	s.framed = append(s.framed, sheetPicture{x: x + 2, y: y + 1, width: 5, height: 5, frame: frame{cutColour, 1.2}})
+	s.write("above its mean", key, x+12, y+0.8*tickSize, inner)
+	y += 2.6 * smallSize
+
+	ignored := false
+	for row := range slices.Chunk(examples, across) {
+		y += 1.8 * tickSize
+		top := onPixel(y + 2.1*smallSize)
+		bottom := top
+		for n, e := range row {
+			left := onPixel(margin + vg.Length(n)*(each+cellGap))
+			wrap := func(err error) error { return fmt.Errorf("picture %d (%s): %w", e.Picture, e.Name, err) }
+			picture, size, err := thumbnails.of(e.Picture, e.Name, side)
+			if err != nil {
+				return nil, err
+			}
+			mask, err := masks.Mask(e.Picture)
+			if err == nil {
+				err = mask.Check()
+			}
+			if err == nil {
+				err = sameShape(mask, size)
+			}
+			if err != nil {
+				return nil, wrap(err)
+			}
+			ignored = ignored || slices.Contains(mask.Pix, data.MaskIgnored)
+			style := textStyle(titleSize)
+			s.write(e.Class, style, left, y, each)
+			if rest := each - style.Width(e.Class) - 8; rest > 20 {
+				s.write(e.Name, textStyle(smallSize), left+style.Width(e.Class)+6, y, rest)
+			}
+			place := func(column int, name string, picture image.Image) {
+				at := onPixel(left + vg.Length(column)*step)
+				s.write(name, textStyle(smallSize), at, top-0.4*smallSize, side)
+				s.centred(picture, size, at, top, side)
+			}
+			place(0, "picture", picture)
+			place(1, "true mask", masked(mask, picture))
+			for _, m := range e.Maps {
+				cut, err := salience(m, mask, picture, float64(picture.Bounds().Dx())/float64(size.X))
+				if err != nil {
+					return nil, wrap(fmt.Errorf("%s: %w", m.Method, err))
+				}
+				place(2+methods.of(m.Method), m.Method, cut)
+			}
+			bottom = max(bottom, top+size.Y)
+		}
+		y = bottom + 0.6*smallSize
+	}
+	if ignored {
+		y += 1.8 * smallSize
+		s.write("grey stripes in a mask: pixels that count for nothing", textStyle(smallSize), margin, y, inner)
+	}
+	s.Height = onPixel(y + margin + 0.5*smallSize)
+	return s, nil
+}
+
+// cutColour is that of the line around what a method takes for the object.
+var cutColour = colours[1]
+
+// masked shows what of a picture a mask keeps: the object as it is, the rest pale, what counts for nothing in stripes.
+func masked(mask *data.Mask, picture image.Image) image.Image {
+	size := picture.Bounds().Size()
+	out := image.NewRGBA(image.Rectangle{Max: size})
+	for y := range size.Y {
+		for x := range size.X {
+			pixel := picture.At(picture.Bounds().Min.X+x, picture.Bounds().Min.Y+y)
+			switch mask.Pix[y*mask.Height/size.Y*mask.Width+x*mask.Width/size.X] {
+			case data.MaskBackground:
+				grey := color.GrayModel.Convert(pixel).(color.Gray).Y
+				pixel = color.Gray{0xff - (0xff-grey)/5}
+			case data.MaskIgnored:
+				pixel = midGrey
+				if (x+y)/4%2 == 0 {
+					pixel = gridGrey
+				}
+			}
+			out.Set(x, y, pixel)
+		}
+	}
+	return out
+}
+
+// salience shows a method's map over a picture of so many pixels to a point. As in the experiment, the map is cut at the
+// size of the mask.
+func salience(m experiments.SegmentationMap, mask *data.Mask, picture image.Image, perPoint float64) (image.Image, error) {
+	size := picture.Bounds().Size()
+	foreground, err := experiments.Foreground(saliency.Resize(m.Values, m.Rows, m.Columns, mask.Height, mask.Width))
+	if err != nil {
+		return nil, err
+	}
+	values := saliency.Resize(m.Values, m.Rows, m.Columns, size.Y, size.X)
+	largest := float64(max(slices.Max(values), math.SmallestNonzeroFloat32)) // of a map without saliency, all is 0
+	out := lay(values, func(v float64) color.RGBA { return salient.at(v / largest) }, picture)
+
+	// The line is on the inside: pixels of the foreground that are near the background.
+	inside := func(p image.Point) bool {
+		return p.In(out.Rect) && foreground[p.Y*mask.Height/size.Y*mask.Width+p.X*mask.Width/size.X]
+	}
+	width := max(1, int(math.Round(1.2*perPoint)))
+	for y := range size.Y {
+		for x := range size.X {
+			p := image.Pt(x, y)
+			atEdge := func(step image.Point) bool { return inside(p.Add(step)) }
+			if inside(p) || !slices.ContainsFunc([]image.Point{{X: 1}, {X: -1}, {Y: 1}, {Y: -1}}, atEdge) {
+				continue
+			}
+			for dy := -width; dy <= width; dy++ {
+				for dx := -width; dx <= width; dx++ {
+					if near := p.Add(image.Pt(dx, dy)); dx*dx+dy*dy <= width*width && inside(near) {
+						out.Set(near.X, near.Y, cutColour)
+					}
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// sameShape returns an error unless a mask is as high for its width as a picture.
+func sameShape(mask *data.Mask, picture vg.Point) error {
+	const slack = 0.02
+	if ratio := float64(picture.Y/picture.X) * float64(mask.Width) / float64(mask.Height); math.Abs(ratio-1) > slack {
+		return fmt.Errorf("the mask of %d x %d pixels has another shape than the picture", mask.Width, mask.Height)
+	}
+	return nil
+}
+
+func checkExample(e experiments.SegmentationExample) error {
+	if e.Picture < 0 {
+		return errors.New("no such picture")
+	}
+	if len(e.Maps) == 0 {
+		return errors.New("no maps")
+	}
+	for i, m := range e.Maps {
+		if slices.ContainsFunc(e.Maps[:i], func(before experiments.SegmentationMap) bool { return before.Method == m.Method }) {
+			return fmt.Errorf("method %q twice", m.Method)
+		}
+		if err := checkGrid(m.Rows, m.Columns, m.Values); err != nil {
+			return fmt.Errorf("%s: %w", m.Method, err)
+		}
+	}
+	return nil
+}
