@@ -258,8 +258,11 @@ func panelsOf(scored []decompose.ScoredComponent, prefix int, each bool) []Heatm
 	var panels []HeatmapPanel
 	limit := 0.0
 	for i := range scored {
-		panels = append(panels, panelOf(scored[i:i+1], prefix))
-		limit = max(limit, panels[i].Limit)
+		// What is read at the class token alone has no map: the MLPs of a plain transformer.
+		if panel := panelOf(scored[i:i+1], prefix); panel.Limit > 0 {
+			panels = append(panels, panel)
+			limit = max(limit, panel.Limit)
+		}
 	}
 	for i := range panels {
 		panels[i].Limit = limit

@@ -27,6 +27,7 @@ const (
 	mostColumns  = 10 // more would be too small to see anything
 	largestPanel = vg.Length(96)
 	panelSpace   = vg.Length(8) // between panels
+	squares      = 6            // pictures and panels side by side that are large enough to see
 )
 
 // Heatmaps draws what components of one model draw of texts over pictures: a row for each picture, in it the picture and
@@ -65,61 +66,86 @@ func heatmaps(sheet experiments.HeatmapSheet, album Album, opts HeatmapOptions) 
 	}
 	columns = evenly(most, columns)
 	inner := PageWidth - 2*margin
-	side := onPixel(min(largestPanel, (inner-vg.Length(columns)*panelSpace)/vg.Length(columns+1)))
-	scores := newScores(all)
-	one := len(limits(all)) == 1
+	across := min(max(1, squares/(columns+1)), len(pictures)) // pictures with few panels stand side by side
+	block := (inner - vg.Length(across-1)*cellGap) / vg.Length(across)
+	side := onPixel(min(largestPanel, (block-vg.Length(columns)*panelSpace)/vg.Length(columns+1)))
+	d := heatmapDrawer{thumbnails: thumbnails, columns: columns, side: side, scores: newScores(all), one: len(limits(all)) == 1}
 
 	s := &Sheet{Width: PageWidth}
+	d.Sheet = s
 	y := s.title(sheet.Model, len(pictures))
-	y = s.key(y, "", "", scores.words())
+	y = s.key(y, "", "", d.scores.words())
 	y = s.key(y, "", "", "red: places that add to the score; blue: places that take from it")
-	if one {
+	if d.one {
 		y = s.bars(all[:1], margin, y+2, 2*side, 0) + 2
 	}
-	small, title := textStyle(smallSize), textStyle(tickSize)
-	for i, p := range pictures {
+	for i, row := range slices.Collect(slices.Chunk(pictures, across)) {
 		if i > 0 {
 			s.rules = append(s.rules, sheetRule{margin, y, inner})
 		}
-		picture, size, err := thumbnails.of(p.Picture, p.Name, side)
-		if err != nil {
-			return nil, err
-		}
-		left := margin + side + panelSpace
 		bottom := y
-		for k, line := range slices.Collect(slices.Chunk(p.Panels, columns)) {
-			y += 1.6 * tickSize
-			top := onPixel(y + 0.5*tickSize)
-			if k == 0 {
-				s.centred(picture, size, margin, top, side)
-				s.write(p.Name, small, margin, top+size.Y+captionHeight+1, side)
-				bottom = top + size.Y + 2*captionHeight
+		for k, p := range row {
+			below, err := d.picture(p, margin+vg.Length(k)*(block+cellGap), y)
+			if err != nil {
+				return nil, err
 			}
-			lines := 0
-			for n, panel := range line {
-				x := onPixel(left + vg.Length(n)*(side+panelSpace))
-				s.write("“"+panel.Text+"”", title, x, y, side+panelSpace-4)
-				s.centred(laid(panel, picture), size, x, top, side)
-				lead := ""
-				if panel.Feature != "" {
-					lead = panel.Feature + ":"
-				}
-				under := listComponents(lead, panel.Components, small, side, 3)
-				under = append(under, scores.of(panel))
-				lines = max(lines, len(under))
-				for m, text := range under {
-					s.write(text, small, x, top+size.Y+vg.Length(m+1)*1.25*smallSize+1, side+panelSpace-2)
-				}
-			}
-			y = top + size.Y + vg.Length(lines)*1.25*smallSize + 0.5*smallSize
-			if !one {
-				y = s.bars(line, left, y+2, side, panelSpace)
-			}
+			bottom = max(bottom, below)
 		}
-		y = max(y, bottom) + 0.5*smallSize
+		y = bottom + 0.5*smallSize
 	}
 	s.Height = onPixel(y + margin)
 	return s, nil
+}
+
+// heatmapDrawer puts pictures with their panels on a sheet.
+type heatmapDrawer struct {
+	*Sheet
+	thumbnails *thumbnails
+	columns    int       // panels side by side
+	side       vg.Length // of a picture and of a panel
+	scores     scores
+	one        bool // whether one colour bar serves all panels
+}
+
+// picture puts a picture and its panels at (x, y), and returns the y below.
+func (d *heatmapDrawer) picture(p experiments.HeatmapPicture, x, y vg.Length) (vg.Length, error) {
+	small, title, side := textStyle(smallSize), textStyle(tickSize), d.side
+	picture, size, err := d.thumbnails.of(p.Picture, p.Name, side)
+	if err != nil {
+		return y, err
+	}
+	left := x + side + panelSpace
+	bottom := y
+	for k, line := range slices.Collect(slices.Chunk(p.Panels, d.columns)) {
+		y += 1.6 * tickSize
+		top := onPixel(y + 0.5*tickSize)
+		if k == 0 {
+			d.centred(picture, size, x, top, side)
+			d.write(p.Name, small, x, top+size.Y+captionHeight+1, side)
+			bottom = top + size.Y + 2*captionHeight
+		}
+		lines := 0
+		for n, panel := range line {
+			x := onPixel(left + vg.Length(n)*(side+panelSpace))
+			d.write("“"+panel.Text+"”", title, x, y, side+panelSpace-4)
+			d.centred(laid(panel, picture), size, x, top, side)
+			lead := ""
+			if panel.Feature != "" {
+				lead = panel.Feature + ":"
+			}
+			under := listComponents(lead, panel.Components, small, side, 3)
+			under = append(under, d.scores.of(panel))
+			lines = max(lines, len(under))
+			for m, text := range under {
+				d.write(text, small, x, top+size.Y+vg.Length(m+1)*1.25*smallSize+1, side+panelSpace-2)
+			}
+		}
+		y = top + size.Y + vg.Length(lines)*1.25*smallSize + 0.5*smallSize
+		if !d.one {
+			y = d.bars(line, left, y+2, side, panelSpace)
+		}
+	}
+	return max(y, bottom), nil
 }
 
 // centred puts a picture into the middle of a square.

@@ -136,6 +136,9 @@ func (r *heatmapRun) run(files data.Files) error {
 		return err
 	}
 	sheet.Model = shortNames([]string{r.model})[0]
+	for i := range sheet.Pictures {
+		sheet.Pictures[i].Name = filepath.Base(sheet.Pictures[i].Name)
+	}
 	all := sheet
 	if r.contact {
 		if sheet, err = r.contacts(sheet, view{extraction}); err != nil {
@@ -143,7 +146,7 @@ func (r *heatmapRun) run(files data.Files) error {
 		}
 	}
 	if len(sheet.Pictures) > 0 {
-		figure, err := plots.Heatmaps(sheet, view{extraction}, plots.HeatmapOptions{})
+		figure, err := plots.Heatmaps(sheet, view{extraction}, plots.HeatmapOptions{Pictures: len(sheet.Pictures)})
 		if err != nil {
 			return err
 		}

@@ -142,6 +142,11 @@ func TestRunAblation(t *testing.T) {
 			require.FileExists(t, filepath.Join(dir, name, "result.json"))
 		}
 		require.Contains(t, stdout, "causal is left out", "what is watched does not tell its truth")
+		index, err := os.ReadFile(filepath.Join(dir, "index.html"))
+		require.NoError(t, err)
+		for _, want := range []string{"data:image/svg", "Layer ablation", "causal is left out", "table.csv", "watched:21:3"} {
+			require.True(t, bytes.Contains(index, []byte(want)), "the page has no %s", want)
+		}
 	})
 }
 

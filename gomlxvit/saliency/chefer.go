@@ -15,8 +15,7 @@ import (
 // (arXiv 2012.09838, section 3) as their program computes them, with alpha = 1 and beta = 0.
 //
 // It is computed in float64. The rules divide by sums of terms of both signs, which can be all but zero, and so magnify
-// rounding from block to block: of the map of a small model of 4 blocks, float32 leaves 1% of the largest value, and a
-// deeper one less.
+// rounding from block to block: in float32 the map of a small model of 4 blocks is off by 1% of its largest value.
 type propagation struct {
 	marks *mark.Table
 	// arrived holds the relevance that each consumer of a node passed back to it, those that are computed last first.
@@ -38,13 +37,12 @@ func propagate(arch gomlxvit.Architecture, w gomlxvit.Weights, pixels, classes *
 	w, pixels = doubles{w}, graph.ConvertDType(pixels, dtypes.Float64)
 	logits := arch.Head(w, arch.Representation(w, pixels))
 	p := &propagation{
-		marks: mark.Of(logits.Graph()), arrived: make(map[*graph.Node][]*graph.Node),
+		marks: mark.Of(logits.Graph()), arrived: make(map[*graph.Node][]*graph.Node), prefix: arch.PrefixTokens(),
 	}
 	for _, a := range p.marks.Heads {
 		p.attentions = append(p.attentions, a)
 	}
 	slices.SortFunc(p.attentions, func(a, b mark.Attention) int { return int(a.Weights.Id()) - int(b.Weights.Id()) })
-	_, p.prefix = explainedLayer(p.marks)
 
 	// The relevance of a class is 1, whatever its logit.
 	chosen := choose(logits, classes)
@@ -127,8 +125,9 @@ func (p *propagation) through(y *graph.Node) {
 		p.pass(y.Inputs()[0], relevance)
 		return
 	}
-	panic(fmt.Errorf("there is no rule by which relevance passes node #%d (%s, %s): the method is for vision transformers with a "+
-		"class token and a linear head, without LayerScale, average pooling, projection or windows", y.Id(), y.Type(), y.Shape()))
+	panic(fmt.Errorf("there is no rule by which relevance passes node #%d (%s, %s): the method is for vision transformers "+
+		"with a class token and a linear head, without LayerScale, average pooling, projection or windows",
+		y.Id(), y.Type(), y.Shape()))
 }
 
 // throughLinear passes relevance R of y = x Wᵀ (biases are ignored) to x. Only products that are positive count:
@@ -219,7 +218,7 @@ func (p *propagation) cam(block int) *graph.Node {
 }
 
 // rollout is the map [batch, row, column]: what the class token reads of each patch through the blocks from first on,
-// each of which adds its cam to what is there:
+// each of which adds its cam to what is there (a model of one block has only that one):
 //
 //	(1 + cam_last) ... (1 + cam_first), the class token's row
 func (p *propagation) rollout(first int) *graph.Node {

@@ -63,9 +63,10 @@ func integers(t *testing.T, f golden.File, name string) []int {
 }
 
 // evaluate computes what build makes of the inputs.
-func evaluate(t testing.TB, b compute.Backend, model *gomlxvit.Model, build func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node, inputs ...*tensors.Tensor) [][]float64 {
+func evaluate(t testing.TB, model *gomlxvit.Model, build func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node,
+	inputs ...*tensors.Tensor) [][]float64 {
 	t.Helper()
-	program, err := model.Compile(b, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
+	program, err := model.Compile(testBackend, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
 		outputs := build(w, in)
 		for i, o := range outputs {
 			outputs[i] = graph.ConvertDType(o, dtypes.Float64)
@@ -143,8 +144,10 @@ func TestGoldenGradCAM(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			model, pixels, f := goldenCase(t, name)
 			s := prepared(t, testBackend, model, GradCAM)
-			for prefix, classes := range map[string]string{"gradcam_": "target_classes", "gradcam_alt_": "gradcam_alt_target_classes"} {
-				m := run(t, s, pixels, integers(t, f, classes))
+			for prefix, targets := range map[string]string{
+				"gradcam_": "target_classes", "gradcam_alt_": "gradcam_alt_target_classes",
+			} {
+				m := run(t, s, pixels, integers(t, f, targets))
 				if name := prefix + "weights"; f.Has(name) {
 					golden.Close(t, name, m.Weights, f.Tensor(t, name), 1e-5)
 				}
@@ -197,7 +200,7 @@ func TestGoldenCheferLayers(t *testing.T) {
 	trace := golden.Open(t, golden.Dir(t, "vit_deit"), "chefer_trace_picture0.safetensors")
 	blocks := len(model.Arch.Blocks())
 	var names []string
-	outputs := evaluate(t, testBackend, model, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
+	outputs := evaluate(t, model, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
 		var nodes []*graph.Node
 		names = nil
 		add := func(name string, node *graph.Node) { names, nodes = append(names, name), append(nodes, node) }

@@ -15,9 +15,10 @@ import (
 //	weight[b, c] = mean over patches p of ∂logit[b] / ∂A[b, p, c]
 //	signed[b, p] = Σ_c weight[b, c] A[b, p, c]
 //
-// It returns the signed map [batch, row, column], before ReLU, and the weights [batch, dim].
-func gradCAM(logits, classes *graph.Node) (signed, weights *graph.Node) {
-	layer, prefix := explainedLayer(mark.Of(logits.Graph()))
+// Patches come after prefix other tokens. It returns the signed map [batch, row, column], before ReLU, and the weights
+// [batch, dim].
+func gradCAM(logits, classes *graph.Node, prefix int) (signed, weights *graph.Node) {
+	layer := explainedLayer(mark.Of(logits.Graph()))
 	dims := layer.Shape().Dimensions
 	batch, dim := dims[0], dims[len(dims)-1]
 	tokens := layer.Shape().Size() / (batch * dim)
@@ -30,12 +31,11 @@ func gradCAM(logits, classes *graph.Node) (signed, weights *graph.Node) {
 	return grid(signed), weights
 }
 
-// explainedLayer finds the layer that GradCAM is taken of, and how many of its tokens come before the grid's. It is the
-// layer that the authors of arXiv 2406.01583 take: what the last block's first attention reads, and in Swin, a model with
-// stages and one attention in a block, what the last block's MLP reads. In a ViT that reads its class token no later layer
-// would do, for the logit does not depend on its patches.
-func explainedLayer(marks *mark.Table) (layer *graph.Node, prefix int) {
-	var read mark.Read
+// explainedLayer finds the layer that GradCAM is taken of, the one that the authors of arXiv 2406.01583 take: what the last
+// block's first attention reads, and in Swin, a model with stages and one attention in a block, what the last block's MLP
+// reads. In a ViT that reads its class token no later layer would do, for the logit does not depend on its patches.
+func explainedLayer(marks *mark.Table) (layer *graph.Node) {
+	var read mark.ComponentMark
 	for n, r := range marks.Reads {
 		part := mark.Attn
 		if r.Block.Staged && r.Block.Sublayer == "" {
@@ -50,5 +50,5 @@ func explainedLayer(marks *mark.Table) (layer *graph.Node, prefix int) {
 	if layer == nil {
 		panic(fmt.Errorf("no node is marked as what a block's attention or MLP reads (mark.ReadBy)"))
 	}
-	return layer, read.Prefix
+	return layer
 }

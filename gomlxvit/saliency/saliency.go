@@ -43,13 +43,13 @@ type Saliency struct {
 
 // build makes what a method gives from the pixels and the classes [batch], int32: the maps [batch, row, column], and of
 // GradCAM the signed maps and the weights.
-type build func(model *gomlxvit.Model, w gomlxvit.Weights, pixels, classes *graph.Node) []*graph.Node
+type build func(w gomlxvit.Weights, pixels, classes *graph.Node) []*graph.Node
 
 // NewGradCAM prepares GradCAM of a model of any architecture with any head.
 func NewGradCAM(backend compute.Backend, model *gomlxvit.Model) (*Saliency, error) {
-	return newSaliency(backend, model, GradCAM, func(model *gomlxvit.Model, w gomlxvit.Weights, pixels, classes *graph.Node) []*graph.Node {
+	return newSaliency(backend, model, GradCAM, func(w gomlxvit.Weights, pixels, classes *graph.Node) []*graph.Node {
 		logits := model.Arch.Head(w, model.Arch.Representation(w, pixels))
-		signed, weights := gradCAM(logits, classes)
+		signed, weights := gradCAM(logits, classes, model.Arch.PrefixTokens())
 		return []*graph.Node{graph.MaxScalar(signed, 0), signed, weights}
 	})
 }
@@ -57,7 +57,7 @@ func NewGradCAM(backend compute.Backend, model *gomlxvit.Model) (*Saliency, erro
 // NewChefer prepares the maps of Chefer et al. of a model. Their rules cover plain vision transformers with a class
 // token and linear layers behind it; for others the error names the first layer without a rule.
 func NewChefer(backend compute.Backend, model *gomlxvit.Model) (*Saliency, error) {
-	return newSaliency(backend, model, Chefer, func(model *gomlxvit.Model, w gomlxvit.Weights, pixels, classes *graph.Node) []*graph.Node {
+	return newSaliency(backend, model, Chefer, func(w gomlxvit.Weights, pixels, classes *graph.Node) []*graph.Node {
 		p := propagate(model.Arch, w, pixels, classes)
 		return []*graph.Node{graph.ConvertDType(p.rollout(firstBlock), dtypes.Float32)}
 	})
@@ -71,7 +71,7 @@ func newSaliency(backend compute.Backend, model *gomlxvit.Model, method Method, 
 		return nil, fmt.Errorf("%s: %s: %w", model.Name, method, err)
 	}
 	program, err := model.Compile(backend, func(w gomlxvit.Weights, inputs []*graph.Node) []*graph.Node {
-		return build(model, w, inputs[0], inputs[1])
+		return build(w, inputs[0], inputs[1])
 	})
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func try(backend compute.Backend, model *gomlxvit.Model, build build) error {
 		}
 		side := model.Arch.InputSize()
 		pixels := graph.Parameter(g, "pixels", shapes.Make(dtypes.Float32, 1, 3, side, side))
-		build(model, weights, pixels, graph.Parameter(g, "classes", shapes.Make(dtypes.Int32, 1)))
+		build(weights, pixels, graph.Parameter(g, "classes", shapes.Make(dtypes.Int32, 1)))
 	})
 	if err != nil {
 		message, _, _ := strings.Cut(err.Error(), "\n")
@@ -124,7 +124,8 @@ func (s *Saliency) Run(pixels *tensors.Tensor, classes []int) (*Maps, error) {
 	chosen := make([]int32, len(classes))
 	for i, class := range classes {
 		if class < 0 || class >= count {
-			return nil, fmt.Errorf("%s: %s for class %d of picture %d; the model has classes 0 to %d", s.model.Name, s.method, class, i, count-1)
+			return nil, fmt.Errorf("%s: %s for class %d of picture %d; the model has classes 0 to %d",
+				s.model.Name, s.method, class, i, count-1)
 		}
 		chosen[i] = int32(class)
 	}

@@ -137,13 +137,13 @@ func TestGradCAMWeightsAreDerivatives(t *testing.T) {
 			channels := len(m.Weights)
 			const step = 1e-4
 			want := make([]float32, channels)
-			logits := evaluate(t, testBackend, model, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
+			logits := evaluate(t, model, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
 				pixels := graph.ConvertDType(in[0], in[1].DType())
 				var logits []*graph.Node
 				for channel := range channels {
 					for _, sign := range []float64{step, -step} {
-						by := graph.MulScalar(graph.OneHot(graph.Const(in[0].Graph(), int32(channel)), channels, in[1].DType()), sign)
-						w := shifted{doubles{w}, test.norm, by}
+						by := graph.OneHot(graph.Const(in[0].Graph(), int32(channel)), channels, in[1].DType())
+						w := shifted{doubles{w}, test.norm, graph.MulScalar(by, sign)}
 						logits = append(logits, model.Arch.Head(w, model.Arch.Representation(w, pixels)))
 					}
 				}
@@ -209,7 +209,7 @@ func TestDefaultBackend(t *testing.T) {
 	for method := range prepares {
 		var maps []*Maps
 		for _, b := range []compute.Backend{testBackend, other} { // tensors belong to the backend they were used on
-			model := tinyModel(t, "vit_tiny_patch16_224", nil)
+			model := tinyModel(t, "vit_tiny_patch16_224", map[string]any{"depth": 2.0})
 			maps = append(maps, run(t, prepared(t, b, model, method), noise(model, len(chosen)), chosen))
 		}
 		golden.Close(t, string(method), maps[1].Values, maps[0].Values, 1e-5)

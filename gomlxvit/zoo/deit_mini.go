@@ -9,17 +9,19 @@ import (
 //
 //	vitdecompose train deit-mini --out DIR
 //
-// 41 minutes on two CPU cores that had other work too, and 13 on one core from the
-// restart on; 97.7 % of 2000 held-out scenes (98.7 % before the restart, when it
+// 41 minutes on two CPU cores that had other work too, and 39 on one core from the
+// restart on; 98.0 % of 2000 held-out scenes (98.7 % before the restart, when it
 // told a pattern 38 %, a colour 70 % and a place 53 % of the time by a linear
-// read-out, and since 90, 96 and 100 %).
+// read-out). Patches are hidden from the restart on: without that, the class token
+// looks at one or two patches of an object, and what these add to a logit outlines
+// it badly (a foreground IoU of 0.43 instead of 0.47).
 func deitMini() Recipe {
 	r := miniViT("deit_tiny_patch16_224", 6, len(scenes.Classes))
 	r.Name = "deit-mini"
 	r.Summary = "A small DeiT: 64 x 64 pictures in patches of 8, 6 blocks of 4 heads, 96 channels, class token."
-	r.Batch, r.Steps, r.WarmUp, r.LearningRate, r.WeightDecay, r.Seed = 32, 11000, 200, 1e-3, 0.05, 1
+	r.Batch, r.Steps, r.WarmUp, r.LearningRate, r.WeightDecay, r.Seed = 32, 14000, 200, 1e-3, 0.05, 1
 	r.Restart = 8000
-	r.task = supervised{arch: r.Arch, smoothing: 0.05, traits: traitReadouts{weight: 4}}
+	r.task = supervised{arch: r.Arch, smoothing: 0.05, traits: traitReadouts{weight: 4}, erased: erasing{0.3, 0.9}}
 	return r
 }
 

@@ -20,12 +20,13 @@ type supervised struct {
 	smoothing float64 // of labels
 	sees      scenes.Part
 	traits    traitReadouts
+	erased    erasing // from the restart on
 }
 
 func (s supervised) extra() []gomlxvit.Param { return s.traits.params(s.arch.OutputDim()) }
 
 func (s supervised) String() string {
-	return fmt.Sprintf("supervised: cross entropy of the class, label smoothing %v%v", s.smoothing, s.traits)
+	return fmt.Sprintf("supervised: cross entropy of the class, label smoothing %v%v%v", s.smoothing, s.traits, s.erased)
 }
 
 func (supervised) scored() string { return "of the classes" }
@@ -35,6 +36,9 @@ func (s supervised) draw(r *Recipe, step int) []*tensors.Tensor {
 	each(r.Batch, func(i int) {
 		scene := scenes.DrawPart(s.sees, scenes.TrainSeeds+r.Seed, uint64(step*r.Batch+i))
 		fade(scene, r.visible(step), 1)
+		if step >= r.Restart {
+			s.erased.hide(scene.Pix, r.Seed, uint64(step*r.Batch+i))
+		}
 		copy(pixels[i*pictureBytes:], scene.Pix)
 		labels[i] = int32(scene.Class)
 		s.traits.label(shown[i*len(traits):], scene.Spec, step >= r.Restart)

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"vitdecompose/experiments"
+)
+
+// figure checks that a figure is there in all formats.
+func figure(t *testing.T, base string) {
+	t.Helper()
+	for extension, begins := range map[string]string{".png": "\x89PNG", ".svg": "<?xml", ".pdf": "%PDF-"} {
+		content, err := os.ReadFile(base + extension)
+		require.NoError(t, err)
+		require.True(t, strings.HasPrefix(string(content), begins), "%s%s begins with %.20q", base, extension, content)
+	}
+}
+
+func TestHeatmap(t *testing.T) {
+	model := tinyModel(t)
+	pictures := writePictures(t, t.TempDir(), 3)
+	out := filepath.Join(t.TempDir(), "out")
+	args := append([]string{"heatmap", "--model", model, "--out", out}, pictures...)
+	require.Contains(t, succeed(t, args...), "wrote "+filepath.Join(out, "heatmap"))
+	figure(t, filepath.Join(out, "heatmap"))
+	require.Len(t, rows(t, out), 3, "a panel for each picture")
+
+	contact := filepath.Join(t.TempDir(), "contact")
+	succeed(t, "heatmap", "--model", model, "--out", contact, "--contact", "--class", "1", pictures[0])
+	figure(t, filepath.Join(contact, "heatmap"))
+	base := filepath.Base(pictures[0])
+	figure(t, filepath.Join(contact, "contact-"+strings.TrimSuffix(base, filepath.Ext(base))))
+	table := rows(t, contact)
+	require.Len(t, table, 1+3, "the sum, and each of three heads of the last block")
+	for _, row := range table {
+		require.Equal(t, base, row[1])
+	}
+	noTemporaries(t, contact)
+}
+
+func TestHeatmapOfTexts(t *testing.T) {
+	t.Setenv("GOMLX_BACKEND", usersBackend)
+	pictures := writePictures(t, t.TempDir(), 2)
+	out := filepath.Join(t.TempDir(), "out")
+	succeed(t, append([]string{"heatmap", "--model", "clip-mini", "--text", "a blue car", "--text", "forest", "--contact", "--data", "scenes:40",
+		"--cache", t.TempDir(), "--out", out}, pictures[0])...)
+	base := strings.TrimSuffix(filepath.Base(pictures[0]), ".png")
+	figure(t, filepath.Join(out, "contact-"+base+"-1"))
+	figure(t, filepath.Join(out, "contact-"+base+"-2"))
+	require.NoFileExists(t, filepath.Join(out, "heatmap.png"), "each text has a sheet of its own")
+}
+
+func TestHeatmapMistakes(t *testing.T) {
+	model := tinyModel(t)
+	picture := writePictures(t, t.TempDir(), 1)[0]
+	broken := filepath.Join(t.TempDir(), "broken.png")
+	require.NoError(t, os.WriteFile(broken, []byte("\x89PNG\r\n\x1a\n"), 0o666))
+	for _, c := range []struct {
+		code  int
+		args  string
+		words []string
+	}{
+		{exitUsage, "P", []string{"--model is missing"}},
+		{exitUsage, "--model M", []string{"requires at least 1 arg"}},
+		{exitUsage, "--model M --text x --class 1 P", []string{"--text and --class"}},
+		{exitUsage, "--model M --heads 0 P", []string{"--heads"}},
+		{exitFailed, "--model M nowhere.jpg", []string{"nowhere.jpg"}},
+		{exitFailed, "--model M B", []string{"broken.png"}},
+		{exitFailed, "--model M --class 99 P", []string{"--class 99", "0 to 11"}},
+		{exitFailed, "--model M --class unicorn P", []string{"--class unicorn", "--class-names"}},
+		{exitFailed, "--model M --out /dev/null/x P", []string{"--out"}},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			args := strings.NewReplacer("--model M", "--model "+model, " P", " "+picture, " B", " "+broken).Replace(" " + c.args)
+			fail(t, c.code, c.words, append([]string{"heatmap"}, strings.Fields(args)...)...)
+		})
+	}
+}
+
+func TestRunPictureExperiments(t *testing.T) {
+	t.Setenv("GOMLX_BACKEND", usersBackend)
+	store := t.TempDir()
+	t.Run("heatmaps", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "h")
+		succeed(t, few(store, "run", "heatmaps", "--model", "deit-mini", "--probes", "3,7", "--out", dir)...)
+		files(t, dir, "heatmaps-deit-mini")
+		var result experiments.HeatmapResult
+		resultOf(t, dir, &result)
+		require.Len(t, result.Sheets[0].Pictures, 2)
+		require.Len(t, rows(t, dir), 2*5)
+		fail(t, exitFailed, []string{"no picture 60"}, few(store, "run", "heatmaps", "--model", "deit-mini", "--probes", "60", "--out", dir)...)
+	})
+	t.Run("segmentation", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "s")
+		stdout := succeed(t, few(store, "run", "segmentation", "--model", "deit-mini,swin-mini", "--out", dir)...)
+		require.Regexp(t, `(?m)^swin-mini: GradCAM: pixel accuracy 0\.\d+, mIoU 0\.\d+, mAP 0\.\d+$`, stdout)
+		files(t, dir, "segmentation", "segmentation-deit-mini", "segmentation-swin-mini")
+		require.Len(t, rows(t, dir), 3+2)
+		var result experiments.SegmentationResult
+		resultOf(t, dir, &result)
+		ours, cam := result.Models[0].Scores[0], result.Models[0].Scores[1]
+		require.Greater(t, ours.MIoU, cam.MIoU)
+	})
+	t.Run("waterbirds", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "w")
+		stdout := succeed(t, few(store, "run", "waterbirds", "--model", "clip-mini,dino-mini", "--correlated", "scenes-birds:100:1:correlated",
+			"--uncorrelated", "scenes-birds:60:2", "--ablated", "4", "--out", dir)...)
+		require.Regexp(t, `(?m)^dino-mini: worst group 0\.\d+ -> 0\.\d+, mean of groups 0\.\d+ -> 0\.\d+ with 4 components ablated$`, stdout)
+		files(t, dir, "waterbirds")
+		require.Len(t, rows(t, dir), 2*6)
+		require.FileExists(t, filepath.Join(dir, "components.csv"))
+		var result experiments.WaterbirdsResult
+		meta := resultOf(t, dir, &result)
+		require.Len(t, result.Models[0].Order[0].Words, 5)
+		require.Contains(t, meta.Data, "scenes-birds:100:1:correlated")
+		fail(t, exitFailed, []string{"must be of two classes"}, few(store, "run", "waterbirds", "--model", "dino-mini", "--correlated", "scenes:20", "--out", dir)...)
+	})
+}
