@@ -256,11 +256,11 @@ func (c *MaxViTConfig) attention(w Weights, x *graph.Node, b mark.Block) *graph.
 		table: graph.Transpose(graph.Reshape(table, heads, table.Shape().Size()/heads), 0, 1), keyMinusQuery: true,
 	}
 	normed := layerNorm(w, name+"norm1", x, c.Epsilon)
-	mark.ReadBy(normed, mark.Read{Block: b, Part: mark.Attn})
+	mark.ReadBy(normed, b, mark.Attn)
 	x = addBranch(x, attention.apply(w, normed))
 
 	normed = layerNorm(w, name+"norm2", x, c.Epsilon)
-	mark.ReadBy(normed, mark.Read{Block: b, Part: mark.MLP})
+	mark.ReadBy(normed, b, mark.MLP)
 	return addBranch(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELUTanh, b))
 }
 

@@ -197,10 +197,10 @@ func (c *SwinConfig) block(w Weights, x *graph.Node, b mark.Block) *graph.Node {
 		table: w.Get(name + "attn.relative_position_bias_table"),
 	}
 	normed := layerNorm(w, name+"norm1", x, c.Epsilon)
-	mark.ReadBy(normed, mark.Read{Block: b, Part: mark.Attn})
+	mark.ReadBy(normed, b, mark.Attn)
 	x = addBranch(x, attention.apply(w, normed))
 
 	normed = layerNorm(w, name+"norm2", x, c.Epsilon)
-	mark.ReadBy(normed, mark.Read{Block: b, Part: mark.MLP})
+	mark.ReadBy(normed, b, mark.MLP)
 	return addBranch(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELU, b))
 }

@@ -341,7 +341,7 @@ func (c *ViTConfig) embed(w Weights, pixels, masked *graph.Node) *graph.Node {
 func (c *ViTConfig) block(w Weights, x *graph.Node, block mark.Block, prefix string, mask *graph.Node) *graph.Node {
 	n := &c.names
 	normed := layerNorm(w, prefix+n.norm1, x, c.Epsilon)
-	mark.ReadBy(normed, mark.Read{Block: block, Part: mark.Attn, Prefix: c.PrefixTokens()})
+	mark.ReadBy(normed, block, mark.Attn)
 	attn := c.attention(w, normed, block, prefix, mask)
 	if c.LayerScale {
 		attn = graph.Mul(attn, channels(w.Get(prefix+n.scale1), attn.Rank()))
@@ -349,7 +349,7 @@ func (c *ViTConfig) block(w Weights, x *graph.Node, block mark.Block, prefix str
 	x = addBranch(x, attn)
 
 	normed = layerNorm(w, prefix+n.norm2, x, c.Epsilon)
-	mark.ReadBy(normed, mark.Read{Block: block, Part: mark.MLP, Prefix: c.PrefixTokens()})
+	mark.ReadBy(normed, block, mark.MLP)
 	mlp := mlp(w, normed, prefix+n.fc1, prefix+n.fc2, c.Activation, block)
 	if c.LayerScale {
 		mlp = graph.Mul(mlp, channels(w.Get(prefix+n.scale2), mlp.Rank()))

@@ -113,14 +113,6 @@ type Tokens struct {
 	Input *graph.Node
 }
 
-// Read says which part of which block reads a node.
-type Read struct {
-	Block Block
-	Part  Part
-	// Prefix is the number of tokens before those of the grid: class and register tokens.
-	Prefix int
-}
-
 // Linear is the product of a linear layer: Input [..., in] times the transpose of Weight [out, in].
 type Linear struct{ Input, Weight *graph.Node }
 
@@ -141,7 +133,7 @@ type Table struct {
 	// TokenMaps are the nodes that only select or average tokens.
 	TokenMaps map[*graph.Node]Tokens
 	// Reads are the nodes [batch, token..., dim] that a part of a block reads: the stream after the norm before it.
-	Reads map[*graph.Node]Read
+	Reads map[*graph.Node]ComponentMark
 	// Linears are the products of linear layers, before their bias.
 	Linears map[*graph.Node]Linear
 	// Residuals are the sums that become the residual stream.
@@ -151,7 +143,7 @@ type Table struct {
 	Elementwise map[*graph.Node]*graph.Node
 }
 
-// ComponentMark says which part of which block a node is.
+// ComponentMark says which part of which block a node is, or is read by.
 type ComponentMark struct {
 	Block Block
 	Part  Part
@@ -170,7 +162,7 @@ func Of(g *graph.Graph) *Table {
 		Heads:       make(map[*graph.Node]Attention),
 		Statistics:  make(map[*graph.Node]bool),
 		TokenMaps:   make(map[*graph.Node]Tokens),
-		Reads:       make(map[*graph.Node]Read),
+		Reads:       make(map[*graph.Node]ComponentMark),
 		Linears:     make(map[*graph.Node]Linear),
 		Residuals:   make(map[*graph.Node]Residual),
 		Elementwise: make(map[*graph.Node]*graph.Node),
@@ -205,8 +197,10 @@ func TokensOf(y, x *graph.Node, m TokenMap) {
 	Of(y.Graph()).TokenMaps[y] = Tokens{TokenMap: m, Input: x}
 }
 
-// ReadBy marks x, shaped [batch, token..., dim], as what a part of a block reads.
-func ReadBy(x *graph.Node, r Read) { Of(x.Graph()).Reads[x] = r }
+// ReadBy marks x, shaped [batch, token..., dim], as what a part of the block reads.
+func ReadBy(x *graph.Node, block Block, part Part) {
+	Of(x.Graph()).Reads[x] = ComponentMark{Block: block, Part: part}
+}
 
 // LinearOf marks y as the product of x [..., in] and the transpose of a weight [out, in].
 func LinearOf(y, x, weight *graph.Node) {
