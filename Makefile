@@ -61,7 +61,9 @@ figures: setup ## draw the figures of README and docs again, with the shipped mo
 	$(PROGRAM) run all --out results/figures
 	$(PROGRAM) align --model deit-mini --sweep 0,0.001,0.01,0.1,1,10 --out results/figures/sweep
 	@mkdir -p docs/figures
-	cp results/figures/{ablation/ablation,ranking/ranking,alignment/alignment,causal/causal,sweep/sweep}.png docs/figures/
+	cp results/figures/{ablation/ablation,ranking/ranking,segmentation/segmentation,segmentation/segmentation-deit-mini}.png docs/figures/
+	cp results/figures/{waterbirds/waterbirds,alignment/alignment,causal/causal,sweep/sweep}.png docs/figures/
+	cp results/figures/heatmaps/heatmaps-deit-mini.png docs/figures/heatmaps.png
 	cp results/figures/text-retrieval/text-retrieval-clip-mini.png docs/figures/text-retrieval.png
 	cp results/figures/image-retrieval/image-retrieval-clip-mini.png docs/figures/image-retrieval.png
 

@@ -163,6 +163,7 @@ func shortNames(names []string) []string {
 type dataFlags struct {
 	spec, labels string
 	pictures     int
+	shuffle      int64 // seed of the order, -1 for that of the data
 	orient       bool
 	maxBad       int
 	batch        int
@@ -172,6 +173,7 @@ func (f *dataFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.spec, "data", "scenes:1000", "pictures: folder:DIR or just DIR (a sub-folder for each class), or scenes:N[:SEED[:PART]]")
 	c.Flags().StringVar(&f.labels, "labels", "", "CSV file with the columns file,label (class index) for the pictures of folder:DIR")
 	c.Flags().IntVar(&f.pictures, "pictures", 0, "take only the first N pictures")
+	c.Flags().Int64Var(&f.shuffle, "shuffle", -1, "take the pictures in an order drawn by this seed (-1: in their own)")
 	c.Flags().BoolVar(&f.orient, "orient", false, "turn photos upright by their EXIF orientation (timm and open_clip do not)")
 	c.Flags().IntVar(&f.maxBad, "max-bad", 0, "leave out up to N pictures that cannot be read")
 	c.Flags().IntVar(&f.batch, "batch", 8, "pictures computed at a time")
@@ -184,11 +186,25 @@ func (f *dataFlags) check() error {
 	return nil
 }
 
+// order is the seed of the pictures' order, nil for their own.
+func (f *dataFlags) order() *int64 {
+	if f.shuffle < 0 {
+		return nil
+	}
+	return &f.shuffle
+}
+
 // open opens the pictures.
 func (f *dataFlags) open() (data.Dataset, error) {
 	ds, err := data.Open(f.dataset(), data.Options{Labels: f.labels})
 	if err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
+	}
+	if f.shuffle >= 0 {
+		ds = data.Shuffled(ds, uint64(f.shuffle))
+	}
+	if f.pictures > 0 && f.pictures < ds.Len() {
+		ds = data.First(ds, f.pictures) // whose hash reads no others
 	}
 	return ds, nil
 }

@@ -19,7 +19,8 @@ type textConfig struct {
 	Models        []string              `json:"models"`
 	Data          string                `json:"data"`
 	Labels        string                `json:"labels,omitempty"`
-	Pictures      int                   `json:"pictures"` // 0: all
+	Pictures      int                   `json:"pictures"`          // 0: all
+	Shuffle       *int64                `json:"shuffle,omitempty"` // seed of the order
 	Reference     string                `json:"reference"`
 	AlignData     string                `json:"align_data,omitempty"`
 	AlignPictures int                   `json:"align_pictures,omitempty"` // 0: all
@@ -105,7 +106,7 @@ func (r *textRun) finish(result any, table experiments.Table, settings any) erro
 	}
 	align := r.config.Align
 	r.config = textConfig{
-		Models: r.names, Data: r.pictures.spec, Labels: r.pictures.labels, Pictures: r.pictures.pictures,
+		Models: r.names, Data: r.pictures.spec, Labels: r.pictures.labels, Pictures: r.pictures.pictures, Shuffle: r.pictures.order(),
 		Reference: r.study.reference, AlignData: r.study.training, AlignPictures: r.study.trainingSize, Align: align, Aligner: r.study.aligner,
 		Blocks: r.study.blocks, Features: r.study.features, Bank: r.bank, Names: r.models.classNames, Templates: r.models.templates,
 		HeadData: r.config.HeadData, Batch: r.pictures.batch, ImageSize: r.models.imageSize, Orient: r.pictures.orient, MaxBad: r.pictures.maxBad,
