@@ -1,0 +1,35 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The pictures of --shuffle are the same for a seed and others for another; --pictures takes the first of them.
+func TestShuffle(t *testing.T) {
+	names := func(f dataFlags) (list []string, hash string) {
+		t.Helper()
+		ds, err := f.open()
+		require.NoError(t, err)
+		for i := range ds.Len() {
+			list = append(list, ds.Item(i).Name)
+		}
+		hash, err = ds.Hash()
+		require.NoError(t, err)
+		return list, hash
+	}
+	plain, plainHash := names(dataFlags{spec: "scenes:30", shuffle: -1})
+	one, oneHash := names(dataFlags{spec: "scenes:30", shuffle: 1})
+	again, againHash := names(dataFlags{spec: "scenes:30", shuffle: 1})
+	other, _ := names(dataFlags{spec: "scenes:30", shuffle: 2})
+	some, someHash := names(dataFlags{spec: "scenes:30", shuffle: 1, pictures: 10})
+	require.ElementsMatch(t, plain, one)
+	require.NotEqual(t, plain, one)
+	require.NotEqual(t, one, other)
+	require.Equal(t, one, again)
+	require.Equal(t, one[:10], some)
+	require.Equal(t, oneHash, againHash)
+	require.NotEqual(t, plainHash, oneHash)
+	require.NotEqual(t, oneHash, someHash)
+}
