@@ -29,6 +29,7 @@ func commands() []*cobra.Command {
 		newModels(),
 		newTrain(),
 		newBench(),
+		newCache(),
 		newDoctor(),
 		newSetup(),
 		newVersion(),
@@ -83,13 +84,20 @@ GOMLX_BACKEND chooses what computes: xla:cpu, xla:cuda, xla:tpu or go.`,
 	// Whatever cobra finds wrong before a command begins is wrong usage: unknown
 	// flags, missing ones, too many arguments.
 	began := false
-	for _, c := range root.Commands() {
+	var watch func(c *cobra.Command)
+	watch = func(c *cobra.Command) {
 		if work := c.RunE; work != nil {
 			c.RunE = func(c *cobra.Command, args []string) error {
 				began = true
 				return work(c, args)
 			}
 		}
+		for _, below := range c.Commands() {
+			watch(below)
+		}
+	}
+	for _, c := range root.Commands() {
+		watch(c)
 	}
 
 	c, err := root.ExecuteContextC(ctx)

@@ -92,6 +92,18 @@ func inspect(dir string) (Entry, error) {
 	return entry, nil
 }
 
+// Open opens the store, to be read: what its key says of pictures is what key.json says.
+func (e Entry) Open() (*Store, error) {
+	if e.Key.Pictures < 1 || e.Key.Batch < 1 {
+		return nil, fmt.Errorf("cache: %s is missing or damaged", filepath.Join(e.Dir, keyFile))
+	}
+	s := &Store{dir: e.Dir, key: e.Key, hash: e.Hash, good: make(map[int]bool), bad: make(map[string]error)}
+	if err := s.scan(); err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	return s, nil
+}
+
 // Verify reads all that the store holds and returns what is wrong with it, an error for each file. It changes nothing:
 // bad chunks are computed again by the next run that needs them.
 func (e Entry) Verify() []error {
