@@ -5,7 +5,16 @@
 //
 //	folder:DIR          pictures in one sub-folder per class, or in DIR itself
 //	                    with a CSV file of labels (Options.Labels)
-//	scenes:N[:SEED]     N drawn scenes; import vitdecompose/data/scenes
+//	scenes:N[:SEED]     N drawn scenes, and scenes-birds:N[:SEED[:correlated]], the
+//	                    drawn Waterbirds; import vitdecompose/data/scenes
+//	imagenet:PATH       ImageNet-1k; import vitdecompose/data/imagenet
+//	imagenet-s:DIR      ImageNet pictures with masks, and pixelimagenet:DIR; import
+//	                    vitdecompose/data/pixelmask
+//	imagenet-seg:FILE   ImageNet-Segmentation; import vitdecompose/data/imagenetseg
+//	voc:DIR             Pascal VOC 2012; import vitdecompose/data/voc
+//	waterbirds:DIR      Waterbirds; import vitdecompose/data/waterbirds
+//	hf:REPO or hf:DIR   parquet data sets of the Hugging Face Hub; import
+//	                    vitdecompose/data/hf
 //
 // Kinds are registered by the packages that read them, with [Register]. Pictures
 // are decoded one at a time when they are asked for: a data set holds names and

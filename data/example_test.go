@@ -29,5 +29,5 @@ func ExampleOpen_unknown() {
 	_, err := data.Open("tape:reel", data.Options{})
 	fmt.Println(err)
 	// Output:
-	// data "tape:reel": unknown kind "tape" (known: folder, scenes)
+	// data "tape:reel": unknown kind "tape" (known: folder, scenes, scenes-birds)
 }

@@ -8,13 +8,13 @@ import (
 )
 
 // MatchLabels makes the labels of a data set mean the classes of a model. Labels from a file are class indices already
-// (the data set has no class names). Class names from sub-folders are looked up among the model's, without regard to
+// (the data set has no class names), and so are those of a data set that says so (ImageNet), for models with as many classes. Class names from sub-folders are looked up among the model's, without regard to
 // case, underscores, hyphens and spaces; when none is known there, as many sub-folders as the model has classes count in
 // sorted order, as torchvision and timm count them. A name that two of the model's classes share (ImageNet has two
 // "crane") tells nothing, so a folder called so is an error.
 func MatchLabels(ds data.Dataset, modelName string, modelClasses []string, numClasses int) (data.Dataset, error) {
 	folders := ds.Classes()
-	if len(folders) == 0 || numClasses == 0 {
+	if len(folders) == 0 || numClasses == 0 || data.HasIndexedLabels(ds) && len(folders) == numClasses {
 		return ds, nil
 	}
 	index := make(map[string][]int)

@@ -17,7 +17,6 @@ import (
 
 	"vitdecompose/data"
 	"vitdecompose/data/progress"
-	_ "vitdecompose/data/scenes" // registers scenes:N
 	"vitdecompose/experiments"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/backend"

@@ -310,7 +310,7 @@ func TestRunMistakes(t *testing.T) {
 		{"folder without a name", exitFailed, "run ablation --model M --data folder:", []string{"--data", "folder:DIR"}},
 		{"a file as data", exitFailed, "run ablation --model M --data " + file, []string{"--data", file, "not a directory"}},
 		{"empty folder", exitFailed, "run ablation --model M --data " + t.TempDir(), []string{"--data", "no pictures found"}},
-		{"unknown kind", exitFailed, "run ablation --model M --data frob:3", []string{"--data", `"frob"`, "folder, scenes"}},
+		{"unknown kind", exitFailed, "run ablation --model M --data frob:3", []string{"--data", `"frob"`, "folder, hf, imagenet"}},
 		{"how many scenes", exitFailed, "run ablation --model M --data scenes:many", []string{"--data", "scenes:N"}},
 		{"no labels", exitFailed, "run ablation --model M --data " + flat, []string{"no picture has a label", "--labels"}},
 		{"no labels file", exitFailed, "run ablation --model M --data " + flat + " --labels nowhere.csv", []string{"--data", "nowhere.csv"}},

@@ -29,6 +29,7 @@ import (
 	"slices"
 	"strings"
 
+	"vitdecompose/data/hub"
 	"vitdecompose/gomlxvit/preprocess"
 	"vitdecompose/gomlxvit/safetensors"
 )
@@ -188,8 +189,8 @@ func choose(names []string) (layout, error) {
 	return l, fmt.Errorf("the weights %s are missing; get them from where %s comes from", strings.Join(candidates, " or "), l.config)
 }
 
-// open opens the checkpoint at the root of fsys. checks, which may be nil, says what is known of its files.
-func open(fsys fs.FS, name string, checks *checks) (*Checkpoint, error) {
+// open opens the checkpoint at the root of fsys. What the Hub knows of its files, if it is from there, is compared.
+func open(fsys fs.FS, name string, known *hub.Snapshot) (*Checkpoint, error) {
 	entries, err := fs.ReadDir(fsys, ".")
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -206,7 +207,7 @@ func open(fsys fs.FS, name string, checks *checks) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checks.verifyBytes(files.config, config); err != nil {
+	if err := known.VerifyBytes(files.config, config); err != nil {
 		return nil, err
 	}
 	parse := parseTimm
@@ -218,23 +219,23 @@ func open(fsys fs.FS, name string, checks *checks) (*Checkpoint, error) {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(name, files.config), err)
 	}
 	c.fsys, c.name, c.Library, c.tokenizer = fsys, name, files.library, files.tokenizer
-	if files.tokenizer != "" && checks != nil {
+	if files.tokenizer != "" && known != nil {
 		tokenizer, err := c.Tokenizer()
 		if err != nil {
 			return nil, err
 		}
-		if err := checks.verifyBytes(files.tokenizer, tokenizer); err != nil {
+		if err := known.VerifyBytes(files.tokenizer, tokenizer); err != nil {
 			return nil, err
 		}
 	}
-	if err := c.openWeights(files.weights, config, checks); err != nil {
+	if err := c.openWeights(files.weights, config, known); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
 // openWeights checks the header of the weights, takes the hash, and leaves the file open.
-func (c *Checkpoint) openWeights(file string, config []byte, checks *checks) error {
+func (c *Checkpoint) openWeights(file string, config []byte, known *hub.Snapshot) error {
 	path := filepath.Join(c.name, file)
 	f, err := c.fsys.Open(file)
 	if err != nil {
@@ -259,14 +260,14 @@ func (c *Checkpoint) openWeights(file string, config []byte, checks *checks) err
 		sum := sha256.New()
 		sum.Write(config)
 		hashes := []io.Writer{sum}
-		check := checks.start(file, size)
+		check := known.Start(file, size)
 		if check != nil {
 			hashes = append(hashes, check)
 		}
 		if _, err := io.Copy(io.MultiWriter(hashes...), io.NewSectionReader(reader, 0, size)); err != nil {
 			return fmt.Errorf("%s: %w", path, cause(err))
 		}
-		if err := checks.verify(file, size, check); err != nil {
+		if err := known.Verify(file, size, check); err != nil {
 			return err
 		}
 		c.Hash = hex.EncodeToString(sum.Sum(nil))

@@ -1,0 +1,8 @@
+package main
+
+// The kinds of data sets that --data knows beside folder: each package registers its own.
+import (
+	_ "vitdecompose/data/hf"
+	_ "vitdecompose/data/imagenet"
+	_ "vitdecompose/data/scenes"
+)

@@ -1,0 +1,452 @@
+// Package hf reads data sets of pictures that are stored in parquet files, as those of the Hugging Face Hub are. Importing
+// it makes the kind known to data.Open:
+//
+//	hf:PATH[:SPLIT]                 a parquet file, or a directory with the files of a data set
+//	hf:OWNER/REPO[:SPLIT]           a data set of the Hub; its files are downloaded into the cache of huggingface_hub
+//	hf:OWNER/REPO/FOLDER[:SPLIT]    one of its configurations
+//
+// A split need not be named if there is one only. A revision of a data set of the Hub is named with @ behind it:
+// hf:OWNER/REPO@refs/convert/parquet is the one that the Hub makes where a data set is stored in other files. See hub.Env
+// for the environment variables.
+//
+// The column of the pictures is a struct with bytes, as the library datasets stores its feature Image, that of the labels
+// a ClassLabel, whose names are the classes; the metadata of the files says which they are. Further columns of text and
+// ClassLabels are attributes (see data.Attributes), but for those whose different values take more than 64 MB. Where
+// several columns would do, :image=NAME and :label=NAME behind the argument name them.
+//
+// A picture is called by its file and row, from 0 on. Pictures are read when they are asked for: the pages of the files
+// that were read last are kept, 64 MB of them, so to go through the pictures in their order reads everything once, and to
+// jump about reads a page, of about a megabyte, for each picture.
+package hf
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"vitdecompose/data"
+	"vitdecompose/data/hub"
+	"vitdecompose/data/picture"
+)
+
+func init() { data.Register("hf", open) }
+
+const (
+	cacheBytes     = 64 << 20 // of pages that are kept
+	attributeBytes = 64 << 20 // of the different values of attributes
+	maxAttributes  = 1000     // columns
+	maxAttribute   = 10_000   // bytes of a value, as in a file of labels
+)
+
+// dataset is the rows of one or more files.
+type dataset struct {
+	tables     []*table
+	columns    []columns // of each
+	starts     []int     // the first picture of each, and one past the last of all
+	labels     []int32   // nil when there are none
+	classes    []string
+	attributes []*attribute // sorted by name
+	limits     picture.Limits
+	cache      *pageCache
+	hash       func() (string, error)
+}
+
+// attribute is a column of attributes: for each picture the position of its value, 0 where it has none.
+type attribute struct {
+	name   string
+	values []string
+	at     []uint32
+}
+
+var (
+	repoName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*$`)
+	splitName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
+)
+
+func open(argument string, opts data.Options) (data.Dataset, error) {
+	d, err := openFiles(argument, opts)
+	if err != nil {
+		return nil, fmt.Errorf("data hf:%s: %w", argument, err)
+	}
+	return d, nil
+}
+
+func openFiles(argument string, opts data.Options) (*dataset, error) {
+	if opts.Labels != "" {
+		return nil, fmt.Errorf("the files have their own labels, %s cannot be used", opts.Labels)
+	}
+	place, split, want, err := parse(argument)
+	if err != nil {
+		return nil, err
+	}
+	files, err := find(place, split)
+	if err != nil {
+		return nil, err
+	}
+	d := &dataset{limits: opts.Limits, starts: []int{0}, cache: &pageCache{budget: cacheBytes, pages: map[pageID]*cached{}}}
+	d.hash = sync.OnceValues(d.hashAll)
+	if err := d.read(files, want); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+// parse takes an argument apart. What exists on the disk is not taken apart.
+func parse(argument string) (place, split string, want choice, err error) {
+	place = argument
+	for {
+		rest, last, ok := cutLast(place)
+		column, isImage := strings.CutPrefix(last, "image=")
+		if !isImage {
+			column, ok = strings.CutPrefix(last, "label=")
+		}
+		if !ok || rest == "" || exists(place) {
+			break
+		}
+		if isImage {
+			want.image = column
+		} else {
+			want.label = column
+		}
+		place = rest
+	}
+	if rest, last, ok := cutLast(place); ok && !exists(place) && splitName.MatchString(last) {
+		place, split = rest, last
+	}
+	if place == "" {
+		err = errors.New("names no data set: want hf:PATH or hf:OWNER/REPO")
+	}
+	return place, split, want, err
+}
+
+// cutLast cuts at the last colon.
+func cutLast(s string) (before, after string, ok bool) {
+	at := strings.LastIndexByte(s, ':')
+	if at < 0 {
+		return s, "", false
+	}
+	return s[:at], s[at+1:], true
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// find gives the paths of the files of a data set on the disk or on the Hub.
+func find(place, split string) ([]string, error) {
+	info, err := os.Stat(place)
+	switch {
+	case err == nil && !info.IsDir():
+		if of := splitOf(filepath.ToSlash(place)); split != "" && of != "" && of != canonical(split) {
+			return nil, fmt.Errorf("%s is of the split %s", place, of)
+		}
+		return []string{place}, nil
+	case err == nil:
+		names, err := localFiles(place)
+		if err == nil {
+			names, err = chooseFiles(names, split)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", place, err)
+		}
+		for i, name := range names {
+			names[i] = filepath.Join(place, filepath.FromSlash(name))
+		}
+		return names, nil
+	}
+	name, revision, hasRevision := strings.Cut(place, "@")
+	parts := strings.SplitN(name, "/", 3)
+	if len(parts) < 2 || !repoName.MatchString(parts[0]+"/"+parts[1]) {
+		return nil, fmt.Errorf("there is no file or directory %s, and it is not the name of a data set of the Hub, OWNER/REPO", place)
+	}
+	folder := ""
+	if len(parts) == 3 {
+		folder = strings.Trim(parts[2], "/") + "/"
+	}
+	repo := parts[0] + "/" + parts[1]
+	if hasRevision {
+		repo += "@" + revision
+	}
+	snapshot, err := hub.Env().Fetch(context.Background(), hub.Datasets, repo, func(names []string) ([]string, error) {
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, folder) })
+		files, err := chooseFiles(names, split)
+		if errors.Is(err, errNone) && !hasRevision {
+			err = fmt.Errorf("%w: try the revision that the Hub makes of them, hf:%s@refs/convert/parquet", err, repo)
+		}
+		return files, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, name := range snapshot.Names {
+		files = append(files, snapshot.Path(name))
+	}
+	return files, nil
+}
+
+// read opens the files and reads all but the pictures.
+func (d *dataset) read(files []string, want choice) error {
+	for _, file := range files {
+		t, err := openTable(file)
+		if err != nil {
+			return err
+		}
+		d.tables = append(d.tables, t)
+		c, err := t.columns(want)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		if first := d.columns; len(first) > 0 {
+			if (first[0].label == nil) != (c.label == nil) || !slices.Equal(first[0].classes, c.classes) {
+				return fmt.Errorf("%s: has other labels or classes than %s", file, files[0])
+			}
+			// All files are to be read alike.
+			want.image = c.image.Path()[0]
+		}
+		d.columns = append(d.columns, c)
+		rows := int(t.NumRows())
+		if rows > math.MaxInt32-d.Len() {
+			return fmt.Errorf("%s: that is more than %d pictures", file, math.MaxInt32)
+		}
+		d.starts = append(d.starts, d.Len()+rows)
+	}
+	if d.Len() == 0 {
+		return fmt.Errorf("%s: has no rows", files[0])
+	}
+	d.classes = d.columns[0].classes
+	if err := d.readLabels(); err != nil {
+		return err
+	}
+	return d.readAttributes()
+}
+
+// close closes the files of a data set that could not be opened.
+func (d *dataset) close() error {
+	var errs []error
+	for _, t := range d.tables {
+		if file, ok := t.reader.(io.Closer); ok {
+			errs = append(errs, file.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// readLabels reads the column of labels. One that is null is not known, and so is -1, which stands for that.
+func (d *dataset) readLabels() error {
+	if d.columns[0].label == nil {
+		return nil
+	}
+	d.labels = make([]int32, d.Len())
+	most := int64(math.MaxInt32)
+	if d.classes != nil {
+		most = int64(len(d.classes)) - 1
+	}
+	for k, t := range d.tables {
+		label := d.columns[k].label
+		err := t.each(label, func(row int64, v *values) error {
+			for i, value := range v.ints {
+				if v.null != nil && v.null[i] {
+					value = -1
+				}
+				if value < -1 || value > most {
+					return fmt.Errorf("%s: row %d: label %d in the column %s is not a class index from 0 to %d, nor -1 for unknown",
+						t.path, row+int64(i), value, label.Name(), most)
+				}
+				d.labels[int64(d.starts[k])+row+int64(i)] = int32(value)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errNoAttribute says that a column is too large to be one.
+var errNoAttribute = errors.New("no attribute")
+
+// readAttributes reads the further columns that all files have.
+func (d *dataset) readAttributes() error {
+	budget := int64(attributeBytes)
+columns:
+	for _, f := range d.columns[0].further {
+		a := &attribute{name: f.name, values: []string{""}, at: make([]uint32, d.Len())}
+		positions := map[string]uint32{}
+		left := budget
+		for k, t := range d.tables {
+			at := slices.IndexFunc(d.columns[k].further, func(other further) bool {
+				return other.name == f.name && slices.Equal(other.classes, f.classes)
+			})
+			if at < 0 {
+				continue columns
+			}
+			column := d.columns[k].further[at].column
+			err := t.each(column, func(row int64, v *values) error {
+				for i := range max(len(v.bytes), len(v.ints)) {
+					value := f.value(v, i)
+					if value == "" {
+						continue
+					}
+					position, ok := positions[value]
+					if !ok {
+						if left -= int64(len(value)) + 64; left < 0 || len(value) > maxAttribute {
+							return errNoAttribute
+						}
+						position = uint32(len(a.values))
+						value = strings.Clone(value)
+						a.values = append(a.values, value)
+						positions[value] = position
+					}
+					a.at[int64(d.starts[k])+row+int64(i)] = position
+				}
+				return nil
+			})
+			if err == errNoAttribute {
+				continue columns
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if len(a.values) > 1 {
+			budget = left
+			d.attributes = append(d.attributes, a)
+		}
+	}
+	return nil
+}
+
+// value is value i of a page in words; "" where it is not known.
+func (f further) value(v *values, i int) string {
+	switch {
+	case v.null != nil && v.null[i]:
+		return ""
+	case f.classes == nil:
+		return strings.TrimSpace(strings.ToValidUTF8(string(v.bytes[i]), "\ufffd"))
+	case v.ints[i] < 0 || v.ints[i] >= int64(len(f.classes)):
+		return ""
+	}
+	return f.classes[v.ints[i]]
+}
+
+// at is the file of picture i, and its row there.
+func (d *dataset) at(i int) (table int, row int64) {
+	table = sort.Search(len(d.starts), func(k int) bool { return d.starts[k] > i }) - 1
+	return table, int64(i - d.starts[table])
+}
+
+// Len implements data.Dataset.
+func (d *dataset) Len() int { return d.starts[len(d.starts)-1] }
+
+// Classes implements data.Dataset.
+func (d *dataset) Classes() []string { return slices.Clone(d.classes) }
+
+// Item implements data.Dataset.
+func (d *dataset) Item(i int) data.Item {
+	k, row := d.at(i)
+	item := data.Item{Name: fmt.Sprintf("%s:%d", path.Base(filepath.ToSlash(d.tables[k].path)), row), Label: -1}
+	if d.labels != nil {
+		item.Label = int(d.labels[i])
+	}
+	return item
+}
+
+// Attributes implements data.Attributed.
+func (d *dataset) Attributes(i int) map[string]string {
+	var all map[string]string
+	for _, a := range d.attributes {
+		if a.at[i] == 0 {
+			continue
+		}
+		if all == nil {
+			all = map[string]string{}
+		}
+		all[a.name] = a.values[a.at[i]]
+	}
+	return all
+}
+
+// file is the file of picture i; nil where the row has none.
+func (d *dataset) file(i int) ([]byte, error) {
+	k, row := d.at(i)
+	content, err := d.tables[k].value(d.cache, d.columns[k].image, row)
+	if err != nil {
+		return nil, fmt.Errorf("%s: row %d: %w", d.tables[k].path, row, err)
+	}
+	return content, nil
+}
+
+// Picture implements data.Dataset.
+func (d *dataset) Picture(i int) (*picture.Picture, error) {
+	content, err := d.file(i)
+	if err != nil {
+		return nil, err
+	}
+	k, row := d.at(i)
+	name := fmt.Sprintf("%s: row %d", d.tables[k].path, row)
+	if content == nil {
+		return nil, fmt.Errorf("%s: has no picture: its bytes are null in the column %s", name, d.columns[k].image.Path()[0])
+	}
+	p, err := picture.Decode(bytes.NewReader(content), d.limits)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	p.Name = name
+	return p, nil
+}
+
+// Hash implements data.Dataset. It reads all files once, from their beginnings to their ends, as long as the disk takes.
+func (d *dataset) Hash() (string, error) { return d.hash() }
+
+func (d *dataset) hashAll() (string, error) {
+	h := sha256.New()
+	fmt.Fprintf(h, "hf %d %q\n", d.Len(), d.classes)
+	for i := range d.Len() {
+		if err := d.hashItem(h, i); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// ItemHash implements data.ItemHasher.
+func (d *dataset) ItemHash(i int) (string, error) {
+	h := sha256.New()
+	if err := d.hashItem(h, i); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// hashItem writes a line about picture i. That a row has no picture is part of what the data set is.
+func (d *dataset) hashItem(w io.Writer, i int) error {
+	content, err := d.file(i)
+	if err != nil {
+		return err
+	}
+	item := d.Item(i)
+	fmt.Fprintf(w, "%q %d %t %x", item.Name, item.Label, content != nil, sha256.Sum256(content))
+	attributes := d.Attributes(i)
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		fmt.Fprintf(w, " %q=%q", name, attributes[name])
+	}
+	fmt.Fprintln(w)
+	return nil
+}

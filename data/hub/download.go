@@ -1,0 +1,185 @@
+package hub
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"vitdecompose/data/atomicfile"
+)
+
+// download brings one file into the cache, unless it is there.
+func (r repository) download(ctx context.Context, s *Snapshot, name string) error {
+	known, ok := s.files[name]
+	if !ok {
+		return fmt.Errorf("%s: there is no %s", r.ref, name)
+	}
+	path := s.Path(name)
+	if _, err := os.Stat(path); err == nil {
+		return s.checkSize(name)
+	}
+	blob := path // where no hash is known, the file itself
+	if hash := cmp.Or(known.sha256, known.gitSHA1); hash != "" {
+		blob = filepath.Join(r.dir, "blobs", hash)
+	}
+	for _, file := range []string{path, blob} {
+		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+			return fmt.Errorf("%s: %w", r.ref, err)
+		}
+	}
+	// Another program's download that broke off may have left a link to nowhere.
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", r.ref, err)
+	}
+	// A file of the right size and name is from another revision. One of another size cannot be right.
+	if info, err := os.Stat(blob); err != nil || known.size > 0 && info.Size() != known.size {
+		if err := r.transfer(ctx, s, name, blob); err != nil {
+			return err
+		}
+	}
+	if blob == path {
+		return nil
+	}
+	target, err := filepath.Rel(filepath.Dir(path), blob)
+	if err == nil {
+		err = os.Symlink(target, path)
+	}
+	if errors.Is(err, fs.ErrExist) { // another process was faster
+		err = nil
+	}
+	if err != nil { // no links here: the file itself, as huggingface_hub does it
+		err = os.Rename(blob, path)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.ref, err)
+	}
+	return nil
+}
+
+// attempts is how often a connection is taken up before a download gives up.
+const attempts = 4
+
+// pause is the time before the second attempt; it doubles with each. Tests do not wait.
+var pause = time.Second
+
+// transfer downloads a file of a snapshot to a place in the cache.
+func (r repository) transfer(ctx context.Context, s *Snapshot, name, place string) error {
+	known := s.files[name]
+	if known.size > 1<<20 {
+		r.notice("downloading %s (%d MB)", name, known.size>>20)
+	}
+	file, err := atomicfile.Create(place)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.ref, err)
+	}
+	got := &received{file: file, known: known}
+	err = r.receive(ctx, r.filePath(filepath.Base(s.Dir), name), got)
+	switch refused := (*statusError)(nil); {
+	case err != nil && (errors.As(err, &refused) || ctx.Err() != nil):
+		err = fmt.Errorf("%s: %s cannot be downloaded: %w", r.ref, name, brief(err))
+	case err != nil:
+		err = fmt.Errorf("%s: the download of %s broke off after %d bytes: %w; try again", r.ref, name, got.size, brief(err))
+	default:
+		if err = known.compare(got.size, got.hash); err != nil {
+			err = fmt.Errorf("%s: the download of %s is damaged: %w; try again", r.ref, name, err)
+		}
+	}
+	if err == nil {
+		err = file.Truncate(got.size) // an attempt before the last may have written more
+	}
+	if err != nil {
+		return errors.Join(err, file.Abort())
+	}
+	return file.Commit()
+}
+
+// filePath is where the server has a file of a revision.
+func (r repository) filePath(commit, name string) string {
+	segments := strings.Split(name, "/")
+	for i, segment := range segments {
+		segments[i] = url.PathEscape(segment)
+	}
+	prefix := "/"
+	if r.kind != Models {
+		prefix += string(r.kind) + "/"
+	}
+	return prefix + r.id + "/resolve/" + commit + "/" + strings.Join(segments, "/")
+}
+
+// receive gets all of a path of the server, in several pieces if the connection breaks off.
+func (r repository) receive(ctx context.Context, path string, got *received) error {
+	wait := pause
+	for attempt := 1; ; attempt++ {
+		err := r.receivePart(ctx, path, got)
+		refused := (*statusError)(nil)
+		if err == nil || ctx.Err() != nil || attempt == attempts || errors.As(err, &refused) && refused.code/100 == 4 {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+			wait *= 2
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (r repository) receivePart(ctx context.Context, path string, got *received) error {
+	response, err := r.get(ctx, path, got.size)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusPartialContent {
+		got.restart(response.ContentLength)
+	} else if at := response.Header.Get("Content-Range"); !strings.HasPrefix(at, fmt.Sprintf("bytes %d-", got.size)) {
+		return fmt.Errorf("the server sends %q where it was asked for what follows byte %d", at, got.size)
+	}
+	// More than was announced is not read to its end.
+	limit := int64(1) << 62
+	if got.known.size > 0 {
+		limit = got.known.size - got.size + 1
+	}
+	_, err = io.Copy(got, io.LimitReader(response.Body, limit))
+	return err
+}
+
+// received is what has come of a file.
+type received struct {
+	file  *atomicfile.File
+	known fileCheck
+	size  int64     // bytes so far
+	hash  hash.Hash // of them; nil where none is known to compare with
+}
+
+// restart forgets what has come; length is what the server announces, -1 when it does not.
+func (r *received) restart(length int64) {
+	r.size = 0
+	if r.known.size > 0 {
+		length = r.known.size
+	}
+	r.hash = r.known.start(length)
+}
+
+// Write implements io.Writer.
+func (r *received) Write(p []byte) (int, error) {
+	n, err := r.file.WriteAt(p, r.size)
+	r.size += int64(n)
+	if r.hash != nil {
+		r.hash.Write(p[:n])
+	}
+	if err != nil {
+		return n, err
+	}
+	return n, nil
+}
