@@ -65,14 +65,12 @@ func (c concat) Len() int { return c.starts[len(c.parts)] }
 // Classes implements Dataset.
 func (c concat) Classes() []string { return c.parts[0].Classes() }
 
-// Item implements Dataset. Names of the second part and of those after it begin with the part's number, so that they stay
-// unique.
+// Item implements Dataset. Names begin with the part's number, from 1 on, so that they stay unique.
 func (c concat) Item(i int) Item {
 	part, at := c.at(i)
 	item := part.Item(at)
-	if first := i - at; first > 0 {
-		item.Name = fmt.Sprintf("%d/%s", 1+slices.Index(c.starts, first), item.Name)
-	}
+	number := slices.IndexFunc(c.starts, func(start int) bool { return start > i }) // the next part begins there
+	item.Name = fmt.Sprintf("%d/%s", number, item.Name)
 	return item
 }
 

@@ -4,5 +4,8 @@ package main
 import (
 	_ "vitdecompose/data/hf"
 	_ "vitdecompose/data/imagenet"
+	_ "vitdecompose/data/pixelmask"
 	_ "vitdecompose/data/scenes"
+	_ "vitdecompose/data/voc"
+	_ "vitdecompose/data/waterbirds"
 )

@@ -113,11 +113,7 @@ func Decode(r io.Reader, limits Limits) (*Picture, error) {
 func DecodeFile(path string, limits Limits) (*Picture, error) {
 	data, err := readFile(path, limits)
 	if err != nil {
-		// The errors of package os name the operation first; what the user needs first is the file.
-		if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
-			err = pe.Err
-		}
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	p, err := decodeBytes(data, limits)
 	if err != nil {
@@ -128,18 +124,38 @@ func DecodeFile(path string, limits Limits) (*Picture, error) {
 }
 
 func readFile(path string, limits Limits) ([]byte, error) {
-	info, err := os.Stat(path)
+	info, err := regular(path)
 	if err != nil {
 		return nil, err
 	}
-	// Anything but a regular file may block for ever (a pipe) or have no end (a device).
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
-	}
 	if info.Size() > limits.maxBytes() {
-		return nil, tooManyBytes(limits)
+		return nil, fmt.Errorf("%s: %w", path, tooManyBytes(limits))
 	}
-	return os.ReadFile(path)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fileFirst(path, err)
+	}
+	return data, nil
+}
+
+// regular refuses what may block for ever (a pipe) or has no end (a device).
+func regular(path string) (fs.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fileFirst(path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	return info, nil
+}
+
+// fileFirst makes an error of package os begin with the file, which is what the user needs first, and not the operation.
+func fileFirst(path string, err error) error {
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 func tooManyBytes(limits Limits) error {

@@ -19,22 +19,38 @@ const (
 	pngGreyAlpha = 4
 )
 
-func decodePNG(data []byte, l Limits) (*Picture, error) {
+// pngHeader is what comes first in a PNG file.
+type pngHeader struct {
+	width, height int
+	depth         int // bits of a sample
+	colour        byte
+}
+
+func readPNGHeader(data []byte) (pngHeader, error) {
 	// Signature, then the header chunk: length, "IHDR", width, height, depth, colour type, ...
 	if len(data) < 8+8+13 {
-		return nil, truncated("PNG")
+		return pngHeader{}, truncated("PNG")
 	}
 	if string(data[12:16]) != "IHDR" {
-		return nil, &FormatError{"PNG", "it does not begin with a header chunk"}
+		return pngHeader{}, &FormatError{"PNG", "it does not begin with a header chunk"}
 	}
 	h := data[16:]
-	width, height := int(int32(binary.BigEndian.Uint32(h))), int(int32(binary.BigEndian.Uint32(h[4:])))
-	depth, colour := int(h[8]), h[9]
-	if err := l.check("PNG", width, height); err != nil {
+	return pngHeader{
+		width: int(int32(binary.BigEndian.Uint32(h))), height: int(int32(binary.BigEndian.Uint32(h[4:]))),
+		depth: int(h[8]), colour: h[9],
+	}, nil
+}
+
+func decodePNG(data []byte, l Limits) (*Picture, error) {
+	h, err := readPNGHeader(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.check("PNG", h.width, h.height); err != nil {
 		return nil, err
 	}
 	// Deflate cannot expand more than 1032 times: a large picture in a small file is no picture.
-	if bits := int64(width) * int64(depth); (bits+7)/8*int64(height) > 1032*int64(len(data)) {
+	if bits := int64(h.width) * int64(h.depth); (bits+7)/8*int64(h.height) > 1032*int64(len(data)) {
 		return nil, truncated("PNG")
 	}
 	m, err := png.Decode(bytes.NewReader(data))
@@ -44,17 +60,17 @@ func decodePNG(data []byte, l Limits) (*Picture, error) {
 	}
 	var mode Mode
 	switch {
-	case colour == pngGrey && depth == 1:
+	case h.colour == pngGrey && h.depth == 1:
 		mode = Bilevel
-	case colour == pngGrey && depth == 16:
+	case h.colour == pngGrey && h.depth == 16:
 		mode = Grey16
-	case colour == pngGrey:
+	case h.colour == pngGrey:
 		mode = Grey
-	case colour == pngGreyAlpha && depth == 8:
+	case h.colour == pngGreyAlpha && h.depth == 8:
 		mode = GreyAlpha
-	case colour == pngColour:
+	case h.colour == pngColour:
 		mode = RGB
-	case colour == pngPalette:
+	case h.colour == pngPalette:
 		mode = Palette
 	default: // 16-bit grey with alpha too: Pillow has no narrower mode for it
 		mode = RGBA
