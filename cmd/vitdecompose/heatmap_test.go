@@ -118,6 +118,7 @@ func TestRunPictureExperiments(t *testing.T) {
 		meta := resultOf(t, dir, &result)
 		require.Len(t, result.Models[0].Order[0].Words, 5)
 		require.Contains(t, meta.Data, "scenes-birds:100:1:correlated")
+		fail(t, exitUsage, []string{"not of one world"}, few(store, "run", "waterbirds", "--model", "dino-mini", "--correlated", "waterbirds:x", "--out", dir)...)
 		fail(t, exitFailed, []string{"must be of two classes"}, few(store, "run", "waterbirds", "--model", "dino-mini", "--correlated", "scenes:20", "--out", dir)...)
 	})
 }

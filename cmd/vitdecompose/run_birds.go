@@ -39,15 +39,15 @@ func (f birdFlags) open(seed uint64) (experiments.BirdData, error) {
 }
 
 func (r *runner) waterbirds() error {
+	if drawnKind(kindOf(r.birds.correlated)) != drawnKind(kindOf(r.birds.uncorrelated)) {
+		return usagef("--correlated %s and --uncorrelated %s are not of one world; name both", r.birds.correlated, r.birds.uncorrelated)
+	}
 	birds, err := r.birds.open(r.study.config.Seed)
 	if err != nil {
 		return err
 	}
-	own := *r // the birds take the place of --data
-	own.pictures.spec, own.pictures.labels = r.birds.uncorrelated, ""
-	if !drawnKind(kindOf(r.birds.uncorrelated)) && r.birds.uncorrelated == uncorrelatedBirds {
-		return usagef("waterbirds needs both --correlated and --uncorrelated")
-	}
+	own := *r // the birds, all of them, take the place of --data
+	own.pictures.spec, own.pictures.labels, own.pictures.pictures, own.pictures.shuffle = r.birds.uncorrelated, "", 0, -1
 	run, err := own.text("waterbirds")
 	if err != nil {
 		return err
@@ -69,9 +69,8 @@ func (r *runner) waterbirds() error {
 	if config.Spurious.Name == "" || config.Core.Name == "" {
 		return fmt.Errorf("--features %s: waterbirds wants two features, spurious and core", run.study.features)
 	}
-	if own.bank == "" {
-		own.bank = run.studies.bankName()
-		run.bank = own.bank
+	if run.bank == "" {
+		run.bank = run.studies.bankName()
 	}
 	if config.Bank, err = phrases.OpenBank(run.bank); err != nil {
 		return fmt.Errorf("--bank: %w", err)
@@ -82,20 +81,7 @@ func (r *runner) waterbirds() error {
 	}
 	var result experiments.WaterbirdsResult
 	err = run.each(func(study *experiments.Study, names []string, short string) error {
-		if study.Model.Text != nil {
-			if r.models.classNames == "" {
-				names = birdNames(r.birds.uncorrelated, names)
-			}
-			study.Head, err = r.models.zeroShot(r.c.Context(), study.Model, names)
-		} else {
-			e := study.Extraction
-			e.Data = birds.Train
-			var head *experiments.LinearHead
-			if head, err = trainHead(r.c.Context(), e); err == nil {
-				study.Head, err = head.ApplyTo(study.Model)
-			}
-		}
-		if err != nil {
+		if err := r.giveBirdHead(study, birds, names); err != nil {
 			return err
 		}
 		model, err := experiments.Waterbirds(r.c.Context(), study, config)
@@ -122,6 +108,27 @@ func (r *runner) waterbirds() error {
 		return err
 	}
 	return run.finish(result, result.Table(), config)
+}
+
+// giveBirdHead gives the study a head that tells the two classes: a CLIP's made of words, and others a linear one, whatever
+// head they have.
+func (r *runner) giveBirdHead(study *experiments.Study, birds experiments.BirdData, names []string) (err error) {
+	ctx := r.c.Context()
+	if study.Model.Text != nil {
+		if r.models.classNames == "" {
+			names = birdNames(r.birds.uncorrelated, names)
+		}
+		study.Head, err = r.models.zeroShot(ctx, study.Model, names)
+		return err
+	}
+	e := study.Extraction
+	e.Data = birds.Train
+	head, err := trainHead(ctx, e)
+	if err != nil {
+		return err
+	}
+	study.Head, err = head.ApplyTo(study.Model)
+	return err
 }
 
 // birdNames are the texts of a zero-shot head: of the drawn birds, what scenes call them.
