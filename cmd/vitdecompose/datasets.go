@@ -4,6 +4,7 @@ package main
 import (
 	_ "vitdecompose/data/hf"
 	_ "vitdecompose/data/imagenet"
+	_ "vitdecompose/data/imagenetseg"
 	_ "vitdecompose/data/pixelmask"
 	_ "vitdecompose/data/scenes"
 	_ "vitdecompose/data/voc"
