@@ -1,12 +1,15 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"vitdecompose/experiments"
 	"vitdecompose/experiments/cache"
 	"vitdecompose/gomlxvit/backend"
 	"vitdecompose/gomlxvit/checkpoint"
+	"vitdecompose/notebooks/kernel"
 )
 
 func newDoctor() *cobra.Command {
@@ -14,8 +17,8 @@ func newDoctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "Show what computes, what is cached, and what is missing",
 		Long: `Show the backend and its devices, the XLA plugin and whether its hash is right,
-the caches and their sizes, versions, cores and memory, and what to do about what
-is missing. The exit code is 1 when the backend does not open.`,
+the caches and their sizes, versions, cores and memory, what to do about what is
+missing, and whether the notebooks have their kernel. The exit code is 1 when the backend does not open.`,
 		Example: `  vitdecompose doctor
   GOMLX_BACKEND=xla:cuda vitdecompose doctor`,
 		Args: cobra.NoArgs,
@@ -25,6 +28,7 @@ is missing. The exit code is 1 when the backend does not open.`,
 			if err := r.Print(c.OutOrStdout()); err != nil {
 				return err
 			}
+			fmt.Fprintln(c.OutOrStdout(), "notebook kernel:", kernel.Describe())
 			return r.Problem
 		},
 	}

@@ -30,6 +30,7 @@ func commands() []*cobra.Command {
 		newTrain(),
 		newBench(),
 		newCache(),
+		newKernel(),
 		newDoctor(),
 		newSetup(),
 		newVersion(),
