@@ -16,9 +16,9 @@ type Values struct {
 }
 
 // DecodeValues reads a PNG file whose pixels are numbers. With a palette the number is the index and not the colour, in grey
-// the value, in colour red + 256 * green + 65536 * blue. Grey of fewer than eight bits is spread over 0 to 255, as it is in a
-// [Picture]; alpha counts for nothing. Files of other formats, most of which do not keep numbers, are an error, and so are
-// colours of 16 bits. Errors begin with the path.
+// the value as the file has it, in colour red + 256 * green + 65536 * blue. Grey of fewer than eight bits, which tools that
+// make files smaller write, is not spread over 0 to 255 as it is in a [Picture]; alpha counts for nothing. Files of other
+// formats, most of which do not keep numbers, are an error, and so are colours of 16 bits. Errors begin with the path.
 func DecodeValues(path string, limits Limits) (*Values, error) {
 	data, err := readFile(path, limits)
 	if err != nil {
@@ -57,6 +57,11 @@ func decodeValues(data []byte, limits Limits) (*Values, error) {
 	for i := range v.Pix {
 		for c, b := range p.Pix[n*i : n*i+used] {
 			v.Pix[i] |= uint32(b) << (8 * c)
+		}
+	}
+	if h.colour == pngGrey && h.depth < 8 {
+		for i := range v.Pix {
+			v.Pix[i] /= 255 / (1<<h.depth - 1)
 		}
 	}
 	return v, nil
