@@ -90,7 +90,7 @@ func shown(o output) string {
 		}
 		return fmt.Sprintf("<pre class=\"output\">%s</pre>\n", template.HTMLEscapeString(string(o.Text)))
 	}
-	for _, kind := range []string{"image/svg+xml", "image/png", "text/html", "text/plain"} {
+	for _, kind := range []string{"image/svg+xml", "image/png", "image/jpeg", "text/html", "text/plain"} {
 		data, ok := o.Data[kind]
 		if !ok || strings.TrimSpace(string(data)) == "" {
 			continue
@@ -98,8 +98,8 @@ func shown(o output) string {
 		switch kind {
 		case "image/svg+xml":
 			return fmt.Sprintf("<figure><img alt=\"figure\" src=\"data:image/svg+xml;base64,%s\"/></figure>\n", base64.StdEncoding.EncodeToString([]byte(data)))
-		case "image/png":
-			return fmt.Sprintf("<figure><img alt=\"figure\" src=\"data:image/png;base64,%s\"/></figure>\n", strings.Join(strings.Fields(string(data)), ""))
+		case "image/png", "image/jpeg":
+			return fmt.Sprintf("<figure><img alt=\"figure\" src=\"data:%s;base64,%s\"/></figure>\n", kind, strings.Join(strings.Fields(string(data)), ""))
 		case "text/html":
 			if scripted.MatchString(string(data)) {
 				continue

@@ -31,6 +31,7 @@ const tour = `{"nbformat": 4, "cells": [
   {"output_type": "stream", "name": "stdout", "text": ["a < b\n"]},
   {"output_type": "stream", "name": "stderr", "text": "progress"},
   {"output_type": "display_data", "data": {"image/png": "iVBO\nRw0K\n", "text/plain": "<picture>"}},
+  {"output_type": "display_data", "data": {"image/jpeg": "/9j/"}},
   {"output_type": "display_data", "data": {"image/svg+xml": ["<svg>", "</svg>"]}},
   {"output_type": "display_data", "data": {"text/html": "<table><tr><td>1</td></tr></table>"}},
   {"output_type": "display_data", "data": {"text/html": "<script src='https://cdn/x.js'></script>", "text/plain": "widget"}},
@@ -58,7 +59,8 @@ func TestBuild(t *testing.T) {
 			`<a href="https://example.org">web</a>`, `<a href="#below">here</a>`, `<a href="00_tour.html">A tour</a>`, `<a href="index.html" aria-current="page">`},
 		"zoo.html": {`<a href="index.html">back</a>`},
 		"00_tour.html": {"<h1", `<a href="zoo.html#traits">the zoo</a>`, "fmt.Println(&#34;a &lt; b&#34;)", "<pre class=\"output\">a &lt; b\n</pre>",
-			`src="data:image/png;base64,iVBORw0K"`, `src="data:image/svg+xml;base64,PHN2Zz48L3N2Zz4="`, "<td>1</td>", ">widget</pre>", ">json</pre>"},
+			`src="data:image/png;base64,iVBORw0K"`, `src="data:image/jpeg;base64,/9j/"`,
+			`src="data:image/svg+xml;base64,PHN2Zz48L3N2Zz4="`, "<td>1</td>", ">widget</pre>", ">json</pre>"},
 	} {
 		content, err := os.ReadFile(filepath.Join(out, file))
 		if err != nil {
