@@ -26,12 +26,13 @@ done; echo "make: gave up on: $(1)" >&2; exit 1
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo 'make run MODEL=DIR DATA=DIR   on your own checkpoint and photos (MODEL=hf:owner/repo too;'
 	@echo '                              LABELS=FILE.csv, OUT=DIR, ARGS="more flags")'
 	@echo 'make test SHORT=1             without the tests that take long'
 	@echo 'make bench ARGS="--help"      how to measure another model or batch'
+	@echo 'make lab ARGS="--no-browser --port 9999"'
 
 .PHONY: tools
 tools:
@@ -67,6 +68,10 @@ figures: setup ## draw the figures of README and docs again, with the shipped mo
 	cp results/figures/text-retrieval/text-retrieval-clip-mini.png docs/figures/text-retrieval.png
 	cp results/figures/image-retrieval/image-retrieval-clip-mini.png docs/figures/image-retrieval.png
 
+.PHONY: docs
+docs: modules ## the documentation and notebooks as a static site, site/index.html
+	go run ./docs/site --out site
+
 .PHONY: check
 check: modules ## gofmt, go vet and staticcheck
 	@unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then \
@@ -79,6 +84,75 @@ test: setup check ## all checks and tests
 	go test $(TESTFLAGS) ./...
 	go test $(TESTFLAGS) -race $(CONCURRENT)
 	go test $(TESTFLAGS) -race -run TokenSplit ./decompose
+	$(if $(SHORT),,@$(MAKE) notebooks browser-test)
+
+# What `make lab` and `make notebooks` install lies in .jupyter. The project's kernelspec and settings are committed
+# there, and Jupyter reads them beside the user's own.
+PYTHON  := .jupyter/venv/bin/python
+JUPYTER := env JUPYTER_PATH="$(CURDIR)/.jupyter/share/jupyter" JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter/etc/jupyter" \
+	"$(CURDIR)/$(PYTHON)"
+
+NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
+EXECUTED  := .jupyter/executed
+
+# Seconds that one cell may take.
+CELL_TIMEOUT ?= 300
+
+# The copy of the requirements tells that they were installed in full.
+.jupyter/venv/requirements.txt: notebooks/requirements.txt
+	@command -v python3 >/dev/null || { echo "make: python3 is missing: Jupyter needs Python 3.11 or newer" >&2; exit 1; }
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: Jupyter needs Python 3.11 or newer, and python3 is $$(python3 --version)" >&2; exit 1; }
+	@echo "installing JupyterLab into .jupyter/venv"
+	@rm -rf .jupyter/venv
+	@python3 -m venv .jupyter/venv || \
+		{ echo "make: python3 makes no virtual environments here: install its venv package (python3-venv)" >&2; exit 1; }
+	@$(call retry,$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<)
+	@cp $< $@
+
+# go.mod in notebooks/tools pins the kernel's programs.
+.jupyter/bin/gopls: notebooks/tools/go.mod notebooks/tools/go.sum
+	@echo "building the notebooks' kernel"
+	@cd notebooks/tools && $(call retry,go list -deps tool >/dev/null)
+	@mkdir -p .jupyter/bin
+	@cd notebooks/tools && go build -trimpath -o ../../.jupyter/bin/ tool
+	@touch $@
+
+.PHONY: kernel
+kernel: tools .jupyter/bin/gopls ## build the notebooks' kernel, for a JupyterLab of your own
+
+# A cell is a program: what it imports is compiled here, so that the first cell only links.
+.PHONY: jupyter
+jupyter: setup kernel .jupyter/venv/requirements.txt
+	@go build ./...
+
+.PHONY: lab
+lab: jupyter ## open JupyterLab with the notebooks
+	@cd notebooks && exec $(JUPYTER) -m jupyterlab --ServerApp.root_dir=. \
+		$(if $(wildcard notebooks/00_tour.ipynb),--LabApp.default_url=/lab/tree/00_tour.ipynb) \
+		$(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+
+# nbconvert does not see every cell that fails; checknotebooks does. Two notebooks run at a time, on one cache.
+.PHONY: notebooks
+notebooks: jupyter ## execute all notebooks and check them (UPDATE=1 keeps what they show)
+	@rm -rf $(EXECUTED) && mkdir -p $(EXECUTED)
+	@$(if $(NOTEBOOKS),,echo "make: there are no notebooks to execute"; exit 0;) \
+	printf '%s\n' $(NOTEBOOKS) | xargs -n 1 -P 2 $(JUPYTER) -m nbconvert --log-level WARN --to notebook --execute \
+		--allow-errors --ExecutePreprocessor.timeout=$(CELL_TIMEOUT) --ExecutePreprocessor.record_timing=False \
+		--output-dir $(EXECUTED) || echo "make: nbconvert gave up on a notebook" >&2; \
+	go run ./notebooks/check/checknotebooks $(addprefix $(EXECUTED)/,$(notdir $(NOTEBOOKS))); \
+	$(if $(UPDATE),for n in $(NOTEBOOKS); do cp "$(EXECUTED)/$${n##*/}" "$$n.new" && mv "$$n.new" "$$n"; done)
+
+CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome 2>/dev/null))
+
+.PHONY: browser-test
+browser-test: ## drive JupyterLab in Chromium, where there is one
+ifeq ($(CHROMIUM),)
+	@echo "make: the browser test is left out: there is no Chromium here"
+else
+	@$(MAKE) jupyter
+	VITDECOMPOSE_CHROMIUM="$(CHROMIUM)" go test -count=1 -timeout 10m ./notebooks/browser
+endif
 
 .PHONY: bench
 bench: setup ## images per second, ratios and peak memory
@@ -86,4 +160,4 @@ bench: setup ## images per second, ratios and peak memory
 
 .PHONY: clean
 clean: ## remove what was built; results and the caches of the user stay
-	rm -rf bin
+	rm -rf bin .jupyter/bin .jupyter/venv .jupyter/executed

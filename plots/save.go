@@ -20,7 +20,6 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgpdf"
-	"gonum.org/v1/plot/vg/vgsvg"
 
 	"vitdecompose/data/atomicfile"
 )
@@ -56,7 +55,12 @@ func Save(d Drawer, basePath string, w, h vg.Length) error {
 }
 
 func renderPNG(d Drawer, w, h vg.Length, out io.Writer) error {
-	canvas := vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(PNGResolution))
+	return PNG(d, w, h, PNGResolution, out)
+}
+
+// PNG writes the drawing, w wide and h high, as a PNG picture with so many pixels per inch.
+func PNG(d Drawer, w, h vg.Length, resolution int, out io.Writer) error {
+	canvas := vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(resolution))
 	d.Draw(draw.New(canvas))
 	var encoded bytes.Buffer
 	if err := png.Encode(&encoded, canvas.Image()); err != nil {
@@ -67,7 +71,7 @@ func renderPNG(d Drawer, w, h vg.Length, out io.Writer) error {
 	const header = 33
 	chunk := binary.BigEndian.AppendUint32(nil, 9) // length of what follows the name
 	chunk = append(chunk, "pHYs"...)
-	perMetre := uint32(math.Round(PNGResolution / 0.0254))
+	perMetre := uint32(math.Round(float64(resolution) / 0.0254))
 	chunk = binary.BigEndian.AppendUint32(chunk, perMetre)
 	chunk = binary.BigEndian.AppendUint32(chunk, perMetre)
 	chunk = append(chunk, 1) // the unit is the metre
@@ -78,22 +82,6 @@ func renderPNG(d Drawer, w, h vg.Length, out io.Writer) error {
 		}
 	}
 	return nil
-}
-
-func renderSVG(d Drawer, w, h vg.Length, out io.Writer) error {
-	canvas := vgsvg.New(w, h)
-	d.Draw(draw.New(canvas))
-	var svg bytes.Buffer
-	if _, err := canvas.WriteTo(&svg); err != nil {
-		return err
-	}
-	// Embedding the typeface would take half a megabyte. The stand-ins have the same widths.
-	named := bytes.ReplaceAll(svg.Bytes(),
-		[]byte("font-family:Liberation Sans;"),
-		[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;"))
-	// vgsvg embeds pictures as PNG, and says that they are JPEG.
-	_, err := out.Write(bytes.ReplaceAll(named, []byte("data:image/jpg;base64,"), []byte("data:image/png;base64,")))
-	return err
 }
 
 // fpdf takes the defaults of new documents from package variables.

@@ -10,6 +10,7 @@ import (
 
 	"vitdecompose/data/atomicfile"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/session"
 )
 
 func newBench() *cobra.Command {
@@ -17,9 +18,10 @@ func newBench() *cobra.Command {
 	var name, blocks, jsonFile string
 	cfg := experiments.BenchConfig{}
 	align := experiments.BenchAlignConfig{}
+	var storeDir string
 	c := &cobra.Command{
-		Use:   "bench [align]",
-		Short: "Measure forward pass, decomposition and token split of a model, or alignment",
+		Use:   "bench [align|store]",
+		Short: "Measure forward pass, decomposition and token split of a model, alignment, or the cache",
 		Long: `Measure images per second of the forward pass, of the forward pass with the heads
 and MLPs of all blocks and of some, and with the token split of these; their ratios
 to the forward pass, and peak memory. The jobs run in turn, round by round, so that the ratios
@@ -29,16 +31,34 @@ bench align measures the training of an alignment on random contributions of the
 size that DeiT-B's late blocks have: seconds per epoch, from --rounds steps with and
 without the orthogonality term, and peak memory.
 
+bench store measures the cache with contributions of that size: megabytes per second of
+writing (to the disk), verifying and reading (what was just written), for each type of
+--keep, and peak memory.
+
 With --peer-python, a python that has torch (and timm) runs the same forward pass, or
 takes the same steps, in turn.`,
 		Example: `  vitdecompose bench --model deit_base_patch16_224 --random-weights --batch 8
   vitdecompose bench --model deit-mini --batch 32 --json bench.json
-  vitdecompose bench align --rounds 20 --peer-python python3`,
+  vitdecompose bench align --rounds 20 --peer-python python3
+  vitdecompose bench store --pictures 5000 --dir /data`,
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"align"},
+		ValidArgs: []string{"align", "store"},
 		RunE: func(c *cobra.Command, args []string) error {
 			if cfg.Batch < 1 || cfg.Rounds < 1 {
 				return usagef("--batch and --rounds must be at least 1")
+			}
+			if len(args) > 0 && args[0] == "store" {
+				store := experiments.BenchStoreConfig{
+					Pictures: align.Pictures, Components: align.Components, Dim: align.Dim, Batch: cfg.Batch, Rounds: cfg.Rounds, Dir: storeDir,
+					Log: c.ErrOrStderr(),
+				}
+				if !c.Flags().Changed("pictures") {
+					store.Pictures = 1000
+				}
+				if !c.Flags().Changed("rounds") {
+					store.Rounds = 3
+				}
+				return benchStore(c, store, jsonFile)
 			}
 			if len(args) > 0 {
 				align.Steps, align.PeerPython, align.Log = cfg.Rounds, cfg.PeerPython, c.ErrOrStderr()
@@ -60,7 +80,7 @@ takes the same steps, in turn.`,
 			if err := checkWritable(jsonFile); err != nil {
 				return fmt.Errorf("--json: %w", err)
 			}
-			backend, err := openBackend()
+			backend, err := session.Backend()
 			if err != nil {
 				return err
 			}
@@ -77,11 +97,12 @@ takes the same steps, in turn.`,
 	}
 	c.Flags().StringVar(&name, "model", "deit-mini", "a shipped model, a checkpoint directory, hf:owner/repo, or an architecture with --random-weights")
 	c.Flags().IntVar(&cfg.Batch, "batch", 8, "pictures in a batch (default of align: 32)")
-	c.Flags().IntVar(&cfg.Rounds, "rounds", 7, "times each job is run; of align, steps")
-	c.Flags().IntVar(&align.Pictures, "pictures", 20_000, "of align: pictures in an epoch")
-	c.Flags().IntVar(&align.Components, "components", 66, "of align: components")
-	c.Flags().IntVar(&align.Dim, "dim", 768, "of align: dimensions of the model's representation")
+	c.Flags().IntVar(&cfg.Rounds, "rounds", 7, "times each job is run (default of store: 3); of align, steps")
+	c.Flags().IntVar(&align.Pictures, "pictures", 20_000, "of align: pictures in an epoch; of store: pictures (default 1000)")
+	c.Flags().IntVar(&align.Components, "components", 66, "of align and store: components")
+	c.Flags().IntVar(&align.Dim, "dim", 768, "of align and store: dimensions of the model's representation")
 	c.Flags().IntVar(&align.ClipDim, "clip-dim", 768, "of align: dimensions of CLIP's space")
+	c.Flags().StringVar(&storeDir, "dir", "", "of store: the directory to measure in (default: that of temporary files)")
 	c.Flags().StringVar(&blocks, "blocks", "", "the blocks of which some are taken apart, such as 7..11 or (2,14).. (default: those of the paper's retrieval)")
 	c.Flags().StringVar(&cfg.PeerPython, "peer-python", "", "a python with torch and timm to run the same forward pass in turn")
 	c.Flags().StringVar(&jsonFile, "json", "", "also write the figures to this file")
@@ -131,7 +152,7 @@ func benchAlign(c *cobra.Command, cfg experiments.BenchAlignConfig, jsonFile str
 	if err := checkWritable(jsonFile); err != nil {
 		return fmt.Errorf("--json: %w", err)
 	}
-	backend, err := openBackend()
+	backend, err := session.Backend()
 	if err != nil {
 		return err
 	}
@@ -153,6 +174,31 @@ func benchAlign(c *cobra.Command, cfg experiments.BenchAlignConfig, jsonFile str
 			first = fmt.Sprintf("%.1f s", row.CompileSeconds)
 		}
 		fmt.Fprintf(out, "%s\t%g\t%.4f\t%.1f\t%s\t%s\n", row.Name, row.Lambda, row.SecondsPerStep, row.SecondsPerEpoch, gigabytes(row.PeakBytes), first)
+	}
+	return out.Flush()
+}
+
+func benchStore(c *cobra.Command, cfg experiments.BenchStoreConfig, jsonFile string) error {
+	if cfg.Pictures < 1 || cfg.Components < 1 || cfg.Dim < 1 {
+		return usagef("--pictures, --components and --dim must be at least 1")
+	}
+	if err := checkWritable(jsonFile); err != nil {
+		return fmt.Errorf("--json: %w", err)
+	}
+	result, err := experiments.BenchStore(c.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	if err := writeJSON(jsonFile, result); err != nil {
+		return err
+	}
+	w := c.OutOrStdout()
+	fmt.Fprintf(w, "store of %d pictures x %d components x %d, %d in a file, %d rounds\n\n", cfg.Pictures, cfg.Components, cfg.Dim, cfg.Batch, cfg.Rounds)
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "keep\tjob\tMB\tMB/s\tpictures/s\tpeak memory\tsum error")
+	for _, row := range result.Rows {
+		fmt.Fprintf(out, "%s\t%s\t%.1f\t%.0f\t%.0f\t%s\t%.1e\n",
+			row.Keep, row.Job, float64(row.Bytes)/1e6, row.MegabytesPerSec, row.PicturesPerSecond, gigabytes(row.PeakBytes), row.RoundOff)
 	}
 	return out.Flush()
 }

@@ -40,6 +40,34 @@ func TestBench(t *testing.T) {
 	}
 }
 
+func TestBenchStore(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "bench.json")
+	code, stdout, stderr := program(t, "bench", "store", "--pictures", "21", "--components", "3", "--dim", "50", "--rounds", "2", "--dir", dir, "--json", file)
+	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, stdout, "store of 21 pictures x 3 components x 50, 8 in a file, 2 rounds\n")
+	content, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var r experiments.BenchStoreResult
+	require.NoError(t, json.Unmarshal(content, &r))
+	require.Len(t, r.Rows, 9)
+	for i, row := range r.Rows {
+		require.Equal(t, []string{"float32", "float16", "bfloat16"}[i/3], row.Keep)
+		require.Equal(t, []string{"write", "verify", "read"}[i%3], row.Job)
+		require.Positive(t, row.MegabytesPerSec)
+		require.Positive(t, row.PicturesPerSecond)
+		require.Less(t, row.RoundOff, []float64{1e-6, 1e-3, 1e-2}[i/3])
+		require.Regexp(t, "(?m)^"+row.Keep+" +"+row.Job+" ", stdout)
+	}
+	require.Less(t, r.Rows[3].Bytes, r.Rows[0].Bytes)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "only the figures stay")
+
+	fail(t, exitUsage, []string{"--dim"}, "bench", "store", "--dim", "0")
+	fail(t, exitFailed, []string{"nowhere"}, "bench", "store", "--pictures", "1", "--dir", filepath.Join(dir, "nowhere"))
+}
+
 // TestBenchPeer has a shell script stand in for a python with torch: it says its version, then a line for each pass.
 func TestBenchPeer(t *testing.T) {
 	model := tinyModel(t)

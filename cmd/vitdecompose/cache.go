@@ -198,6 +198,7 @@ representation.npy, logits.npy and index.npy, and the components' names in compo
 			if err != nil {
 				return err
 			}
+			defer store.Close()
 			if err := os.MkdirAll(out, 0o777); err != nil {
 				return fmt.Errorf("--out: %w", err)
 			}

@@ -10,6 +10,7 @@ import (
 
 	"vitdecompose/data"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/preprocess"
 )
@@ -34,7 +35,7 @@ when the checkpoint or --class-names gives them.`,
 			if model.Arch.NumClasses() == 0 {
 				return fmt.Errorf("%s has no classifier head; a CLIP of open_clip gets one from the names of classes, with --class-names FILE", name)
 			}
-			backend, err := openBackend()
+			backend, err := session.Backend()
 			if err != nil {
 				return err
 			}

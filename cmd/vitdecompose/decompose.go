@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/spf13/cobra"
@@ -14,6 +12,7 @@ import (
 	"vitdecompose/data/progress"
 	"vitdecompose/decompose"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/mark"
 	"vitdecompose/gomlxvit/preprocess"
@@ -79,7 +78,7 @@ The largest difference between the sum and the representation is printed.`,
 			if err := checkWritable(job.out); err != nil {
 				return fmt.Errorf("--out: %w", err)
 			}
-			backend, err := openBackend()
+			backend, err := session.Backend()
 			if err != nil {
 				return err
 			}
@@ -110,34 +109,12 @@ The largest difference between the sum and the representation is printed.`,
 	return c
 }
 
-// parseBlocks reads "7..11", "7", "7.." to the end, or the same with the names that blocks of staged models have,
-// "(2,14)..(3,1)".
+// parseBlocks reads --blocks.
 func parseBlocks(text string, blocks []mark.Block) (first, last int, err error) {
-	from, to, isRange := strings.Cut(text, "..")
-	if !isRange {
-		to = from
+	if first, last, err = session.ParseBlocks(text, blocks); err != nil {
+		err = usagef("--blocks %w", err)
 	}
-	find := func(name string) int {
-		for _, b := range blocks {
-			if name == strconv.Itoa(b.Order) || b.Staged && name == fmt.Sprintf("(%d,%d)", b.Stage, b.Index) {
-				return b.Order
-			}
-		}
-		return -1
-	}
-	count := len(blocks)
-	first, last = find(strings.ReplaceAll(from, " ", "")), find(strings.ReplaceAll(to, " ", ""))
-	if to == "" {
-		last = count - 1
-	}
-	if first < 0 || first > last {
-		names := ""
-		if end := blocks[count-1]; end.Staged {
-			names = fmt.Sprintf(" or (0,0)..(%d,%d)", end.Stage, end.Index)
-		}
-		return 0, 0, usagef("--blocks %q is not a range FIRST..LAST within 0..%d%s", text, count-1, names)
-	}
-	return first, last, nil
+	return first, last, err
 }
 
 // batchSource gives normalised pictures in batches, in order.

@@ -67,3 +67,19 @@ func TestREADMEKnowsTheCommands(t *testing.T) {
 		require.Contains(t, readDocument(t, "Makefile"), "\n"+target[1]+":", "make %s", target[1])
 	}
 }
+
+// TestREADMECodeRuns: every line of Go in the README is one of an Example that the tests run, which the README links to.
+func TestREADMECodeRuns(t *testing.T) {
+	readme := readDocument(t, "README.md")
+	var examples strings.Builder
+	for _, link := range regexp.MustCompile(`\[whole\]\(([^)]+)\)`).FindAllStringSubmatch(readme, -1) {
+		examples.WriteString(readDocument(t, link[1]))
+	}
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readme, -1)
+	require.Len(t, blocks, 3)
+	for _, block := range blocks {
+		for line := range strings.Lines(block[1]) {
+			require.Contains(t, examples.String(), "\n\t"+strings.TrimSpace(line)+"\n")
+		}
+	}
+}

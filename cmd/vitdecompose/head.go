@@ -1,14 +1,13 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"vitdecompose/data"
-	"vitdecompose/decompose"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit"
 )
 
@@ -18,25 +17,21 @@ type headFlags struct {
 }
 
 func (f *headFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.spec, "head-data", "", "pictures to train a linear head on, for models without a head; named as for --data (default for scenes: "+headScenes+")")
+	c.Flags().StringVar(&f.spec, "head-data", "", "pictures to train a linear head on, for models without a head; named as for --data (default for scenes: "+session.TrainingScenes+")")
 	c.Flags().StringVar(&f.labels, "head-labels", "", "CSV file with the columns file,label for the pictures of --head-data")
 }
-
-// headScenes are the scenes that heads are trained on where scenes are to be classified: none of those that --data
-// names without a seed.
-const headScenes = "scenes:8000:1"
 
 // setDefault chooses the pictures where none are named and those to be classified are scenes.
 func (f *headFlags) setDefault(pictures dataFlags) {
 	if pictures.drawn() && f.spec == "" {
-		f.spec = headScenes
+		f.spec = session.TrainingScenes
 	}
 }
 
 // open opens the pictures to train the model's head on.
 func (f *headFlags) open(model *gomlxvit.Model) (data.Dataset, error) {
 	if f.spec == "" {
-		return nil, fmt.Errorf("%s has no classifier head; give pictures to train one on with --head-data, such as --head-data "+headScenes+" or a folder, or for a CLIP of open_clip the names of the classes with --class-names", model.Name)
+		return nil, fmt.Errorf("%s has no classifier head; give pictures to train one on with --head-data, such as --head-data "+session.TrainingScenes+" or a folder, or for a CLIP of open_clip the names of the classes with --class-names", model.Name)
 	}
 	pictures := dataFlags{spec: f.spec}
 	ds, err := data.Open(pictures.dataset(), data.Options{Labels: f.labels})
@@ -64,18 +59,11 @@ func (f *headFlags) train(c *cobra.Command, e experiments.Extraction) (model *go
 	if trainedOn, err = e.Data.Hash(); err != nil {
 		return nil, "", fmt.Errorf("--head-data: %w", err)
 	}
-	head, err := trainHead(c.Context(), e)
+	head, err := session.TrainHead(c.Context(), e)
 	if err != nil {
 		return nil, "", fmt.Errorf("--head-data: %w", err)
 	}
 	fmt.Fprintf(c.OutOrStdout(), "%s: linear head of %d classes, trained on %d pictures of %s\n", e.Model.Name, len(head.Bias), head.Labelled, f.spec)
 	model, err = head.ApplyTo(e.Model)
 	return model, trainedOn, err
-}
-
-// trainHead trains a linear head on all pictures of e.
-func trainHead(ctx context.Context, e experiments.Extraction) (*experiments.LinearHead, error) {
-	// Only the representation is needed, so as little as possible is taken apart.
-	e.Options, e.Pictures = decompose.Options{Split: decompose.Attns, First: len(e.Model.Arch.Blocks()) - 1}, 0
-	return experiments.TrainLinearHead(ctx, e, experiments.LinearHeadConfig{})
 }

@@ -11,6 +11,7 @@ import (
 
 	"vitdecompose/data"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/session"
 	"vitdecompose/plots"
 )
 
@@ -38,7 +39,7 @@ func (r *runner) heatmaps() error {
 		}
 		sheet.Model = short
 		result.Sheets = append(result.Sheets, sheet)
-		drawn, err := plots.Heatmaps(sheet, view{study.Extraction}, plots.HeatmapOptions{})
+		drawn, err := plots.Heatmaps(sheet, session.View{Extraction: study.Extraction}, plots.HeatmapOptions{})
 		if err != nil {
 			return err
 		}
@@ -135,18 +136,18 @@ func (r *heatmapRun) run(files data.Files) error {
 	if err != nil {
 		return err
 	}
-	sheet.Model = shortNames([]string{r.model})[0]
+	sheet.Model = session.ShortNames([]string{r.model})[0]
 	for i := range sheet.Pictures {
 		sheet.Pictures[i].Name = filepath.Base(sheet.Pictures[i].Name)
 	}
 	all := sheet
 	if r.contact {
-		if sheet, err = r.contacts(sheet, view{extraction}); err != nil {
+		if sheet, err = r.contacts(sheet, session.View{Extraction: extraction}); err != nil {
 			return err
 		}
 	}
 	if len(sheet.Pictures) > 0 {
-		figure, err := plots.Heatmaps(sheet, view{extraction}, plots.HeatmapOptions{Pictures: len(sheet.Pictures)})
+		figure, err := plots.Heatmaps(sheet, session.View{Extraction: extraction}, plots.HeatmapOptions{Pictures: len(sheet.Pictures)})
 		if err != nil {
 			return err
 		}
@@ -224,7 +225,7 @@ func (r *heatmapRun) overClasses(files data.Files) (experiments.HeatmapSheet, ex
 	if err := r.head.check(model); err != nil {
 		return none(err)
 	}
-	backend, err := openBackend()
+	backend, err := session.Backend()
 	if err != nil {
 		return none(err)
 	}

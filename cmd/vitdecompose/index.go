@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/session"
 	"vitdecompose/plots/page"
 )
 
@@ -22,7 +23,7 @@ const indexFile = "index.html"
 func (r *runner) index(dir string, names, leftOut []string) error {
 	p := page.Page{
 		Title: "vitdecompose: what each part of a vision transformer does",
-		Text:  append([]string{"Results of " + strings.Join(shortNames(r.names), ", ") + " on " + r.pictures.spec + "."}, leftOut...),
+		Text:  append([]string{"Results of " + strings.Join(session.ShortNames(r.names), ", ") + " on " + r.pictures.spec + "."}, leftOut...),
 	}
 	for i, name := range names {
 		section, meta, err := r.section(dir, name)
@@ -111,7 +112,7 @@ func (r *runner) section(dir, name string) (page.Section, experiments.Meta, erro
 // compared puts a result beside the paper's numbers; nil for an experiment without any.
 func (r *runner) compared(name string, result json.RawMessage) (*experiments.Comparison, error) {
 	checkpoints := make(map[string]string)
-	for i, short := range shortNames(r.names) {
+	for i, short := range session.ShortNames(r.names) {
 		checkpoints[short] = r.names[i]
 	}
 	var comparison experiments.Comparison
@@ -136,10 +137,10 @@ func (r *runner) compared(name string, result json.RawMessage) (*experiments.Com
 
 // otherPictures says that pictures are not of the kinds that the paper's are, "" where they are.
 func otherPictures(spec string, kinds ...string) string {
-	switch kind := kindOf(spec); {
+	switch kind := session.Kind(spec); {
 	case slices.Contains(kinds, kind):
 		return ""
-	case drawnKind(kind):
+	case session.Drawn(spec):
 		return "the pictures are drawn scenes"
 	}
 	return "the pictures are not the paper's: " + spec

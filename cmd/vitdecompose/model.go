@@ -1,16 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
-	"sync"
 
 	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
@@ -18,10 +11,10 @@ import (
 	"vitdecompose/data"
 	"vitdecompose/data/progress"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/cache"
+	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit"
-	"vitdecompose/gomlxvit/backend"
 	"vitdecompose/gomlxvit/checkpoint"
-	"vitdecompose/gomlxvit/zoo"
 )
 
 // modelFlags choose a model and how it is opened.
@@ -104,58 +97,17 @@ func (f *modelFlags) load(ctx context.Context, name string, classes []string) (m
 
 // zeroShot gives a CLIP the head that compares with texts about the classes.
 func (f *modelFlags) zeroShot(ctx context.Context, model *gomlxvit.Model, names []string) (*gomlxvit.Model, error) {
-	templates := gomlxvit.DefaultTemplates()
-	if f.templates != "" {
-		var err error
-		if templates, err = gomlxvit.ReadTemplates(f.templates); err != nil {
-			return nil, err
-		}
-	}
-	backend, err := openBackend()
-	if err != nil {
-		return nil, err
-	}
-	return model.WithZeroShotHead(ctx, backend, names, templates)
+	return session.ZeroShot(ctx, model, names, f.templates)
 }
 
 // openCheckpoint opens a shipped model, a checkpoint directory or hf:owner/repo.
 func openCheckpoint(ctx context.Context, name string) (*checkpoint.Checkpoint, error) {
-	if zoo.Has(name) {
-		return zoo.Open(name)
+	ckpt, err := session.Checkpoint(ctx, name)
+	var unknown *session.UnknownModelError
+	if errors.As(err, &unknown) {
+		return nil, fmt.Errorf("--model %w", err)
 	}
-	if repo, ok := strings.CutPrefix(name, "hf:"); ok {
-		return checkpoint.EnvHub().Open(ctx, repo)
-	}
-	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
-		if slices.Contains(gomlxvit.Names(), name) {
-			return nil, fmt.Errorf("--model %s is an architecture, and no weights ship with it; name a directory with its checkpoint, or hf:owner/repo", name)
-		}
-		if !strings.ContainsRune(name, filepath.Separator) {
-			return nil, fmt.Errorf("--model %s is neither a shipped model nor a directory; `vitdecompose models` lists the shipped ones, hf:owner/repo names one of the Hugging Face Hub", cmp.Or(name, `""`))
-		}
-	}
-	return checkpoint.Open(name)
-}
-
-// shortNames are what figures call models: a checkpoint directory by its own name, without the path to it, unless
-// another model would be called the same.
-func shortNames(names []string) []string {
-	short := slices.Clone(names)
-	count := make(map[string]int)
-	for i, name := range names {
-		if info, err := os.Stat(name); err == nil && info.IsDir() && !zoo.Has(name) {
-			if path, err := filepath.Abs(name); err == nil {
-				short[i] = filepath.Base(path)
-			}
-		}
-		count[short[i]]++
-	}
-	for i := range short {
-		if count[short[i]] > 1 {
-			short[i] = names[i]
-		}
-	}
-	return short
+	return ckpt, err
 }
 
 // dataFlags choose pictures.
@@ -166,6 +118,7 @@ type dataFlags struct {
 	orient       bool
 	maxBad       int
 	batch        int
+	keep         string
 }
 
 func (f *dataFlags) add(c *cobra.Command) {
@@ -176,11 +129,15 @@ func (f *dataFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&f.orient, "orient", false, "turn photos upright by their EXIF orientation (timm and open_clip do not)")
 	c.Flags().IntVar(&f.maxBad, "max-bad", 0, "leave out up to N pictures that cannot be read")
 	c.Flags().IntVar(&f.batch, "batch", 8, "pictures computed at a time")
+	c.Flags().StringVar(&f.keep, "keep", "float32", "how contributions are kept in the cache: float32, or float16 or bfloat16 in half the room, rounded")
 }
 
 func (f *dataFlags) check() error {
 	if f.pictures < 0 || f.maxBad < 0 || f.batch < 1 {
 		return usagef("--pictures and --max-bad must not be negative, --batch must be at least 1")
+	}
+	if f.keep != "float32" && f.keep != cache.Float16 && f.keep != cache.BFloat16 {
+		return usagef("--keep %s is not float32, %s or %s", f.keep, cache.Float16, cache.BFloat16)
 	}
 	return nil
 }
@@ -211,7 +168,7 @@ func (f *dataFlags) open() (data.Dataset, error) {
 // extraction takes the pictures, opened as ds, apart by a model, telling the command's standard error how it goes.
 func (f *dataFlags) extraction(c *cobra.Command, backend compute.Backend, model *gomlxvit.Model, ds data.Dataset, cacheDir string) experiments.Extraction {
 	return experiments.Extraction{
-		Backend: backend, Model: model, Data: ds, Pictures: f.pictures, Batch: f.batch, Orient: f.orient, MaxBad: f.maxBad,
+		Backend: backend, Model: model, Data: ds, Pictures: f.pictures, Batch: f.batch, Orient: f.orient, MaxBad: f.maxBad, Keep: f.keep,
 		CacheDir: cacheDir, Progress: progress.New(stderrFile(c)),
 		Warn: func(err error) { fmt.Fprintln(c.ErrOrStderr(), oneLine(err.Error())) },
 	}
@@ -223,35 +180,7 @@ func labelled(ds data.Dataset, model *gomlxvit.Model) (data.Dataset, error) {
 }
 
 // drawn tells whether the pictures are of the drawn world, which the shipped models know.
-func (f *dataFlags) drawn() bool { return drawnKind(kindOf(f.dataset())) }
-
-func drawnKind(kind string) bool { return kind == "scenes" || kind == "scenes-birds" }
-
-// kindOf is the kind of a data set, "" where none is named.
-func kindOf(spec string) string {
-	kind, _, ok := strings.Cut(spec, ":")
-	if !ok {
-		return ""
-	}
-	return kind
-}
+func (f *dataFlags) drawn() bool { return session.Drawn(f.spec) }
 
 // dataset is the name of the data set for [data.Open]: a directory may be named without its kind.
-func (f *dataFlags) dataset() string {
-	if slices.Contains(data.Kinds(), kindOf(f.spec)) {
-		return f.spec
-	}
-	if _, err := os.Stat(f.spec); err == nil {
-		return "folder:" + f.spec
-	}
-	return f.spec
-}
-
-// openBackend opens what computes, as GOMLX_BACKEND says. A process has one of each kind: tensors do not move between
-// two.
-func openBackend() (compute.Backend, error) {
-	open, _ := backends.LoadOrStore(os.Getenv("GOMLX_BACKEND"), sync.OnceValues(func() (compute.Backend, error) { return backend.Open("") }))
-	return open.(func() (compute.Backend, error))()
-}
-
-var backends sync.Map // from GOMLX_BACKEND to the function that opens it once
+func (f *dataFlags) dataset() string { return session.Dataset(f.spec) }

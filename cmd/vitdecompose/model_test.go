@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,4 +33,14 @@ func TestShuffle(t *testing.T) {
 	require.Equal(t, oneHash, againHash)
 	require.NotEqual(t, plainHash, oneHash)
 	require.NotEqual(t, oneHash, someHash)
+}
+
+// Contributions are kept as float32, or in half the room.
+func TestKeep(t *testing.T) {
+	fail(t, exitUsage, []string{"--keep float8", "float16"}, "run", "ablation", "--keep", "float8")
+	model, dir := tinyModel(t), t.TempDir()
+	code, _, stderr := program(t, "run", "ablation", "--model", model, "--data", "scenes:6", "--keep", "float16", "--cache", filepath.Join(dir, "cache"), "--out", filepath.Join(dir, "results"))
+	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, stderr, "contributions are kept as float16: they sum to the representation up to ")
+	require.FileExists(t, filepath.Join(dir, "results", "result.json"))
 }

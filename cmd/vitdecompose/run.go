@@ -14,6 +14,7 @@ import (
 	"vitdecompose/data/atomicfile"
 	"vitdecompose/decompose/phrases"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit/zoo"
 )
 
@@ -119,8 +120,8 @@ interrupted, does not compute them again.`,
 	c.Flags().StringVar(&r.cacheDir, "cache", "", "directory where contributions and alignments are kept (default: the user's cache directory)")
 	c.Flags().StringVar(&r.bank, "bank", "", "the texts that alignment describes components by: a shipped bank ("+strings.Join(phrases.Banks(), ", ")+") or a file with one a line")
 	c.Flags().IntSliceVar(&r.probes, "probes", []int{0, 1, 2}, "the pictures that are shown, by their position in --data: image-retrieval finds their neighbours, heatmaps draws over them")
-	c.Flags().StringVar(&r.birds.correlated, "correlated", correlatedBirds, "for waterbirds: pictures of birds at the place that fits most of them; a head is trained on 80 % of these")
-	c.Flags().StringVar(&r.birds.uncorrelated, "uncorrelated", uncorrelatedBirds, "for waterbirds: pictures of birds at any place")
+	c.Flags().StringVar(&r.birds.correlated, "correlated", session.CorrelatedBirds, "for waterbirds: pictures of birds at the place that fits most of them; a head is trained on 80 % of these")
+	c.Flags().StringVar(&r.birds.uncorrelated, "uncorrelated", session.UncorrelatedBirds, "for waterbirds: pictures of birds at any place")
 	c.Flags().StringVar(&r.order, "order", string(experiments.ByShare), "what causal ranks components by: "+string(experiments.ByShare)+" of the variance along a feature, or "+string(experiments.ByCorrelation)+", the paper's variance attributed")
 	c.Flags().IntVar(&r.ablated, "ablated", 0, "how many components are ablated: by causal at a time (default 5), by waterbirds (default 10)")
 	r.models.add(c)
@@ -181,7 +182,7 @@ func (r *runner) lacksMasks(ds data.Dataset) string {
 }
 
 func (r *runner) lacksBirds(data.Dataset) string {
-	if r.pictures.drawn() || r.birds.uncorrelated != uncorrelatedBirds {
+	if r.pictures.drawn() || r.birds.uncorrelated != session.UncorrelatedBirds {
 		return ""
 	}
 	return "it takes pictures of birds, named with --correlated and --uncorrelated"

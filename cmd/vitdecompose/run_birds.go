@@ -2,18 +2,12 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"vitdecompose/data"
 	"vitdecompose/decompose/phrases"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/session"
 	"vitdecompose/plots"
-)
-
-// The drawn birds that waterbirds runs on where nothing else is said: as many pictures as the original has, about.
-const (
-	correlatedBirds   = "scenes-birds:6000:1:correlated"
-	uncorrelatedBirds = "scenes-birds:2000:2:uncorrelated"
 )
 
 // birdFlags choose the pictures of Waterbirds.
@@ -39,7 +33,7 @@ func (f birdFlags) open(seed uint64) (experiments.BirdData, error) {
 }
 
 func (r *runner) waterbirds() error {
-	if drawnKind(kindOf(r.birds.correlated)) != drawnKind(kindOf(r.birds.uncorrelated)) {
+	if session.Drawn(r.birds.correlated) != session.Drawn(r.birds.uncorrelated) {
 		return usagef("--correlated %s and --uncorrelated %s are not of one world; name both", r.birds.correlated, r.birds.uncorrelated)
 	}
 	birds, err := r.birds.open(r.study.config.Seed)
@@ -58,16 +52,8 @@ func (r *runner) waterbirds() error {
 		return err
 	}
 	config := experiments.WaterbirdsConfig{Ablated: r.ablated}
-	for _, f := range features {
-		switch strings.ToLower(f.Name) {
-		case "spurious":
-			config.Spurious = f
-		case "core":
-			config.Core = f
-		}
-	}
-	if config.Spurious.Name == "" || config.Core.Name == "" {
-		return fmt.Errorf("--features %s: waterbirds wants two features, spurious and core", run.study.features)
+	if config.Spurious, config.Core, err = session.BirdFeatures(features); err != nil {
+		return fmt.Errorf("--features %s: %w", run.study.features, err)
 	}
 	if run.bank == "" {
 		run.bank = run.studies.bankName()
@@ -116,25 +102,17 @@ func (r *runner) giveBirdHead(study *experiments.Study, birds experiments.BirdDa
 	ctx := r.c.Context()
 	if study.Model.Text != nil {
 		if r.models.classNames == "" {
-			names = birdNames(r.birds.uncorrelated, names)
+			names = session.BirdNames(r.birds.uncorrelated, names)
 		}
 		study.Head, err = r.models.zeroShot(ctx, study.Model, names)
 		return err
 	}
 	e := study.Extraction
 	e.Data = birds.Train
-	head, err := trainHead(ctx, e)
+	head, err := session.TrainHead(ctx, e)
 	if err != nil {
 		return err
 	}
 	study.Head, err = head.ApplyTo(study.Model)
 	return err
-}
-
-// birdNames are the texts of a zero-shot head: of the drawn birds, what scenes call them.
-func birdNames(spec string, names []string) []string {
-	if drawnKind(kindOf(spec)) {
-		return []string{"finch or hummingbird", "swan or pelican"}
-	}
-	return names
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"image"
 	"path/filepath"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 
 	"vitdecompose/data"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/plots"
 )
@@ -73,14 +73,14 @@ func (r *runner) heads(name string) (*headRun, error) {
 // each opens every model, gives it a head where it has none, and does something with it and the pictures, whose labels then
 // mean its classes.
 func (r *headRun) each(do func(extraction experiments.Extraction, short string) error) error {
-	c, short := r.c, shortNames(r.names)
+	c, short := r.c, session.ShortNames(r.names)
 	for i, name := range r.names {
 		model, ds, err := r.open(name)
 		if err != nil {
 			return err
 		}
 		if r.backend == nil { // not before the first model and its pictures are known to be good
-			if r.backend, err = openBackend(); err != nil {
+			if r.backend, err = session.Backend(); err != nil {
 				return err
 			}
 		}
@@ -172,35 +172,6 @@ func (r *runner) ablation() error {
 	return nil
 }
 
-// view shows the pictures of an extraction, and their masks, where the model sees them.
-type view struct{ experiments.Extraction }
-
-// Image implements plots.Album.
-func (v view) Image(i int) (image.Image, error) {
-	p, err := v.Data.Picture(i)
-	if err != nil {
-		return nil, err
-	}
-	if v.Orient {
-		p = p.Orient()
-	}
-	seen, err := v.Model.Preprocess.View(p)
-	if err != nil {
-		return nil, err
-	}
-	return seen.Image(), nil
-}
-
-// Mask implements plots.MaskAlbum.
-func (v view) Mask(i int) (*data.Mask, error) {
-	values, err := experiments.MaskView(&v.Extraction, i)
-	if err != nil {
-		return nil, err
-	}
-	size := v.Model.Preprocess.Size
-	return &data.Mask{Width: size[1], Height: size[0], Pix: values}, nil
-}
-
 func (r *runner) segmentation() error {
 	run, err := r.heads("segmentation")
 	if err != nil {
@@ -226,7 +197,7 @@ func (r *runner) segmentation() error {
 		for _, s := range model.Scores {
 			fmt.Fprintf(r.c.OutOrStdout(), "%s: %s: pixel accuracy %.3f, mIoU %.3f, mAP %.3f\n", short, s.Method, s.PixelAccuracy, s.MIoU, s.MAP)
 		}
-		shown := view{extraction}
+		shown := session.View{Extraction: extraction}
 		drawn, err := plots.SegmentationSheet(model, shown, shown, plots.SegmentationSheetOptions{})
 		if err != nil {
 			return err

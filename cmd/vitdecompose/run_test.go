@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit/zoo"
 )
 
@@ -180,10 +181,10 @@ func TestRunTwoModels(t *testing.T) {
 	require.Len(t, r.Checkpoints, 2)
 	written(t, out)
 
-	require.Equal(t, []string{first, second, "other", "hf:timm/tiny"}, shortNames([]string{first, second, other, "hf:timm/tiny"}))
+	require.Equal(t, []string{first, second, "other", "hf:timm/tiny"}, session.ShortNames([]string{first, second, other, "hf:timm/tiny"}))
 	t.Chdir(first)
-	require.Equal(t, []string{"tiny", "other"}, shortNames([]string{".", "../../b/other/"}))
-	require.Equal(t, []string{".", "../../b/tiny"}, shortNames([]string{".", "../../b/tiny"}))
+	require.Equal(t, []string{"tiny", "other"}, session.ShortNames([]string{".", "../../b/other/"}))
+	require.Equal(t, []string{".", "../../b/tiny"}, session.ShortNames([]string{".", "../../b/tiny"}))
 }
 
 func TestRunOnPhotos(t *testing.T) {
@@ -360,7 +361,7 @@ func TestRunZoo(t *testing.T) {
 
 // TestHeadScenes: scenes have pictures to train a head on without a word; other data have not.
 func TestHeadScenes(t *testing.T) {
-	for spec, want := range map[string]string{"scenes:50": headScenes, "scenes:5:7": headScenes, "folder:photos": "", "photos": "", "scenes": ""} {
+	for spec, want := range map[string]string{"scenes:50": session.TrainingScenes, "scenes:5:7": session.TrainingScenes, "folder:photos": "", "photos": "", "scenes": ""} {
 		var f headFlags
 		f.setDefault(dataFlags{spec: spec})
 		require.Equal(t, want, f.spec, spec)

@@ -2,15 +2,14 @@ package main
 
 import (
 	"fmt"
-	"image"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"vitdecompose/data"
 	"vitdecompose/decompose"
 	"vitdecompose/decompose/phrases"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/session"
 	"vitdecompose/plots"
 )
 
@@ -67,7 +66,7 @@ func (r *runner) text(name string) (*textRun, error) {
 // each opens the study of every model and does something with it. The later models are opened once before the first is
 // studied: a mistake in the last should not cost the time before.
 func (r *textRun) each(do func(study *experiments.Study, names []string, short string) error) error {
-	short := shortNames(r.names)
+	short := session.ShortNames(r.names)
 	for _, name := range r.names[1:] {
 		if _, _, err := r.studies.open(name); err != nil {
 			return err
@@ -136,24 +135,6 @@ func (r *runner) saveSheet(name, model string, sheet *plots.Sheet) error {
 	return plots.Save(sheet, filepath.Join(r.out, name), sheet.Width, sheet.Height)
 }
 
-// album shows the pictures of a data set to sheets.
-type album struct {
-	data.Dataset
-	orient bool
-}
-
-// Image implements plots.Album.
-func (a album) Image(i int) (image.Image, error) {
-	p, err := a.Picture(i)
-	if err != nil {
-		return nil, err
-	}
-	if a.orient {
-		p = p.Orient()
-	}
-	return p.Image(), nil
-}
-
 func (r *runner) textRetrieval() error {
 	run, err := r.text("text-retrieval")
 	if err != nil {
@@ -183,7 +164,7 @@ func (r *runner) textRetrieval() error {
 					100*feature.Share[0], config.Top, len(feature.Groups[0].Components), 100*feature.Base)
 			}
 		}
-		drawn, err := plots.TextRetrieval(sheet, album{study.Data, study.Orient}, plots.TextSheetOptions{})
+		drawn, err := plots.TextRetrieval(sheet, session.Album{Dataset: study.Data, Orient: study.Orient}, plots.TextSheetOptions{})
 		if err != nil {
 			return err
 		}
@@ -265,7 +246,7 @@ func (r *runner) imageRetrieval() error {
 		if len(sheet.Probes) == 0 {
 			return nil
 		}
-		drawn, err := plots.ImageRetrieval(sheet, album{study.Data, study.Orient}, plots.ImageSheetOptions{})
+		drawn, err := plots.ImageRetrieval(sheet, session.Album{Dataset: study.Data, Orient: study.Orient}, plots.ImageSheetOptions{})
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -13,6 +12,7 @@ import (
 	"vitdecompose/decompose"
 	"vitdecompose/decompose/phrases"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/zoo"
 )
@@ -30,7 +30,7 @@ type studyFlags struct {
 
 func (f *studyFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.reference, "reference", zoo.Reference, "the CLIP into whose space contributions are mapped: a shipped one, a checkpoint directory or hf:owner/repo (a model that is a CLIP needs none)")
-	c.Flags().StringVar(&f.training, "align-data", "", "pictures to align on, named as for --data (default for scenes: "+headScenes+")")
+	c.Flags().StringVar(&f.training, "align-data", "", "pictures to align on, named as for --data (default for scenes: "+session.TrainingScenes+")")
 	c.Flags().IntVar(&f.trainingSize, "align-pictures", 0, "align on only the first N pictures of --align-data")
 	c.Flags().StringVar(&f.blocks, "blocks", "", "blocks to take apart, such as 7..11, 7.. or, in a staged model, (2,14).. (default: those of the paper's retrieval)")
 	c.Flags().Float64Var(&f.config.Lambda, "lambda", 1, "weight of the orthogonality of the maps into CLIP's space; 0 leaves them free")
@@ -103,7 +103,7 @@ func newStudies(c *cobra.Command, models *modelFlags, pictures *dataFlags, flags
 	}
 	spec := flags.training
 	if spec == "" && pictures.drawn() {
-		spec = headScenes
+		spec = session.TrainingScenes
 	}
 	if spec != "" {
 		training := dataFlags{spec: spec}
@@ -112,7 +112,7 @@ func newStudies(c *cobra.Command, models *modelFlags, pictures *dataFlags, flags
 		}
 		flags.training = spec
 	}
-	s.backend, err = openBackend()
+	s.backend, err = session.Backend()
 	return s, err
 }
 
@@ -191,10 +191,5 @@ func (s *studies) featureList(usual, drawn string) ([]phrases.Feature, error) {
 	return features, nil
 }
 
-// bankName is the usual text bank: scenes' small vocabulary where the reference knows no other words.
-func (s *studies) bankName() string {
-	if s.pictures.drawn() || slices.Contains(zoo.Names(), s.flags.reference) {
-		return "scenes"
-	}
-	return "general"
-}
+// bankName is the usual text bank.
+func (s *studies) bankName() string { return session.Bank(s.pictures.spec, s.flags.reference) }

@@ -14,6 +14,7 @@ import (
 	"vitdecompose/data/progress"
 	"vitdecompose/data/scenes"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/zoo"
 )
@@ -52,7 +53,7 @@ given again, and comes to the same weights.`,
 			if !known {
 				return usagef("no recipe for a model %q (known: %s)", name, names)
 			}
-			backend, err := openBackend()
+			backend, err := session.Backend()
 			if err != nil {
 				return err
 			}
@@ -85,7 +86,7 @@ func probe(report progress.Reporter) func(context.Context, compute.Backend, *gom
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-		head, err := trainHead(ctx, experiments.Extraction{
+		head, err := session.TrainHead(ctx, experiments.Extraction{
 			Backend: backend, Model: model, Data: on, Batch: 100, CacheDir: dir, Progress: report,
 		})
 		if err != nil {

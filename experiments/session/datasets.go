@@ -1,6 +1,6 @@
-package main
+package session
 
-// The kinds of data sets that --data knows beside folder: each package registers its own.
+// The kinds of data sets beside folder: each package registers its own.
 import (
 	_ "vitdecompose/data/hf"
 	_ "vitdecompose/data/imagenet"

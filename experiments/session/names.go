@@ -1,0 +1,165 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/gomlx/compute"
+
+	"vitdecompose/data"
+	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/backend"
+	"vitdecompose/gomlxvit/checkpoint"
+	"vitdecompose/gomlxvit/mark"
+	"vitdecompose/gomlxvit/zoo"
+)
+
+// What is taken where nothing else is named.
+const (
+	DefaultModel    = "deit-mini"
+	DefaultPictures = "scenes:1000"
+	// TrainingScenes are what heads and alignments are trained on where scenes are looked at: none of those that a
+	// data set without a seed has.
+	TrainingScenes = "scenes:8000:1"
+	// The drawn birds of Waterbirds: as many pictures as the original has, about.
+	CorrelatedBirds   = "scenes-birds:6000:1:correlated"
+	UncorrelatedBirds = "scenes-birds:2000:2:uncorrelated"
+)
+
+// UnknownModelError says that a name is none of a model.
+type UnknownModelError struct{ message string }
+
+// Error implements error. The message begins with the name.
+func (e *UnknownModelError) Error() string { return e.message }
+
+// Checkpoint opens a shipped model, a checkpoint directory or hf:owner/repo. A name that can be none of them gives an
+// [*UnknownModelError].
+func Checkpoint(ctx context.Context, name string) (*checkpoint.Checkpoint, error) {
+	if zoo.Has(name) {
+		return zoo.Open(name)
+	}
+	if repo, ok := strings.CutPrefix(name, "hf:"); ok {
+		return checkpoint.EnvHub().Open(ctx, repo)
+	}
+	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		if slices.Contains(gomlxvit.Names(), name) {
+			return nil, &UnknownModelError{name + " is an architecture, and no weights ship with it; name a directory with its checkpoint, or hf:owner/repo"}
+		}
+		if !strings.ContainsRune(name, filepath.Separator) {
+			return nil, &UnknownModelError{cmp.Or(name, `""`) + " is neither a shipped model nor a directory; `vitdecompose models` lists the shipped ones, hf:owner/repo names one of the Hugging Face Hub"}
+		}
+	}
+	return checkpoint.Open(name)
+}
+
+// ShortNames are what figures call models: a checkpoint directory by its own name, without the path to it, unless
+// another model would be called the same.
+func ShortNames(names []string) []string {
+	short := slices.Clone(names)
+	count := make(map[string]int)
+	for i, name := range names {
+		if info, err := os.Stat(name); err == nil && info.IsDir() && !zoo.Has(name) {
+			if path, err := filepath.Abs(name); err == nil {
+				short[i] = filepath.Base(path)
+			}
+		}
+		count[short[i]]++
+	}
+	for i := range short {
+		if count[short[i]] > 1 {
+			short[i] = names[i]
+		}
+	}
+	return short
+}
+
+// Dataset is the name of a data set for [data.Open]: a directory may be named without its kind.
+func Dataset(name string) string {
+	if slices.Contains(data.Kinds(), Kind(name)) {
+		return name
+	}
+	if _, err := os.Stat(name); err == nil {
+		return "folder:" + name
+	}
+	return name
+}
+
+// Kind is the kind of a data set, "" where none is named.
+func Kind(name string) string {
+	kind, _, ok := strings.Cut(name, ":")
+	if !ok {
+		return ""
+	}
+	return kind
+}
+
+// Drawn tells whether a data set is of the drawn world, which the shipped models know.
+func Drawn(name string) bool {
+	kind := Kind(Dataset(name))
+	return kind == "scenes" || kind == "scenes-birds"
+}
+
+// BirdNames are the texts of a zero-shot head for Waterbirds: of the drawn birds, what scenes call them, and names
+// otherwise.
+func BirdNames(uncorrelated string, names []string) []string {
+	if Drawn(uncorrelated) {
+		return []string{"finch or hummingbird", "swan or pelican"}
+	}
+	return names
+}
+
+// Bank is the usual text bank: the small vocabulary of scenes where the reference knows no other words, as none of the
+// shipped ones does.
+func Bank(dataset, reference string) string {
+	if Drawn(dataset) || slices.Contains(zoo.Names(), reference) {
+		return "scenes"
+	}
+	return "general"
+}
+
+// ParseBlocks reads "7..11", "7", "7.." to the end, or the same with the names that blocks of staged models have,
+// "(2,14)..(3,1)", and returns the first and the last block by their order.
+func ParseBlocks(text string, blocks []mark.Block) (first, last int, err error) {
+	from, to, isRange := strings.Cut(text, "..")
+	if !isRange {
+		to = from
+	}
+	find := func(name string) int {
+		for _, b := range blocks {
+			if name == strconv.Itoa(b.Order) || b.Staged && name == fmt.Sprintf("(%d,%d)", b.Stage, b.Index) {
+				return b.Order
+			}
+		}
+		return -1
+	}
+	count := len(blocks)
+	first, last = find(strings.ReplaceAll(from, " ", "")), find(strings.ReplaceAll(to, " ", ""))
+	if to == "" {
+		last = count - 1
+	}
+	if first < 0 || first > last {
+		names := ""
+		if end := blocks[count-1]; end.Staged {
+			names = fmt.Sprintf(" or (0,0)..(%d,%d)", end.Stage, end.Index)
+		}
+		return 0, 0, fmt.Errorf("%q is not a range FIRST..LAST within 0..%d%s", text, count-1, names)
+	}
+	return first, last, nil
+}
+
+// Backend opens what computes, as GOMLX_BACKEND says. A process has one of each kind: tensors do not move between two.
+func Backend() (compute.Backend, error) {
+	open, _ := backends.LoadOrStore(os.Getenv("GOMLX_BACKEND"), sync.OnceValues(func() (compute.Backend, error) { return backend.Open("") }))
+	return open.(func() (compute.Backend, error))()
+}
+
+var backends sync.Map // from GOMLX_BACKEND to the function that opens it once

@@ -1,0 +1,202 @@
+package browser
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// chromium is the browser that `make browser-test` found.
+func chromium(t *testing.T) string {
+	t.Helper()
+	program := os.Getenv("VITDECOMPOSE_CHROMIUM")
+	if program == "" {
+		t.Skip("make browser-test drives JupyterLab in Chromium")
+	}
+	return program
+}
+
+func start(t *testing.T) *Browser {
+	t.Helper()
+	b, err := Start(chromium(t), t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	return b
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// lab starts JupyterLab for a folder with copies of the notebooks and returns its address and token. It is the
+// JupyterLab of `make lab`, with the project's kernel and settings and none of the user's.
+func lab(t *testing.T, notebooks ...string) (address, token string) {
+	t.Helper()
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	require.NoError(t, err)
+	dir := t.TempDir()
+	for _, name := range notebooks {
+		b, err := os.ReadFile(name)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(name)), b, 0o644))
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	port := l.Addr().(*net.TCPAddr).Port
+	require.NoError(t, l.Close())
+
+	token = "browser-test"
+	server := exec.Command(filepath.Join(root, ".jupyter", "venv", "bin", "python"), "-m", "jupyterlab",
+		"--no-browser", "--allow-root", "--expose-app-in-browser", "--ServerApp.ip=127.0.0.1",
+		fmt.Sprintf("--ServerApp.port=%d", port), "--ServerApp.port_retries=0",
+		"--IdentityProvider.token="+token, "--ServerApp.root_dir="+dir)
+	server.Dir = dir
+	server.Env = append(os.Environ(),
+		"JUPYTER_PATH="+filepath.Join(root, ".jupyter", "share", "jupyter"),
+		"JUPYTER_CONFIG_PATH="+filepath.Join(root, ".jupyter", "etc", "jupyter"),
+		"JUPYTER_CONFIG_DIR="+t.TempDir(), "JUPYTER_RUNTIME_DIR="+t.TempDir())
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	require.NoError(t, err)
+	server.Stdout, server.Stderr = log, log
+	require.NoError(t, server.Start(), "make lab installs JupyterLab")
+	ended := make(chan error, 1)
+	go func() { ended <- server.Wait() }()
+	t.Cleanup(func() {
+		server.Process.Signal(syscall.SIGTERM) // it ends its kernels first
+		select {
+		case <-ended:
+		case <-time.After(30 * time.Second):
+			server.Process.Kill()
+			<-ended
+		}
+		log.Close()
+		if said, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
+			t.Logf("JupyterLab said:\n%s", said)
+		}
+	})
+	address = fmt.Sprintf("http://127.0.0.1:%d", port)
+	require.Eventually(t, func() bool {
+		response, err := http.Get(address + "/api/status?token=" + token)
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	}, time.Minute, 100*time.Millisecond, "JupyterLab does not answer")
+	return address, token
+}
+
+// The Stop button and the slider of the notebook, and what the cell with it shows: pictures and drawings.
+const (
+	stop   = `Array.from(document.querySelectorAll('.jp-Notebook .jp-Cell-outputArea button')).find(b => b.textContent.trim() === 'Stop')`
+	slider = `document.querySelector('.jp-Notebook input[type=range]')`
+	figure = `Array.from(` + slider + `.closest('.jp-Cell-outputArea').querySelectorAll('img, svg')).map(e => e.outerHTML).join()`
+)
+
+// TestSlider opens a notebook in JupyterLab, runs all its cells, moves the slider with the mouse, sees the figure
+// change, and presses Stop, after which the last cell runs.
+func TestSlider(t *testing.T) {
+	b := start(t)
+	notebooks := []string{filepath.Join("testdata", "slider.ipynb")}
+	if own := filepath.Join("..", "08_alignment.ipynb"); exists(own) {
+		notebooks = append(notebooks, own)
+	}
+	address, token := lab(t, notebooks...)
+	for _, name := range notebooks {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			ctx := within(t, 2*time.Minute)
+			page, err := b.Open(ctx, address+"/lab/tree/"+filepath.Base(name)+"?reset&token="+token)
+			require.NoError(t, err)
+			t.Cleanup(func() { keepScreenshot(t, page) })
+
+			require.NoError(t, page.Until(ctx, `window.jupyterapp && document.querySelector('.jp-Notebook .jp-CodeCell')`))
+			require.NoError(t, page.Until(ctx, `window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.connectionStatus === 'connected'`))
+			require.NoError(t, page.Eval(ctx, `void window.jupyterapp.commands.execute('notebook:run-all-cells')`, nil))
+			require.NoError(t, page.Until(ctx, slider))
+			require.NoError(t, page.Until(ctx, figure+` !== ''`))
+			require.NoError(t, page.Until(ctx, stop), "the cell listens to the slider once its Stop button is there")
+
+			var before, after string
+			require.NoError(t, page.Eval(ctx, figure, &before))
+			moved := time.Now()
+			require.NoError(t, page.Click(ctx, slider, 0.8))
+			soon, cancel := context.WithTimeout(ctx, 20*time.Second)
+			defer cancel()
+			for after = before; after == before; {
+				require.NoError(t, soon.Err(), "the slider moved and the figure did not change")
+				require.NoError(t, page.Eval(soon, figure, &after))
+			}
+			t.Logf("the figure changed %v after the slider moved", time.Since(moved).Round(time.Millisecond))
+
+			require.NoError(t, page.Click(ctx, stop, 0.5))
+			require.NoError(t, page.Until(ctx, `Array.from(document.querySelectorAll('.jp-Notebook .jp-OutputArea-output')).pop().textContent.trim().endsWith('OK')`))
+		})
+	}
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// keepScreenshot writes what the page of a failed test looks like to a file, or of any test when
+// VITDECOMPOSE_SCREENSHOT names one.
+func keepScreenshot(t *testing.T, p *Page) {
+	name := os.Getenv("VITDECOMPOSE_SCREENSHOT")
+	if name == "" {
+		return
+	}
+	var shot bytes.Buffer
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := p.Screenshot(ctx, &shot); err != nil {
+		t.Log(err)
+		return
+	}
+	require.NoError(t, os.WriteFile(name, shot.Bytes(), 0o644))
+}
+
+// TestPage holds the protocol's client against a page that Chromium has without a server.
+func TestPage(t *testing.T) {
+	ctx := within(t, time.Minute)
+	b := start(t)
+	page, err := b.Open(ctx, "data:text/html,<input type=range min=0 max=10 value=5>")
+	require.NoError(t, err)
+	require.NoError(t, page.Until(ctx, `document.querySelector('input')`))
+	require.NoError(t, page.Click(ctx, `document.querySelector('input')`, 1))
+	require.NoError(t, page.Until(ctx, `document.querySelector('input').value === '10'`))
+	var sum int
+	require.NoError(t, page.Eval(ctx, "Promise.resolve(1 + 2)", &sum))
+	require.Equal(t, 3, sum)
+	require.ErrorContains(t, page.Eval(ctx, "nothing.there", nil), "nothing is not defined")
+	require.ErrorContains(t, page.Eval(ctx, "undefined", &sum), "undefined has no value")
+	var shot bytes.Buffer
+	require.NoError(t, page.Screenshot(ctx, &shot))
+	require.Equal(t, "\x89PNG", shot.String()[:4])
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	require.ErrorContains(t, page.Until(short, "false"), "false did not come true: context deadline exceeded")
+}
+
+func TestStartWithoutChromium(t *testing.T) {
+	_, err := Start(filepath.Join(t.TempDir(), "none"), t.TempDir())
+	require.ErrorContains(t, err, "no such file or directory")
+	b, err := Start("true", t.TempDir()) // ends at once
+	require.NoError(t, err)
+	_, err = b.Open(within(t, time.Minute), "about:blank")
+	require.Error(t, err)
+	require.NoError(t, b.Close())
+}
