@@ -101,20 +101,51 @@ type AlignOptions struct {
 	Observe func(step int, cosine, orthogonality float64)
 }
 
+// AlignSource is where training takes contributions from: [Contributions], which are in memory, or a reader of what does not
+// fit there.
+type AlignSource interface {
+	// Check tells what is wrong with the source, as far as that is known before it is read.
+	Check() error
+	// Sizes are the names of the components, the number of pictures and the dimension of a contribution.
+	Sizes() (components []string, pictures, dim int)
+	// Order draws in which order the pictures, from 0 on, are gone through in an epoch: each once.
+	Order(rng *rand.Rand) []int
+	// Picture copies the contributions to a picture into x [component, dim]. It is asked for pictures in an order that Order
+	// gave.
+	Picture(picture int, x []float32) error
+}
+
+// Sizes implements [AlignSource].
+func (c *Contributions) Sizes() (components []string, pictures, dim int) {
+	return c.Components, c.Pictures, c.Dim
+}
+
+// Order implements [AlignSource]: any order is as likely as any other.
+func (c *Contributions) Order(rng *rand.Rand) []int { return rng.Perm(c.Pictures) }
+
+// Picture implements [AlignSource].
+func (c *Contributions) Picture(picture int, x []float32) error {
+	for component := range c.Components {
+		copy(x[component*c.Dim:], c.Row(component, picture))
+	}
+	return nil
+}
+
 // Align trains an aligner on contributions and CLIP's embeddings of the same pictures, targets [picture, clip dim], of any
 // length but 0. The loss of a batch is
 //
 //	mean(1 - cos(sum_i (c_i W_i + b/n), target)) + lambda * clip dim * mean((W_i'W_i - I)^2)
 //
 // with the second mean over all entries of all components, and the steps are Adam's. The same input gives the same aligner.
-func Align(ctx context.Context, backend compute.Backend, c *Contributions, targets []float32, config AlignConfig, opts AlignOptions) (*Aligner, error) {
+func Align(ctx context.Context, backend compute.Backend, source AlignSource, targets []float32, config AlignConfig, opts AlignOptions) (*Aligner, error) {
 	if err := config.Check(); err != nil {
 		return nil, fmt.Errorf("alignment: %w", err)
 	}
-	if err := c.Check(); err != nil {
+	if err := source.Check(); err != nil {
 		return nil, fmt.Errorf("alignment: %w", err)
 	}
-	targets, err := unitRows(targets, c.Pictures)
+	components, pictures, dim := source.Sizes()
+	targets, err := unitRows(targets, pictures)
 	if err != nil {
 		return nil, fmt.Errorf("alignment: %w", err)
 	}
@@ -122,9 +153,9 @@ func Align(ctx context.Context, backend compute.Backend, c *Contributions, targe
 	if bar == nil {
 		bar = progress.Silent
 	}
-	n, dim, clipDim := len(c.Components), c.Dim, len(targets)/c.Pictures
+	n, clipDim := len(components), len(targets)/pictures
 	a := &Aligner{
-		Components: slices.Clone(c.Components), Dim: dim, ClipDim: clipDim, Config: config, Pictures: c.Pictures, Loss: math.Inf(1),
+		Components: slices.Clone(components), Dim: dim, ClipDim: clipDim, Config: config, Pictures: pictures, Loss: math.Inf(1),
 	}
 	rng := rand.New(rand.NewPCG(config.Seed, alignStream))
 	if opts.From != nil {
@@ -141,17 +172,17 @@ func Align(ctx context.Context, backend compute.Backend, c *Contributions, targe
 		return nil, err
 	}
 	defer run.close()
-	bar.Start("aligning", config.Epochs*c.Pictures)
+	bar.Start("aligning", config.Epochs*pictures)
 	defer bar.Done()
 	patience := config.Patience
 training:
 	for range config.Epochs {
-		for batch := range slices.Chunk(rng.Perm(c.Pictures), config.Batch) {
+		for batch := range slices.Chunk(source.Order(rng), config.Batch) {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
 			a.Steps++
-			cosine, orthogonality, err := run.step(c, targets, batch, a.Steps)
+			cosine, orthogonality, err := run.step(source, targets, batch, a.Steps)
 			if err != nil {
 				return nil, fmt.Errorf("step %d: %w", a.Steps, err)
 			}
@@ -268,16 +299,16 @@ func newAlignRun(backend compute.Backend, a *Aligner) (*alignRun, error) {
 }
 
 // step takes a step on a batch of pictures and returns the two terms of the loss before it.
-func (r *alignRun) step(c *Contributions, targets []float32, batch []int, step int) (cosine, orthogonality float64, err error) {
-	dim, clipDim, wide := c.Dim, r.a.ClipDim, len(c.Components)*c.Dim
+func (r *alignRun) step(source AlignSource, targets []float32, batch []int, step int) (cosine, orthogonality float64, err error) {
+	clipDim, wide := r.a.ClipDim, len(r.a.Components)*r.a.Dim
 	if len(batch) < len(r.share) {
 		clear(r.x)
 		clear(r.y)
 		clear(r.share)
 	}
 	for k, picture := range batch {
-		for component := range c.Components {
-			copy(r.x[k*wide+component*dim:], c.Row(component, picture))
+		if err := source.Picture(picture, r.x[k*wide:][:wide]); err != nil {
+			return 0, 0, err
 		}
 		copy(r.y[k*clipDim:], targets[picture*clipDim:][:clipDim])
 		r.share[k] = 1 / float32(len(batch))

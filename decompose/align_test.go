@@ -3,6 +3,7 @@ package decompose_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -371,5 +372,29 @@ func TestAlignerFile(t *testing.T) {
 		if _, _, err := decompose.ReadAligner(path, origin); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s file: error %v, want one that names it", name, err)
 		}
+	}
+}
+
+// failing is a source that cannot be read from some picture on.
+type failing struct {
+	*decompose.Contributions
+	left int
+}
+
+func (f *failing) Picture(picture int, x []float32) error {
+	if f.left--; f.left < 0 {
+		return errors.New("the disk is gone")
+	}
+	return f.Contributions.Picture(picture, x)
+}
+
+// An error of the source ends the training with its step.
+func TestAlignSourceFails(t *testing.T) {
+	c, targets := made(2, 20, 4, 3, 1)
+	config := paper
+	config.Batch = 8
+	_, err := decompose.Align(context.Background(), testBackend, &failing{c, 12}, targets, config, decompose.AlignOptions{})
+	if err == nil || err.Error() != "step 2: the disk is gone" {
+		t.Errorf("error %v", err)
 	}
 }

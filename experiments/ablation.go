@@ -41,16 +41,17 @@ func Ablation(ctx context.Context, e Extraction) (curve AblationCurve, exactness
 	if err != nil {
 		return curve, 0, err
 	}
+	defer store.Close()
 
 	// First pass: the mean of every component.
 	var names []string
 	var sums []float64 // [component, dim]
-	pictures, dim := 0, 0
+	pictures, dim, rounding := 0, 0, 0.0
 	for chunk, err := range store.Chunks() {
 		if err != nil {
 			return curve, 0, err
 		}
-		exactness = max(exactness, Exactness(chunk))
+		exactness, rounding = max(exactness, Exactness(chunk)), max(rounding, Rounding(chunk, e.Keep))
 		if len(chunk.Index) == 0 {
 			continue
 		}
@@ -67,7 +68,7 @@ func Ablation(ctx context.Context, e Extraction) (curve AblationCurve, exactness
 		}
 		pictures += len(chunk.Index)
 	}
-	if err := CheckExact(e.Model.Name, exactness); err != nil {
+	if err := e.checkExact(exactness, rounding); err != nil {
 		return curve, exactness, err
 	}
 	if err := e.checkLeftOut(pictures); err != nil {

@@ -134,7 +134,8 @@ func TestAblationMistakes(t *testing.T) {
 	}
 }
 
-// TestAblationOfPicturesLeftOutBefore: what an earlier run was allowed to leave out is not allowed to a later one.
+// TestAblationOfPicturesLeftOutBefore: what an earlier run was allowed to leave out is not allowed to a later one, which
+// tries it again.
 func TestAblationOfPicturesLeftOutBefore(t *testing.T) {
 	e := experiments.Extraction{
 		Backend: openPureGo(t), Model: tinyModel(t), Data: noise{n: 6, bad: map[int]bool{2: true}}, Batch: 4, MaxBad: 1, CacheDir: t.TempDir(),
@@ -144,5 +145,9 @@ func TestAblationOfPicturesLeftOutBefore(t *testing.T) {
 	require.Equal(t, 5, curve.Pictures)
 	e.MaxBad = 0
 	_, _, err = experiments.Ablation(t.Context(), e)
-	require.ErrorContains(t, err, "1 of 6 pictures cannot be read and --max-bad allows 0")
+	require.ErrorContains(t, err, "noise-2 is too noisy")
+	e.Data = noise{n: 6}
+	curve, _, err = experiments.Ablation(t.Context(), e)
+	require.NoError(t, err)
+	require.Equal(t, 6, curve.Pictures)
 }

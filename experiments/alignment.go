@@ -383,6 +383,10 @@ func (s *Study) trainCosine(ctx context.Context, a *decompose.Aligner) (float64,
 	if err != nil {
 		return 0, err
 	}
+	if pairs.disk != nil {
+		cosines, err := pairs.disk.cosines(ctx, s.Backend, a, pairs.targets)
+		return mean(cosines), err
+	}
 	mapped, err := a.Map(ctx, s.Backend, &pairs.parts.Contributions)
 	if err != nil {
 		return 0, err

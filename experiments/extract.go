@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sort"
 
 	"github.com/gomlx/compute"
@@ -33,6 +35,9 @@ type Extraction struct {
 	Orient bool
 	// MaxBad is how many pictures that cannot be read are left out before giving up.
 	MaxBad int
+	// Keep is the type that contributions are rounded to in the cache: "float32", [cache.Float16] or [cache.BFloat16], which
+	// take half the room; empty is float32. Representations and logits stay float32.
+	Keep string
 	// CacheDir is where contributions are kept; empty means the user's cache directory.
 	CacheDir string
 	// Progress hears of every batch; nil for silence.
@@ -42,7 +47,7 @@ type Extraction struct {
 }
 
 // Extract decomposes what is not in the cache yet and returns the store with all of it. An interrupted extraction goes
-// on where it stopped when it is called again.
+// on where it stopped when it is called again. The store counts as in use until it is closed.
 func (e *Extraction) Extract(ctx context.Context) (*cache.Store, error) {
 	if e.Options.Split == decompose.Tokens {
 		return nil, errors.New("the token split is too large to be kept; it is run picture by picture")
@@ -86,15 +91,23 @@ func (e *Extraction) fill(ctx context.Context, key cache.Key, title string,
 		return nil, err
 	}
 	missing := store.Missing()
+	if left := store.LeftOut(); left > e.MaxBad && e.MaxBad >= 0 { // an earlier run allowed more; they may have been mended
+		store.RejectLeftOut()
+		missing = store.Missing()
+	}
 	for _, rejected := range store.Rejected() {
 		e.Warn(rejected)
 	}
 	if len(missing) > 0 {
-		if err := e.compute(ctx, store, missing, title, run); err != nil {
-			return nil, err
-		}
+		err = e.compute(ctx, store, missing, title, run)
 	}
-	return store, store.Finish()
+	if err == nil {
+		err = store.Finish()
+	}
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
 }
 
 // cacheDir is the directory where contributions, and what is made of them, are kept.
@@ -112,6 +125,9 @@ func (e *Extraction) setDefaults() {
 	}
 	if e.Pictures <= 0 || e.Pictures > e.Data.Len() {
 		e.Pictures = e.Data.Len()
+	}
+	if e.Keep == "float32" {
+		e.Keep = "" // as keys say it
 	}
 	if e.Progress == nil {
 		e.Progress = progress.Silent
@@ -143,14 +159,14 @@ func (e *Extraction) key(opts decompose.Options) (cache.Key, error) {
 			Orient bool
 		}{e.Model.Preprocess, e.Orient},
 		Blocks: fmt.Sprintf("%d..%d", opts.First, opts.End-1), Split: string(opts.Split), Bias: string(opts.Biases),
-		DType: "float32", Backend: e.Backend.Name() + " on " + e.Backend.DeviceDescription(0), Code: decompose.Version, Libraries: libraries(),
+		DType: "float32", Keep: e.Keep, Backend: e.Backend.Name() + " on " + e.Backend.DeviceDescription(0), Code: decompose.Version, Libraries: libraries(),
 	}, nil
 }
 
 // pictureKey is all that determines the representations alone: not how they are taken apart.
 func (e *Extraction) pictureKey() (cache.Key, error) {
 	key, err := e.key(e.Options)
-	key.Blocks, key.Split, key.Bias, key.Batch = "", "", "", 0
+	key.Blocks, key.Split, key.Bias, key.Batch, key.Keep = "", "", "", 0, ""
 	return key, err
 }
 
@@ -217,10 +233,22 @@ func (s chunkSource) index(i int) int { return s.firsts[i/s.batch] + i%s.batch }
 // Picture implements preprocess.Source.
 func (s chunkSource) Picture(i int) (*picture.Picture, error) { return s.data.Picture(s.index(i)) }
 
+// checkExact is CheckExact for what the cache keeps: the rounding of contributions may add as much as [Rounding] says. What
+// rounding there is, is told.
+func (e *Extraction) checkExact(exactness, rounding float64) error {
+	if rounding > 0 {
+		e.Warn(fmt.Errorf("%s: contributions are kept as %s: they sum to the representation up to %.1e of it, rounding allows %.1e", e.Model.Name, e.Keep, exactness, rounding))
+	}
+	return checkRounded(e.Model.Name, exactness, rounding)
+}
+
 // CheckExact makes an error of a sum of components that is too far from the representation, relative to it, to be rounding:
 // float32 gives 1e-6 to 1e-5. A NaN is too far as well.
-func CheckExact(model string, exactness float64) error {
-	if exactness <= 1e-3 {
+func CheckExact(model string, exactness float64) error { return checkRounded(model, exactness, 0) }
+
+// checkRounded is CheckExact for contributions that were rounded once more.
+func checkRounded(model string, exactness, rounding float64) error {
+	if exactness <= 1e-3+rounding {
 		return nil
 	}
 	return fmt.Errorf("%s: the components differ from the representation by %.1e of it, which is more than rounding; do weights or pictures hold NaN, or numbers too large for float32?", model, exactness)
@@ -229,6 +257,35 @@ func CheckExact(model string, exactness float64) error {
 // Exactness is the largest |sum of components - representation| of a chunk over its largest |representation|.
 func Exactness(c cache.Chunk) float64 {
 	return decompose.SumError(c.Contributions, c.Representation)
+}
+
+// Rounding bounds the part of [Exactness] that comes from how the contributions are kept ([cache.Key].Keep): the sum over the
+// components of what each can be off by, the largest of a chunk over its largest |representation|. With rounding to nearest
+// that is the number times the unit roundoff u, or, of float16 below 2^-14, 2^-25 (Higham, Accuracy and Stability of Numerical
+// Algorithms, theorem 2.2). It is 0 for float32.
+func Rounding(c cache.Chunk, keep string) float64 {
+	u := cache.RoundOff(keep)
+	if u == 0 || len(c.Representation) == 0 {
+		return 0
+	}
+	least := 0.0
+	if keep == cache.Float16 {
+		least = 1.0 / (1 << 25)
+	}
+	off := make([]float64, len(c.Representation))
+	for part := range slices.Chunk(c.Contributions, len(c.Representation)) {
+		for i, v := range part {
+			off[i] += math.Abs(float64(v))*u/(1-u) + least // u/(1-u), for v is rounded already
+		}
+	}
+	largest := 0.0
+	for _, v := range c.Representation {
+		largest = max(largest, math.Abs(float64(v)))
+	}
+	if largest == 0 {
+		return 0
+	}
+	return slices.Max(off) / largest
 }
 
 // argmax returns the index of the largest value; the first of several, -1 if none is a number.

@@ -220,3 +220,48 @@ func TestTop(t *testing.T) {
 	require.Equal(t, []int{1, 0}, experiments.Top([]float32{0, 1}, 5))
 	require.Empty(t, experiments.Top(nil, 5))
 }
+
+// Contributions in half the room are those of float32, rounded; the error of their sum is that of the rounding, and told.
+func TestExtractKeep(t *testing.T) {
+	e := experiments.Extraction{
+		Backend: openPureGo(t), Model: tinyModel(t), Data: noise{n: 10}, Batch: 4, CacheDir: t.TempDir(), Keep: "float32",
+	}
+	full, err := e.Parts(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, full.Rounding)
+	dirs := make(map[string]bool)
+	for keep, u := range map[string]float64{cache.Float16: 1.0 / 2048, cache.BFloat16: 1.0 / 256} {
+		t.Run(keep, func(t *testing.T) {
+			e := e
+			var warnings []string
+			e.Keep, e.Warn = keep, func(err error) { warnings = append(warnings, err.Error()) }
+			store, err := e.Extract(t.Context())
+			require.NoError(t, err)
+			require.NotContains(t, dirs, store.Dir())
+			dirs[store.Dir()] = true
+			half, err := e.Parts(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, full.Representation, half.Representation)
+			for i, v := range half.Values {
+				require.InDelta(t, full.Values[i], v, u*math.Abs(float64(full.Values[i]))+1e-7)
+			}
+			require.Greater(t, half.Exactness, full.Exactness)
+			require.LessOrEqual(t, half.Exactness, half.Rounding+full.Exactness)
+			require.Less(t, half.Rounding, 20*u, "a bound that bounds nothing")
+			require.Len(t, warnings, 1)
+			require.Contains(t, warnings[0], "tiny: contributions are kept as "+keep)
+		})
+	}
+	e.Keep = "float8"
+	_, err = e.Extract(t.Context())
+	require.ErrorContains(t, err, "float8")
+}
+
+func TestRounding(t *testing.T) {
+	c := cache.Chunk{Index: []int{0}, Components: []string{"a", "b"}, Contributions: []float32{1, -2, 3, 4}, Representation: []float32{4, 2}}
+	require.Zero(t, experiments.Rounding(c, ""))
+	require.Zero(t, experiments.Rounding(cache.Chunk{}, cache.Float16))
+	// 2 + 4 may each be off by 2^-8 of themselves, relative to 4.
+	require.InDelta(t, 6.0/256/4, experiments.Rounding(c, cache.BFloat16), 1e-4)
+	require.InDelta(t, 6.0/2048/4, experiments.Rounding(c, cache.Float16), 1e-6)
+}

@@ -94,6 +94,7 @@ func TrainLinearHead(ctx context.Context, e Extraction, config LinearHeadConfig)
 	if err != nil {
 		return nil, err
 	}
+	defer store.Close()
 	head = &LinearHead{ClassNames: slices.Clone(e.Data.Classes())}
 	var rows []float32 // [picture, dim]
 	var targets []int32

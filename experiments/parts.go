@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"vitdecompose/decompose"
+	"vitdecompose/experiments/cache"
 )
 
 // Parts are an extraction in memory: what its components contributed to each picture that could be read.
@@ -14,17 +15,24 @@ type Parts struct {
 	decompose.Contributions
 	Index          []int     // position of each picture in the data, ascending
 	Representation []float32 // [picture, dim]
-	// Exactness is the largest |sum of components - representation| over the largest |representation|.
-	Exactness float64
+	// Exactness is the largest |sum of components - representation| over the largest |representation|, Rounding the part of
+	// it that how the contributions are kept may make: see [Rounding].
+	Exactness, Rounding float64
 }
 
 // Parts extracts, and reads all of it into memory.
 func (e Extraction) Parts(ctx context.Context) (*Parts, error) {
+	e.setDefaults()
 	store, err := e.Extract(ctx)
 	if err != nil {
 		return nil, err
 	}
-	e.setDefaults()
+	defer store.Close()
+	return e.readParts(ctx, store, true)
+}
+
+// readParts reads a store into memory, if need be without the contributions themselves: then Values is nil.
+func (e *Extraction) readParts(ctx context.Context, store *cache.Store, values bool) (*Parts, error) {
 	p := &Parts{}
 	for chunk, err := range store.Chunks() {
 		if err != nil {
@@ -37,15 +45,17 @@ func (e Extraction) Parts(ctx context.Context) (*Parts, error) {
 		if n == 0 {
 			continue
 		}
-		p.Exactness = max(p.Exactness, Exactness(chunk))
-		if p.Values == nil {
+		p.Exactness, p.Rounding = max(p.Exactness, Exactness(chunk)), max(p.Rounding, Rounding(chunk, e.Keep))
+		if p.Components == nil {
 			p.Components, p.Dim = chunk.Components, chunk.Dim()
-			if err := fitsMemory(len(p.Components)*p.Dim*4, e.Pictures); err != nil {
-				return nil, fmt.Errorf("%s: %w", e.Model.Name, err)
+			if values {
+				if err := fitsMemory(len(p.Components)*p.Dim*4, e.Pictures); err != nil {
+					return nil, fmt.Errorf("%s: %w", e.Model.Name, err)
+				}
+				p.Values = make([]float32, len(p.Components)*e.Pictures*p.Dim)
 			}
-			p.Values = make([]float32, len(p.Components)*e.Pictures*p.Dim)
 		}
-		for i := range p.Components {
+		for i := 0; values && i < len(p.Components); i++ {
 			copy(p.Values[(i*e.Pictures+len(p.Index))*p.Dim:], chunk.Contributions[i*n*p.Dim:][:n*p.Dim])
 		}
 		p.Index = append(p.Index, chunk.Index...)
@@ -59,15 +69,29 @@ func (e Extraction) Parts(ctx context.Context) (*Parts, error) {
 	}
 	p.Pictures = e.Pictures
 	p.choose(upTo(len(p.Index)))
-	return p, CheckExact(e.Model.Name, p.Exactness)
+	return p, e.checkExact(p.Exactness, p.Rounding)
+}
+
+// memoryError says that contributions do not fit into memory.
+type memoryError struct {
+	perPicture, pictures int // bytes, number
+	free                 uint64
+}
+
+func (e *memoryError) Error() string {
+	return fmt.Sprintf("%s; take at most %d pictures, or fewer blocks", e.what(), e.free/uint64(e.perPicture))
+}
+
+func (e *memoryError) what() string {
+	return fmt.Sprintf("the contributions of %d pictures take %.1f GB, and %.1f GB of memory are free",
+		e.pictures, float64(e.perPicture)*float64(e.pictures)/1e9, float64(e.free)/1e9)
 }
 
 // fitsMemory tells, before the kernel does by killing the process, whether contributions of so many bytes a picture fit.
 func fitsMemory(perPicture, pictures int) error {
 	free := memoryFree()
 	if need := uint64(perPicture) * uint64(pictures); free > 0 && need > free {
-		return fmt.Errorf("the contributions of %d pictures take %.1f GB, and %.1f GB of memory are free; take at most %d pictures, or fewer blocks",
-			pictures, float64(need)/1e9, float64(free)/1e9, free/uint64(perPicture))
+		return &memoryError{perPicture, pictures, free}
 	}
 	return nil
 }
@@ -91,16 +115,19 @@ func (p *Parts) choose(positions []int) {
 	if n == p.Pictures {
 		return
 	}
-	for component := range p.Components {
-		for to, from := range positions { // to <= from, and components move forward: nothing is overwritten unread
-			copy(p.Values[(component*n+to)*p.Dim:][:p.Dim], p.Row(component, from))
+	if p.Values != nil {
+		for component := range p.Components {
+			for to, from := range positions { // to <= from, and components move forward: nothing is overwritten unread
+				copy(p.Values[(component*n+to)*p.Dim:][:p.Dim], p.Row(component, from))
+			}
 		}
+		p.Values = p.Values[:len(p.Components)*n*p.Dim]
 	}
 	for to, from := range positions {
 		p.Index[to] = p.Index[from]
 		copy(p.Representation[to*p.Dim:][:p.Dim], p.Representation[from*p.Dim:])
 	}
-	p.Values, p.Index, p.Representation = p.Values[:len(p.Components)*n*p.Dim], p.Index[:n], p.Representation[:n*p.Dim]
+	p.Index, p.Representation = p.Index[:n], p.Representation[:n*p.Dim]
 	p.Pictures = n
 }
 

@@ -181,11 +181,17 @@ func (r *Reading) Quality() []float64 {
 	return decompose.Cosines(r.Aligned.Sum(upTo(len(r.Components))), r.Embeddings, r.Aligned.Dim)
 }
 
-// embedded extracts a reference's embeddings of the pictures of e.
+// embedded extracts a reference's embeddings of the pictures of e: parts without contributions.
 func (s *Study) embedded(ctx context.Context, e Extraction, reference *gomlxvit.Model) (*Parts, error) {
 	// Only the representation is needed, so as little as possible is taken apart.
 	e.Model, e.Options = reference, decompose.Options{Split: decompose.Attns, First: len(reference.Arch.Blocks()) - 1}
-	return e.Parts(ctx)
+	e.setDefaults()
+	store, err := e.Extract(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer store.Close()
+	return e.readParts(ctx, store, false)
 }
 
 // training is the extraction of the pictures that the alignment is trained on.
@@ -201,8 +207,19 @@ func (s *Study) training() (Extraction, error) {
 
 // pairs are what an alignment is trained on: contributions, and CLIP's embeddings of the same pictures.
 type pairs struct {
-	parts   *Parts
-	targets []float32
+	parts   *Parts    // without contributions where these do not fit into memory
+	targets []float32 // [picture, clip dim]
+	// disk reads the contributions from the cache; nil where they are in memory. large says why.
+	disk  *diskContributions
+	large *memoryError
+}
+
+// contributions are those of the parts, wherever they are.
+func (p *pairs) contributions() decompose.AlignSource {
+	if p.disk != nil {
+		return p.disk
+	}
+	return &p.parts.Contributions
 }
 
 // trainingParts are the contributions to the training pictures.
@@ -211,6 +228,9 @@ func (s *Study) trainingParts(ctx context.Context) (*Parts, error) {
 		pairs, err := s.trainingPairs(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if pairs.large != nil {
+			return nil, fmt.Errorf("%s: %w", s.Model.Name, pairs.large)
 		}
 		return pairs.parts, nil
 	}
@@ -221,7 +241,7 @@ func (s *Study) trainingParts(ctx context.Context) (*Parts, error) {
 	return e.Parts(ctx)
 }
 
-// trainingPairs reads them, once.
+// trainingPairs reads them, once. Contributions that do not fit into memory stay in the cache.
 func (s *Study) trainingPairs(ctx context.Context) (*pairs, error) {
 	if s.pairs != nil {
 		return s.pairs, nil
@@ -234,7 +254,19 @@ func (s *Study) trainingPairs(ctx context.Context) (*pairs, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts, err := e.Parts(ctx)
+	store, err := e.Extract(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &pairs{}
+	window := 0
+	p.parts, err = e.readParts(ctx, store, true)
+	if errors.As(err, &p.large) {
+		if window = windowChunks(uint64(p.large.perPicture) * uint64(e.Batch)); window == 0 {
+			return nil, err
+		}
+		p.parts, err = e.readParts(ctx, store, false)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -242,11 +274,15 @@ func (s *Study) trainingPairs(ctx context.Context) (*pairs, error) {
 	if err != nil {
 		return nil, err
 	}
-	share(parts, embedded)
-	if parts.Pictures == 0 {
+	share(p.parts, embedded)
+	if p.parts.Pictures == 0 {
 		return nil, errors.New("no picture to align on could be read by both the model and the reference")
 	}
-	s.pairs = &pairs{parts, embedded.Representation}
+	p.targets = embedded.Representation
+	if p.large != nil {
+		p.disk = newDiskContributions(store, p.parts, e.Batch, window)
+	}
+	s.pairs = p
 	return s.pairs, nil
 }
 
@@ -287,8 +323,9 @@ const alignVersion = 1
 // oneMap is the split of an alignment that maps the representation whole.
 const oneMap = "none"
 
-// alignmentKey is the hash of all that determines an alignment.
-func (s *Study) alignmentKey(origin decompose.Origin) (key string, trainedOn string, err error) {
+// alignmentKey is the hash of all that determines an alignment. window is that of training from disk, in pictures; 0 where
+// all are in memory.
+func (s *Study) alignmentKey(origin decompose.Origin, window int) (key string, trainedOn string, err error) {
 	e, err := s.training()
 	if err != nil {
 		return "", "", err
@@ -309,7 +346,9 @@ func (s *Study) alignmentKey(origin decompose.Origin) (key string, trainedOn str
 		Extraction any                   `json:"extraction"`
 		Config     decompose.AlignConfig `json:"config"`
 		From       string                `json:"from"`
-	}{alignVersion, origin, extraction, s.Align, from})
+		Keep       string                `json:"keep,omitempty"`
+		Window     int                   `json:"window,omitempty"`
+	}{alignVersion, origin, extraction, s.Align, from, e.Keep, window})
 	if err != nil {
 		return "", "", fmt.Errorf("alignment: key: %w", err)
 	}
@@ -326,7 +365,7 @@ func (s *Study) Alignment(ctx context.Context) (*decompose.Aligner, error) {
 		a, _, err := decompose.ReadAligner(s.AlignerFile, origin)
 		return a, err
 	}
-	return s.align(ctx, origin, func(p *pairs) *decompose.Contributions { return &p.parts.Contributions })
+	return s.align(ctx, origin, (*pairs).contributions)
 }
 
 // OneMap trains, or finds in the cache, one map for the representation as a whole: the baseline of Table 1.
@@ -336,7 +375,7 @@ func (s *Study) OneMap(ctx context.Context) (*decompose.Aligner, error) {
 		return nil, err
 	}
 	origin.Split, origin.Blocks, origin.Biases = oneMap, "", ""
-	return s.align(ctx, origin, func(p *pairs) *decompose.Contributions { return p.parts.whole() })
+	return s.align(ctx, origin, func(p *pairs) decompose.AlignSource { return p.parts.whole() })
 }
 
 // whole are the representations as contributions of one component.
@@ -344,35 +383,53 @@ func (p *Parts) whole() *decompose.Contributions {
 	return &decompose.Contributions{Components: []string{"representation"}, Pictures: p.Pictures, Dim: p.Dim, Values: p.Representation}
 }
 
-// align trains an aligner on some form of the training pairs, unless the cache has it.
-func (s *Study) align(ctx context.Context, origin decompose.Origin, form func(*pairs) *decompose.Contributions) (*decompose.Aligner, error) {
-	if s.identity() {
-		return nil, fmt.Errorf("%s is a CLIP with a text tower: its contributions are in the space of its texts already, and nothing is to be aligned", s.Model.Name)
-	}
-	key, trainedOn, err := s.alignmentKey(origin)
+// aligned finds an alignment in the cache, nil if it is not there, and says in which file it belongs and the hash of the
+// pictures that it is trained on. What is damaged is not used.
+func (s *Study) aligned(origin decompose.Origin, window int) (a *decompose.Aligner, file, trainedOn string, err error) {
+	key, trainedOn, err := s.alignmentKey(origin, window)
 	if err != nil {
-		return nil, err
+		return nil, "", "", err
 	}
 	dir, err := s.cacheDir()
 	if err != nil {
-		return nil, err
+		return nil, "", "", err
 	}
-	file := filepath.Join(dir, "alignments", key+".safetensors")
+	file = filepath.Join(dir, "alignments", key+".safetensors")
 	a, of, err := decompose.ReadAligner(file, origin)
 	switch {
 	case err == nil && of == trainedOn:
-		return a, nil
+		return a, file, trainedOn, nil
 	case err == nil:
 		err = fmt.Errorf("%s was trained on other pictures", file)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		s.Warn(fmt.Errorf("%w; it is trained again", err))
 	}
+	return nil, file, trainedOn, nil
+}
+
+// align trains an aligner on some form of the training pairs, unless the cache has it.
+func (s *Study) align(ctx context.Context, origin decompose.Origin, form func(*pairs) decompose.AlignSource) (*decompose.Aligner, error) {
+	if s.identity() {
+		return nil, fmt.Errorf("%s is a CLIP with a text tower: its contributions are in the space of its texts already, and nothing is to be aligned", s.Model.Name)
+	}
+	a, file, trainedOn, err := s.aligned(origin, 0)
+	if a != nil || err != nil {
+		return a, err
+	}
 	pairs, err := s.trainingPairs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	a, err = decompose.Align(ctx, s.Backend, form(pairs), pairs.targets, s.Align, decompose.AlignOptions{From: s.From, Progress: s.Progress})
+	source := form(pairs)
+	if disk, ok := source.(*diskContributions); ok {
+		window := disk.window * s.Batch
+		if a, file, trainedOn, err = s.aligned(origin, window); a != nil || err != nil {
+			return a, err
+		}
+		s.Warn(fmt.Errorf("%s: %s; the alignment reads them from the cache, and is trained on %d of them at a time", s.Model.Name, pairs.large.what(), min(window, pairs.parts.Pictures)))
+	}
+	a, err = decompose.Align(ctx, s.Backend, source, pairs.targets, s.Align, decompose.AlignOptions{From: s.From, Progress: s.Progress})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Model.Name, err)
 	}

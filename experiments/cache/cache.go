@@ -23,13 +23,15 @@
 //
 // A chunk file is a safetensors file as "vitdecompose decompose" writes it: the tensors contributions [component, n,
 // dim], representation [n, dim] and, with a head, logits [n, class], the component names as a JSON list in the
-// metadata entry "components"; and the tensor index [n], the position of each picture in the data.
+// metadata entry "components"; and the tensor index [n], the position of each picture in the data. The contributions are
+// of the type Key.Keep, rounded to the nearest number and of two equally near to the even one; all else is float32.
 //
 // Every file is written under another name and renamed when it is complete, so a run that is killed leaves whole
-// chunks, which the next run finds, and temporary files, which it clears away once they are a day old. The bytes of
+// chunks, which the next run finds, and temporary files, which a later run clears away once they are a day old. The bytes of
 // every chunk are hashed before it counts as there and again when it is read: a file that is cut short, changed, or
 // belongs to another key is removed and computed again, never used. Two processes with the same key may work at once:
-// each finds what the other has finished, and what both compute has the same content.
+// each finds what the other has finished, and what both compute has the same content. A store that is open is locked
+// (flock), and [Prune] leaves it alone.
 package cache
 
 import (
@@ -82,9 +84,31 @@ type Key struct {
 	// DType is what the model computes in, Backend what it runs on: other processors round otherwise.
 	DType   string `json:"dtype"`
 	Backend string `json:"backend"`
+	// Keep is the type that contributions are rounded to on disk, [Float16] or [BFloat16]. It alone may be empty, for
+	// float32: stores are older than it.
+	Keep string `json:"keep,omitempty"`
 	// Code is the version of the code that models and decomposes, Libraries the versions of what it is built on.
 	Code      string            `json:"code"`
 	Libraries map[string]string `json:"libraries"`
+}
+
+// The types of [Key].Keep that take half the room: float16 has 11 significant bits and ends at 65504, bfloat16 has 8 and the
+// range of float32.
+const (
+	Float16  = "float16"
+	BFloat16 = "bfloat16"
+)
+
+// RoundOff is the largest error, relative to the number, of rounding to the nearest one of this type of [Key].Keep: half a
+// unit of the last significant bit; 0 for float32.
+func RoundOff(keep string) float64 {
+	switch keep {
+	case Float16:
+		return 1.0 / (1 << 11)
+	case BFloat16:
+		return 1.0 / (1 << 8)
+	}
+	return 0
 }
 
 // format is the version of the layout on disk. Another layout is another key.
@@ -112,6 +136,9 @@ func (k Key) Hash() (string, error) {
 		if field.missing {
 			return "", fmt.Errorf("cache: a key without %s would not tell decompositions apart", field.name)
 		}
+	}
+	if k.Keep != "" && k.Keep != Float16 && k.Keep != BFloat16 {
+		return "", fmt.Errorf("cache: contributions cannot be kept as %s; %s, %s or nothing for float32", k.Keep, Float16, BFloat16)
 	}
 	text, err := json.Marshal(struct {
 		Format int `json:"format"`

@@ -74,7 +74,7 @@ func whole(t *testing.T, dir string) (storeDir string, chunks []string) {
 	t.Helper()
 	store := open(t, dir)
 	put(t, store, testFirsts...)
-	if err := store.Finish(); err != nil {
+	if err := errors.Join(store.Finish(), store.Close()); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range list(t, store.Dir()) {
@@ -389,7 +389,7 @@ func TestForeignChunks(t *testing.T) {
 			chunk, first := testChunk(4), 4
 			keyHash := store.hash
 			test.change(&chunk, &keyHash, &first)
-			file, err := chunk.write(store.Dir(), keyHash)
+			file, err := chunk.write(store.Dir(), keyHash, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -458,7 +458,7 @@ func TestMalformedChunks(t *testing.T) {
 			if err := safetensors.Write(filepath.Join(dir, "x"), test.metadata, test.tensors); err != nil {
 				t.Fatal(err)
 			}
-			file, err := openChunk(dir, seal(t, dir, "x", 0), hash)
+			file, err := openChunk(dir, seal(t, dir, "x", 0), hash, "")
 			if err == nil {
 				err = file.Close()
 			}
@@ -576,6 +576,20 @@ func TestTwoProcesses(t *testing.T) {
 	wantWhole(t, theirs)
 }
 
+// A directory that takes long to scan is not scanned for every chunk that is asked for.
+func TestSlowScan(t *testing.T) {
+	dir := t.TempDir()
+	ours, theirs := open(t, dir), open(t, dir)
+	put(t, theirs, 4)
+	ours.scanTook = time.Hour
+	wantMissing(t, ours, 0, 4, 8)
+	put(t, ours, 4) // what is there already is written again
+	wantMissing(t, ours, 0, 8)
+	put(t, theirs, 8)
+	ours.scanTook = 0
+	wantMissing(t, ours, 0)
+}
+
 // Backends that round differently from run to run make two files of one chunk; everybody takes the same.
 func TestTwoVersionsOfAChunk(t *testing.T) {
 	dir := t.TempDir()
@@ -583,7 +597,7 @@ func TestTwoVersionsOfAChunk(t *testing.T) {
 	other := testChunk(4)
 	other.Logits[0]++
 	for _, c := range []Chunk{testChunk(4), other} {
-		if _, err := c.write(store.Dir(), store.hash); err != nil {
+		if _, err := c.write(store.Dir(), store.hash, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -806,9 +820,12 @@ func TestListAndPrune(t *testing.T) {
 		}
 	}
 
-	open(t, dir) // use it: no longer old
-	if removed, err := Prune(dir, 24*time.Hour); err != nil || removed != nil {
-		t.Errorf("Prune of stores in use = %v, %v", removed, err)
+	used := open(t, dir) // no longer old
+	for _, state := range []string{"in use", "just used"} {
+		if removed, err := Prune(dir, 24*time.Hour); err != nil || removed != nil {
+			t.Errorf("Prune of stores %s = %v, %v", state, removed, err)
+		}
+		used.Close()
 	}
 	if err := os.Chtimes(filepath.Join(old, keyFile), long, long); err != nil {
 		t.Fatal(err)
@@ -830,7 +847,7 @@ func FuzzChunk(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, first := range testFirsts {
-		name, err := testChunk(first).write(dir, hash)
+		name, err := testChunk(first).write(dir, hash, "")
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -846,7 +863,7 @@ func FuzzChunk(f *testing.F) {
 			return
 		}
 		file := &chunkFile{tensors: tensors, first: 4}
-		if file.readShape(hash) != nil || checkIndex(file.first, file.index, testKey()) != nil {
+		if file.readShape(hash, "") != nil || checkIndex(file.first, file.index, testKey()) != nil {
 			return
 		}
 		chunk, err := file.read()

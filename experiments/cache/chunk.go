@@ -131,7 +131,7 @@ func isTemporary(name string) bool {
 }
 
 // write writes a checked chunk into dir and returns the name of its file.
-func (c Chunk) write(dir, keyHash string) (name string, err error) {
+func (c Chunk) write(dir, keyHash, keep string) (name string, err error) {
 	components, err := json.Marshal(c.Components)
 	if err != nil {
 		return "", err
@@ -142,7 +142,7 @@ func (c Chunk) write(dir, keyHash string) (name string, err error) {
 		index[i] = int64(position)
 	}
 	tensors := []safetensors.Tensor{
-		{Name: contributionsTensor, Shape: []int{len(s.components), s.n, s.dim}, Data: c.Contributions},
+		{Name: contributionsTensor, Shape: []int{len(s.components), s.n, s.dim}, Data: kept(c.Contributions, keep)},
 		{Name: representationTensor, Shape: []int{s.n, s.dim}, Data: c.Representation},
 		{Name: indexTensor, Shape: []int{s.n}, Data: index},
 	}
@@ -172,6 +172,28 @@ func (c Chunk) write(dir, keyHash string) (name string, err error) {
 	return name, os.Rename(temporary, filepath.Join(dir, name))
 }
 
+// kept makes the numbers be stored as the type of [Key.Keep].
+func kept(numbers []float32, keep string) any {
+	switch keep {
+	case Float16:
+		return safetensors.Half(numbers)
+	case BFloat16:
+		return safetensors.BFloat16(numbers)
+	}
+	return numbers
+}
+
+// keptAs is the type of contributions in a chunk file.
+func keptAs(keep string) safetensors.DType {
+	switch keep {
+	case Float16:
+		return safetensors.F16
+	case BFloat16:
+		return safetensors.BF16
+	}
+	return safetensors.F32
+}
+
 func removeIfThere(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -188,8 +210,9 @@ func hashFile(file io.Reader) (string, error) {
 }
 
 // openChunk opens dir/name if it is what its name says, and complete: its bytes have the hash, and they are a chunk of
-// the key with this hash. It holds no numbers yet but the index. The caller closes the file.
-func openChunk(dir, name, keyHash string) (_ *chunkFile, err error) {
+// the key with this hash, whose contributions are kept as keep. It holds no numbers yet but the index. The caller closes the
+// file.
+func openChunk(dir, name, keyHash, keep string) (_ *chunkFile, err error) {
 	path := filepath.Join(dir, name)
 	first, want, ok := parseChunkName(name)
 	if !ok {
@@ -223,7 +246,7 @@ func openChunk(dir, name, keyHash string) (_ *chunkFile, err error) {
 		return nil, err
 	}
 	c := &chunkFile{file: file, tensors: tensors, first: first}
-	if err := c.readShape(keyHash); err != nil {
+	if err := c.readShape(keyHash, keep); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
@@ -240,7 +263,7 @@ type chunkFile struct {
 
 func (c *chunkFile) Close() error { return c.file.Close() }
 
-func (c *chunkFile) readShape(keyHash string) error {
+func (c *chunkFile) readShape(keyHash, keep string) error {
 	metadata := c.tensors.Metadata()
 	if got := metadata[keyEntry]; got != keyHash {
 		return fmt.Errorf("a chunk of another key, %q", got)
@@ -254,6 +277,9 @@ func (c *chunkFile) readShape(keyHash string) error {
 	contributions, ok := c.tensors.Info(contributionsTensor)
 	if !ok || len(contributions.Shape) != 3 {
 		return fmt.Errorf("no tensor %s [component, n, dim]", contributionsTensor)
+	}
+	if want := keptAs(keep); contributions.DType != want {
+		return fmt.Errorf("contributions of type %s, not %s", contributions.DType, want)
 	}
 	c.shape.n, c.shape.dim = contributions.Shape[1], contributions.Shape[2]
 	if contributions.Shape[0] == 0 || c.shape.n > 0 && c.shape.dim == 0 {

@@ -97,7 +97,12 @@ func (e Entry) Open() (*Store, error) {
 	if e.Key.Pictures < 1 || e.Key.Batch < 1 {
 		return nil, fmt.Errorf("cache: %s is missing or damaged", filepath.Join(e.Dir, keyFile))
 	}
-	s := &Store{dir: e.Dir, key: e.Key, hash: e.Hash, good: make(map[int]bool), bad: make(map[string]error)}
+	s := newStore(e.Dir, e.Key, e.Hash)
+	var err error
+	if s.inUse, err = os.Open(e.Dir); err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	share(s.inUse)
 	if err := s.scan(); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
@@ -118,7 +123,7 @@ func (e Entry) Verify() []error {
 			continue
 		}
 		there[entry.Name()] = true
-		file, err := openChunk(e.Dir, entry.Name(), e.Hash)
+		file, err := openChunk(e.Dir, entry.Name(), e.Hash, e.Key.Keep)
 		if err == nil {
 			err = file.Close()
 		}
@@ -141,7 +146,8 @@ func (e Entry) Verify() []error {
 	return wrong
 }
 
-// Prune removes the stores in dir that no run has used for that long, and returns them.
+// Prune removes the stores in dir that no run has used for that long, and returns them. Those that are in use now stay,
+// whatever the clock says.
 func Prune(dir string, unused time.Duration) ([]Entry, error) {
 	entries, err := List(dir)
 	if err != nil {
@@ -149,13 +155,33 @@ func Prune(dir string, unused time.Duration) ([]Entry, error) {
 	}
 	var removed []Entry
 	for _, entry := range entries {
-		if time.Since(entry.Used) < unused {
+		// A time to come, from a clock that was ahead, counts as now.
+		if max(0, time.Since(entry.Used)) < unused {
 			continue
 		}
-		if err := os.RemoveAll(entry.Dir); err != nil {
+		gone, err := removeUnused(entry.Dir)
+		if err != nil {
 			return removed, fmt.Errorf("cache: %w", err)
 		}
-		removed = append(removed, entry)
+		if gone {
+			removed = append(removed, entry)
+		}
 	}
 	return removed, nil
+}
+
+// removeUnused removes a store unless it is in use.
+func removeUnused(path string) (gone bool, err error) {
+	dir, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // another pruned it
+	}
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	if !unshared(dir) {
+		return false, nil
+	}
+	return true, os.RemoveAll(path)
 }

@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"vitdecompose/data/atomicfile"
+	"vitdecompose/gomlxvit/safetensors"
 )
 
 // Store is the directory of one decomposition. Its methods may be called from several goroutines.
@@ -25,8 +28,15 @@ type Store struct {
 	mu     sync.Mutex
 	found  map[int][]string // by first picture: names of files that are not known to be bad
 	good   map[int]bool     // by first picture: found[first][0] was looked into and is good
+	kept   map[int]int      // by first picture: how many pictures the good chunk has
 	bad    map[string]error // by name: why a file is not used
 	common *shape           // what the good chunks have in common; nil before the first
+
+	scanned  time.Time // when the last scan ended
+	scanTook time.Duration
+
+	// inUse is the directory, open and locked: [Prune] leaves it alone. The garbage collector closes it with the store.
+	inUse *os.File
 }
 
 const (
@@ -41,7 +51,8 @@ type manifest struct {
 	Chunks   []string `json:"chunks"` // file names, in order
 }
 
-// abandoned is how old a temporary file is when nobody can still be writing it.
+// abandoned is how old a temporary file is when nobody can still be writing it. A clock that jumps may make one look so that
+// somebody is: who finds that the file is gone writes it again.
 const abandoned = 24 * time.Hour
 
 // Open opens the store for key in dir, making what is missing of both. What the store holds is looked into by
@@ -53,8 +64,8 @@ func Open(dir string, key Key) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: filepath.Join(dir, hash), key: key, hash: hash, good: make(map[int]bool), bad: make(map[string]error)}
-	if err := os.MkdirAll(s.dir, 0o777); err != nil {
+	s := newStore(filepath.Join(dir, hash), key, hash)
+	if s.inUse, err = use(s.dir); err != nil {
 		return nil, unusable(err)
 	}
 	if err := s.scan(); err != nil {
@@ -64,6 +75,7 @@ func Open(dir string, key Key) (*Store, error) {
 		// The time tells Prune that the store is in use. A complete store may be one that others share and cannot
 		// write, so it is no error if the time stays.
 		_ = os.Chtimes(filepath.Join(s.dir, keyFile), time.Time{}, time.Now())
+		_ = s.clear() // what a killed run left before another completed the store
 		return s, nil
 	}
 	if err := s.clear(); err != nil {
@@ -76,14 +88,47 @@ func Open(dir string, key Key) (*Store, error) {
 	return s, nil
 }
 
+func newStore(dir string, key Key, hash string) *Store {
+	return &Store{dir: dir, key: key, hash: hash, good: make(map[int]bool), kept: make(map[int]int), bad: make(map[string]error)}
+}
+
+// use makes the directory, if it is not there, and opens it so that it counts as in use until the file is closed.
+func use(path string) (*os.File, error) {
+	for {
+		if err := os.MkdirAll(path, 0o777); err != nil {
+			return nil, err
+		}
+		dir, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // pruned in this moment
+		}
+		if err != nil {
+			return nil, err
+		}
+		share(dir) // waits for who is pruning it
+		is, err := dir.Stat()
+		if err != nil {
+			return nil, errors.Join(err, dir.Close())
+		}
+		if there, err := os.Stat(path); err == nil && os.SameFile(is, there) {
+			return dir, nil
+		}
+		if err := dir.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
 // scan looks for the chunk files in the directory. Their names come sorted, so every process takes the same of two.
 func (s *Store) scan() error {
+	start := time.Now()
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer func() { s.scanned, s.scanTook = time.Now(), time.Since(start) }()
 	found := make(map[int][]string)
 	for _, entry := range entries {
 		first, _, ok := parseChunkName(entry.Name())
@@ -96,6 +141,18 @@ func (s *Store) scan() error {
 	}
 	s.found = found
 	return nil
+}
+
+// rescan is scan for what others have put meanwhile. Where that takes long, it waits until twenty times as long has passed,
+// or a large store would spend its time on it: what two processes both compute is the same.
+func (s *Store) rescan() error {
+	s.mu.Lock()
+	early := s.scanTook > time.Millisecond && time.Since(s.scanned) < 20*s.scanTook
+	s.mu.Unlock()
+	if early {
+		return nil
+	}
+	return s.scan()
 }
 
 // clear removes temporary files that nobody can still be writing.
@@ -112,7 +169,8 @@ func (s *Store) clear() error {
 		if errors.Is(err, os.ErrNotExist) {
 			continue // renamed or removed by who wrote it
 		}
-		if err == nil && time.Since(info.ModTime()) > abandoned {
+		// A time far ahead was given by a clock that was wrong.
+		if err == nil && time.Since(info.ModTime()).Abs() > abandoned {
 			err = removeIfThere(filepath.Join(s.dir, entry.Name()))
 		}
 		if err != nil {
@@ -123,15 +181,35 @@ func (s *Store) clear() error {
 }
 
 func writeJSON(path string, value any) error {
-	return atomicfile.Write(path, func(w io.Writer) error {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(value)
+	return again(filepath.Dir(path), func() error {
+		return atomicfile.Write(path, func(w io.Writer) error {
+			encoder := json.NewEncoder(w)
+			encoder.SetIndent("", "  ")
+			return encoder.Encode(value)
+		})
 	})
+}
+
+// again writes into a directory, and once more if the temporary file disappears: when the clock jumps, another process may
+// take it for abandoned.
+func again(dir string, write func() error) error {
+	err := write()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, gone := os.Stat(dir); gone != nil {
+		return err
+	}
+	return write()
 }
 
 // unusable is the error of a cache directory that does not let itself be used. err names the path.
 func unusable(err error) error {
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, full) {
+			return fmt.Errorf("the cache cannot be written: %w; make room and run it again, which goes on from here, or set %s to another directory", err, DirVariable)
+		}
+	}
 	return fmt.Errorf("the cache cannot be written: %w; set %s to a directory that can", err, DirVariable)
 }
 
@@ -149,6 +227,9 @@ func readManifest(dir, hash string) (manifest, error) {
 	}
 	return m, nil
 }
+
+// Close tells that the store is not in use any more, which the garbage collector tells otherwise.
+func (s *Store) Close() error { return s.inUse.Close() }
 
 // Dir returns the directory of the store.
 func (s *Store) Dir() string { return s.dir }
@@ -168,13 +249,19 @@ func (s *Store) firsts() iter.Seq[int] {
 // first time it is asked about a chunk it reads and hashes the file; why a bad one is not used is told by
 // [Store.Rejected].
 func (s *Store) Done(first int) bool {
+	if _, good := s.candidate(first); good {
+		return true
+	}
+	return s.find(first, func(*chunkFile) error { return nil })
+}
+
+// find looks into the files that may be the chunk until one is good and can be used as use does. Those that are not are
+// rejected.
+func (s *Store) find(first int, use func(*chunkFile) error) bool {
 	for scanned := false; ; {
-		name, good := s.candidate(first)
-		if good {
-			return true
-		}
+		name, _ := s.candidate(first)
 		if name == "" {
-			if scanned || s.scan() != nil { // a directory that cannot be read has no good chunk
+			if scanned || s.rescan() != nil { // a directory that cannot be read has no good chunk
 				return false
 			}
 			scanned = true
@@ -183,13 +270,13 @@ func (s *Store) Done(first int) bool {
 		// Not under the lock: this may take seconds.
 		file, err := s.open(name)
 		if err == nil {
-			err = file.Close()
+			err = errors.Join(use(file), file.Close())
 		}
-		if err != nil {
-			s.reject(first, name, err)
-		} else {
-			s.accept(first, name)
+		if err == nil {
+			s.accept(first, name, len(file.index))
+			return true
 		}
+		s.reject(first, name, err)
 	}
 }
 
@@ -204,12 +291,13 @@ func (s *Store) candidate(first int) (name string, good bool) {
 }
 
 // accept makes a file the chunk, unless another is already.
-func (s *Store) accept(first int, name string) {
+func (s *Store) accept(first int, name string, kept int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.good[first] {
 		s.found[first] = []string{name}
 		s.good[first] = true
+		s.kept[first] = kept
 	}
 }
 
@@ -227,7 +315,7 @@ func (s *Store) reject(first int, name string, err error) {
 
 // open opens a chunk file and checks that it belongs with the good ones.
 func (s *Store) open(name string) (*chunkFile, error) {
-	file, err := openChunk(s.dir, name, s.hash)
+	file, err := openChunk(s.dir, name, s.hash, s.key.Keep)
 	if err != nil {
 		return nil, err
 	}
@@ -266,6 +354,38 @@ func (s *Store) Missing() []int {
 	return missing
 }
 
+// LeftOut counts the pictures that the good chunks cover and do not have, because they could not be read.
+func (s *Store) LeftOut() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left := 0
+	for first := range s.good {
+		left += s.lacks(first)
+	}
+	return left
+}
+
+// lacks is how many pictures a good chunk leaves out. The caller holds the lock.
+func (s *Store) lacks(first int) int {
+	return min(s.key.Batch, s.key.Pictures-first) - s.kept[first]
+}
+
+// RejectLeftOut makes the chunks missing that leave pictures out: what could not be read, or was not there for a moment, may
+// be there again. [Store.Put] takes the new ones, which may be the same.
+func (s *Store) RejectLeftOut() {
+	s.mu.Lock()
+	lacking := make(map[int]string)
+	for first := range s.good {
+		if s.lacks(first) > 0 {
+			lacking[first] = s.found[first][0]
+		}
+	}
+	s.mu.Unlock()
+	for first, name := range lacking {
+		s.reject(first, name, fmt.Errorf("%s: it leaves out pictures that could not be read", filepath.Join(s.dir, name)))
+	}
+}
+
 // Rejected tells why files were not used, in the order of their names.
 func (s *Store) Rejected() []error {
 	s.mu.Lock()
@@ -288,11 +408,18 @@ func (s *Store) Put(c Chunk) error {
 	if err := s.join(c.shape()); err != nil {
 		return fmt.Errorf("cache: chunk of picture %d: %w", c.First, err)
 	}
-	name, err := c.write(s.dir, s.hash)
-	if err != nil {
+	var name string
+	err := again(s.dir, func() (err error) {
+		name, err = c.write(s.dir, s.hash, s.key.Keep)
+		return err
+	})
+	switch {
+	case errors.Is(err, safetensors.ErrTooLarge):
+		return fmt.Errorf("cache: chunk of picture %d: %w; keep bfloat16, whose range is float32's, or float32", c.First, err)
+	case err != nil:
 		return unusable(err)
 	}
-	s.accept(c.First, name)
+	s.accept(c.First, name, len(c.Index))
 	return s.replaced(c.First, name)
 }
 
@@ -335,7 +462,7 @@ func (s *Store) Finish() error {
 func (s *Store) Chunks() iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
 		for first := range s.firsts() {
-			chunk, err := s.load(first)
+			chunk, err := s.Chunk(first)
 			if !yield(chunk, err) || err != nil {
 				return
 			}
@@ -343,17 +470,23 @@ func (s *Store) Chunks() iter.Seq2[Chunk, error] {
 	}
 }
 
-func (s *Store) load(first int) (Chunk, error) {
-	if !s.Done(first) {
-		return Chunk{}, fmt.Errorf("cache: %s: the chunk of picture %d is missing", s.dir, first)
+// Chunk reads the chunk that begins with picture first.
+func (s *Store) Chunk(first int) (chunk Chunk, err error) {
+	read := func(file *chunkFile) (err error) {
+		chunk, err = file.read()
+		return err
 	}
-	name, _ := s.candidate(first)
+	name, good := s.candidate(first)
+	if !good { // looked into and read at once: hashing takes as long as reading
+		if !s.find(first, read) {
+			return Chunk{}, fmt.Errorf("cache: %s: the chunk of picture %d is missing", s.dir, first)
+		}
+		return chunk, nil
+	}
 	// It was good when it was looked into; that may be long ago.
 	file, err := s.open(name)
-	var chunk Chunk
 	if err == nil {
-		chunk, err = file.read()
-		err = errors.Join(err, file.Close())
+		err = errors.Join(read(file), file.Close())
 	}
 	if err != nil {
 		s.reject(first, name, err)

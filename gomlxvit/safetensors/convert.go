@@ -144,13 +144,17 @@ func encodeFloat[T float32 | float64](dst []byte, src []T, dtype DType) error {
 		for i, v := range src {
 			h := floatToHalf(float32(v))
 			if h&0x7fff == 0x7c00 && !math.IsInf(float64(v), 0) {
-				return fmt.Errorf("%g is too large for F16", v)
+				return fmt.Errorf("%g %w %s", v, ErrTooLarge, dtype)
 			}
 			little.PutUint16(dst[2*i:], h)
 		}
 	case BF16:
 		for i, v := range src {
-			little.PutUint16(dst[2*i:], bfloat16(float32(v)))
+			b := bfloat16(float32(v))
+			if b&0x7fff == 0x7f80 && !math.IsInf(float64(v), 0) {
+				return fmt.Errorf("%g %w %s", v, ErrTooLarge, dtype)
+			}
+			little.PutUint16(dst[2*i:], b)
 		}
 	default:
 		return fmt.Errorf("floating-point data cannot be stored as %s", dtype)

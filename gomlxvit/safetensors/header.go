@@ -40,6 +40,9 @@ var (
 	ErrFileSize      = errors.New("the file is longer than its header says")
 )
 
+// ErrTooLarge is that of a finite number written as a type that would make it infinite.
+var ErrTooLarge = errors.New("is too large for")
+
 // FormatError says which file breaks the format, and at which tensor when it is about one. It wraps one of the errors
 // above.
 type FormatError struct {

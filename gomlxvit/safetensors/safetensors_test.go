@@ -237,10 +237,49 @@ func TestBFloat16(t *testing.T) {
 	}
 }
 
+// What numpy 2.4.6 (astype(float16)) and ml_dtypes 0.6.0 (astype(bfloat16)) round float32 numbers to: borders, halves, and
+// drawn ones. All are given as their bits.
+func TestHalfPrecisionAsNumPy(t *testing.T) {
+	for _, c := range []struct {
+		bits        uint32
+		half, brain uint16
+	}{
+		{0x00000000, 0x0000, 0x0000}, {0x80000000, 0x8000, 0x8000}, {0x00000001, 0x0000, 0x0000},
+		{0x007fffff, 0x0000, 0x0080}, {0x00800000, 0x0000, 0x0080}, {0x3f800000, 0x3c00, 0x3f80},
+		{0x3f801000, 0x3c00, 0x3f80}, {0x3f802000, 0x3c01, 0x3f80}, {0x3f803000, 0x3c02, 0x3f80},
+		{0x3f801001, 0x3c01, 0x3f80}, {0x3f800fff, 0x3c00, 0x3f80}, {0x3f808000, 0x3c04, 0x3f80},
+		{0x3f818000, 0x3c0c, 0x3f82}, {0x3f807fff, 0x3c04, 0x3f80}, {0x3f808001, 0x3c04, 0x3f81},
+		{0x477fe000, 0x7bff, 0x4780}, {0x477fefff, 0x7bff, 0x4780}, {0x477ff000, 0x7c00, 0x4780},
+		{0x33000000, 0x0000, 0x3300}, {0x33000001, 0x0001, 0x3300}, {0x33800000, 0x0001, 0x3380},
+		{0x33c00000, 0x0002, 0x33c0}, {0x387fc000, 0x03ff, 0x3880}, {0x387fe000, 0x0400, 0x3880},
+		{0x387fffff, 0x0400, 0x3880}, {0x38800000, 0x0400, 0x3880}, {0x7f7f0000, 0x7c00, 0x7f7f},
+		{0x7f7f7fff, 0x7c00, 0x7f7f}, {0x7f7f8000, 0x7c00, 0x7f80}, {0x7f7fffff, 0x7c00, 0x7f80},
+		{0x7f800000, 0x7c00, 0x7f80}, {0xff800000, 0xfc00, 0xff80}, {0x7fc00000, 0x7e00, 0x7fc0},
+		{0xb83463f4, 0x82d2, 0xb834}, {0x53b47482, 0x7c00, 0x53b4}, {0x3c089379, 0x2045, 0x3c09},
+		{0xfcbe2cda, 0xfc00, 0xfcbe}, {0x2d107be5, 0x0000, 0x2d10}, {0x51970894, 0x7c00, 0x5197},
+		{0xa4833f46, 0x8000, 0xa483}, {0xc9de57d2, 0xfc00, 0xc9de}, {0xc0140156, 0xc0a0, 0xc014},
+		{0xbe416e44, 0xb20b, 0xbe41}, {0xbf750cfa, 0xbba8, 0xbf75}, {0x3f64c2fb, 0x3b26, 0x3f65},
+		{0x3f74f3f1, 0x3ba8, 0x3f75}, {0x3fb23585, 0x3d92, 0x3fb2}, {0x3f4478ec, 0x3a24, 0x3f44},
+		{0xbd5935c1, 0xaaca, 0xbd59}, {0x3f5c1b75, 0x3ae1, 0x3f5c}, {0x3fc0b39b, 0x3e06, 0x3fc1},
+		{0xbf2751f9, 0xb93b, 0xbf27}, {0x3f1c3ff9, 0x38e2, 0x3f1c}, {0xb52ecac0, 0x800b, 0xb52f},
+		{0x37b85278, 0x0171, 0x37b8}, {0xb7563ec1, 0x80d6, 0xb756}, {0xb69a6451, 0x804d, 0xb69a},
+		{0x36b98472, 0x005d, 0x36ba}, {0x36842707, 0x0042, 0x3684},
+	} {
+		f := math.Float32frombits(c.bits)
+		if h := floatToHalf(f); h != c.half {
+			t.Errorf("%#08x, %v: binary16 %#04x, want %#04x", c.bits, f, h, c.half)
+		}
+		if b := bfloat16(f); b != c.brain {
+			t.Errorf("%#08x, %v: bfloat16 %#04x, want %#04x", c.bits, f, b, c.brain)
+		}
+	}
+}
+
 var sample = []Tensor{
 	{Name: "labels", Shape: []int{3}, Data: []uint8{1, 2, 255}},
 	{Name: "weight", Shape: []int{2, 3}, Data: []float32{1, -2, 3.5, 0, float32(math.Inf(1)), 1e-40}},
 	{Name: "half", Shape: []int{2}, Data: Half{0.5, 1.0 / 3}},
+	{Name: "brain", Shape: []int{2}, Data: BFloat16{0.5, 1.0 / 3}},
 	{Name: "ids", Shape: []int{2}, Data: []int64{math.MaxInt64, -7}},
 	{Name: "exact", Shape: nil, Data: []float64{math.Pi}},
 	{Name: "mask", Shape: []int{1, 2}, Data: []bool{true, false}},
@@ -263,7 +302,7 @@ func TestRoundTrip(t *testing.T) {
 	if diff := cmp.Diff(metadata, f.Metadata()); diff != "" {
 		t.Errorf("metadata: %s", diff)
 	}
-	wantNames := []string{"ids", "exact", "weight", "steps", "nothing", `odd "name" <é>`, "half", "labels", "mask"}
+	wantNames := []string{"ids", "exact", "weight", "steps", "nothing", `odd "name" <é>`, "half", "brain", "labels", "mask"}
 	if diff := cmp.Diff(wantNames, f.Names()); diff != "" {
 		t.Errorf("names: %s", diff)
 	}
@@ -275,11 +314,14 @@ func TestRoundTrip(t *testing.T) {
 		}
 		var got any
 		switch data := want.Data.(type) {
-		case []float32, Half:
+		case []float32:
 			got, err = f.Float32(want.Name)
-			if half, ok := data.(Half); ok {
-				want.Data = []float32{half[0], 0.33325195} // 1365/4096, the binary16 number nearest to a third
-			}
+		case Half:
+			got, err = f.Float32(want.Name)
+			want.Data = []float32{data[0], 1365.0 / 4096} // the binary16 number nearest to a third
+		case BFloat16:
+			got, err = f.Float32(want.Name)
+			want.Data = []float32{data[0], 171.0 / 512} // the bfloat16 number nearest to a third
 		case []float64:
 			got, err = f.Float64(want.Name)
 		case []int64:
@@ -353,6 +395,7 @@ func TestWriteRefuses(t *testing.T) {
 		{"name", "UTF-8", nil, []Tensor{{"\xff", []int{1}, one}}},
 		{"metadata", "UTF-8", map[string]string{"k": "\xff"}, nil},
 		{"half", "too large for F16", nil, []Tensor{{"a", []int{1}, Half{1e6}}}},
+		{"brain", "too large for BF16", nil, []Tensor{{"a", []int{1}, BFloat16{math.MaxFloat32}}}},
 	} {
 		path := filepath.Join(dir, "a.safetensors")
 		err := Write(path, test.metadata, test.tensors)

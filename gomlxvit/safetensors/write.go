@@ -20,11 +20,14 @@ import (
 // Half is float32 data to be stored as F16, rounded to nearest even.
 type Half []float32
 
+// BFloat16 is float32 data to be stored as BF16, rounded to nearest even.
+type BFloat16 []float32
+
 // Tensor is a tensor to be written.
 type Tensor struct {
 	Name  string
 	Shape []int // row-major; empty for a scalar
-	// Data holds the elements: []float32, []float64, []int64, []int32, []uint8, []bool, or Half.
+	// Data holds the elements: []float32, []float64, []int64, []int32, []uint8, []bool, Half, or BFloat16.
 	Data any
 }
 
@@ -74,6 +77,8 @@ func describe(data any) (DType, int) {
 		return F32, len(data)
 	case Half:
 		return F16, len(data)
+	case BFloat16:
+		return BF16, len(data)
 	case []float64:
 		return F64, len(data)
 	case []int64:
@@ -93,6 +98,8 @@ func (w *Writer) write(t Tensor) error {
 	case []float32:
 		return writeElements(w, t.Name, 0, data, encodeFloat)
 	case Half:
+		return writeElements(w, t.Name, 0, data, encodeFloat)
+	case BFloat16:
 		return writeElements(w, t.Name, 0, data, encodeFloat)
 	case []float64:
 		return writeElements(w, t.Name, 0, data, encodeFloat)

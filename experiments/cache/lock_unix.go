@@ -1,0 +1,27 @@
+//go:build unix
+
+package cache
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// share notes that a store's directory is in use, until the file is closed. Where a file system has no locks, nothing is
+// noted.
+func share(dir *os.File) { _ = lock(dir, syscall.LOCK_SH) }
+
+// unshared tells whether nobody has the directory in use; if so, nobody begins to before the file is closed. Where a file
+// system has no locks, that is not known, and the directory counts as unused.
+func unshared(dir *os.File) bool {
+	return !errors.Is(lock(dir, syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}
+
+func lock(dir *os.File, how int) error {
+	for {
+		if err := syscall.Flock(int(dir.Fd()), how); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}
