@@ -150,6 +150,14 @@ func (f *dataFlags) order() *int64 {
 	return &f.shuffle
 }
 
+// rounded is how contributions are kept, "" in full.
+func (f *dataFlags) rounded() string {
+	if f.keep == "float32" {
+		return ""
+	}
+	return f.keep
+}
+
 // open opens the pictures.
 func (f *dataFlags) open() (data.Dataset, error) {
 	ds, err := data.Open(f.dataset(), data.Options{Labels: f.labels})

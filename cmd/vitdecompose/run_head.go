@@ -25,6 +25,7 @@ type headConfig struct {
 	HeadLabels string   `json:"head_labels,omitempty"`
 	Pictures   int      `json:"pictures"`          // 0: all
 	Shuffle    *int64   `json:"shuffle,omitempty"` // seed of the order
+	Keep       string   `json:"keep,omitempty"`    // how contributions are kept, where rounded
 	Blocks     string   `json:"blocks,omitempty"`  // empty: the paper's
 	Batch      int      `json:"batch"`
 	ImageSize  int      `json:"image_size,omitempty"`
@@ -127,7 +128,7 @@ func (r *headRun) finish(result any, table experiments.Table, settings any) erro
 	}
 	r.meta.Config = headConfig{
 		Models: r.names, Data: r.pictures.spec, Labels: r.pictures.labels, Names: r.models.classNames, Templates: r.models.templates,
-		HeadData: r.head.spec, HeadLabels: r.head.labels, Pictures: r.pictures.pictures, Shuffle: r.pictures.order(), Blocks: r.study.blocks, Batch: r.pictures.batch,
+		HeadData: r.head.spec, HeadLabels: r.head.labels, Pictures: r.pictures.pictures, Shuffle: r.pictures.order(), Keep: r.pictures.rounded(), Blocks: r.study.blocks, Batch: r.pictures.batch,
 		ImageSize: r.models.imageSize, Orient: r.pictures.orient, MaxBad: r.pictures.maxBad, Experiment: settings,
 	}
 	r.meta.Seconds = time.Since(r.start).Seconds()

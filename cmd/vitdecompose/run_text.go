@@ -20,6 +20,7 @@ type textConfig struct {
 	Labels        string                `json:"labels,omitempty"`
 	Pictures      int                   `json:"pictures"`          // 0: all
 	Shuffle       *int64                `json:"shuffle,omitempty"` // seed of the order
+	Keep          string                `json:"keep,omitempty"`    // how contributions are kept, where rounded
 	Reference     string                `json:"reference"`
 	AlignData     string                `json:"align_data,omitempty"`
 	AlignPictures int                   `json:"align_pictures,omitempty"` // 0: all
@@ -105,7 +106,7 @@ func (r *textRun) finish(result any, table experiments.Table, settings any) erro
 	}
 	align := r.config.Align
 	r.config = textConfig{
-		Models: r.names, Data: r.pictures.spec, Labels: r.pictures.labels, Pictures: r.pictures.pictures, Shuffle: r.pictures.order(),
+		Models: r.names, Data: r.pictures.spec, Labels: r.pictures.labels, Pictures: r.pictures.pictures, Shuffle: r.pictures.order(), Keep: r.pictures.rounded(),
 		Reference: r.study.reference, AlignData: r.study.training, AlignPictures: r.study.trainingSize, Align: align, Aligner: r.study.aligner,
 		Blocks: r.study.blocks, Features: r.study.features, Bank: r.bank, Names: r.models.classNames, Templates: r.models.templates,
 		HeadData: r.config.HeadData, Batch: r.pictures.batch, ImageSize: r.models.imageSize, Orient: r.pictures.orient, MaxBad: r.pictures.maxBad,
