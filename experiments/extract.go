@@ -91,12 +91,12 @@ func (e *Extraction) fill(ctx context.Context, key cache.Key, title string,
 		return nil, err
 	}
 	missing := store.Missing()
+	for _, rejected := range store.Rejected() {
+		e.Warn(rejected)
+	}
 	if left := store.LeftOut(); left > e.MaxBad && e.MaxBad >= 0 { // an earlier run allowed more; they may have been mended
 		store.RejectLeftOut()
 		missing = store.Missing()
-	}
-	for _, rejected := range store.Rejected() {
-		e.Warn(rejected)
 	}
 	if len(missing) > 0 {
 		err = e.compute(ctx, store, missing, title, run)
