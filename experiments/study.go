@@ -286,6 +286,16 @@ func (s *Study) trainingPairs(ctx context.Context) (*pairs, error) {
 	return s.pairs, nil
 }
 
+// Prepare reads what alignments are trained on into memory, once, so that the next one begins at once.
+func (s *Study) Prepare(ctx context.Context) error {
+	s.setDefaults()
+	if s.identity() {
+		return nil
+	}
+	_, err := s.trainingPairs(ctx)
+	return err
+}
+
 // Origin is what an alignment of this study belongs to.
 func (s *Study) Origin() (decompose.Origin, error) {
 	s.setDefaults()

@@ -256,6 +256,9 @@ func (s *Session) Realign(ctx context.Context, lambda float64, anchors ...float6
 	own := *s.study
 	if s.warm == nil {
 		s.warm = &own
+		if err := s.warm.Prepare(ctx); err != nil {
+			return 0, 0, err
+		}
 	}
 	from := s.warm // holds the training pictures in memory, once they are read
 	from.AlignerFile, from.From, from.Align = "", nil, own.Align

@@ -176,7 +176,7 @@ func TestPage(t *testing.T) {
 	page, err := b.Open(ctx, "data:text/html,<input type=range min=0 max=10 value=5>")
 	require.NoError(t, err)
 	require.NoError(t, page.Until(ctx, `document.querySelector('input')`))
-	require.NoError(t, page.Click(ctx, `document.querySelector('input')`, 1))
+	require.NoError(t, page.Click(ctx, `document.querySelector('input')`, 0.98))
 	require.NoError(t, page.Until(ctx, `document.querySelector('input').value === '10'`))
 	var sum int
 	require.NoError(t, page.Eval(ctx, "Promise.resolve(1 + 2)", &sum))

@@ -2,22 +2,26 @@ package inline
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"html"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/janpfeifer/gonb/gonbui"
-	"github.com/janpfeifer/gonb/gonbui/dom"
-	"github.com/janpfeifer/gonb/gonbui/widgets"
+	"github.com/janpfeifer/gonb/gonbui/comms"
 )
 
 // Control is a [Choice] of any type.
 type Control interface {
-	// build puts the control into the page, below an element. changed is called, from another goroutine, after each change.
-	build(parent string, changed func())
+	// element is the control as HTML, an input that sends the position of the value chosen.
+	element(address string) string
+	// choose takes a position that a browser sent, and tells whether it is another than before.
+	choose(position int) bool
 	String() string
 }
 
@@ -52,35 +56,30 @@ func (c *Choice[T]) Value() T { return c.values[c.chosen.Load()] }
 // String is the name with the value.
 func (c *Choice[T]) String() string { return fmt.Sprintf("%s: %v", c.name, c.Value()) }
 
-// choose takes what a browser sent.
-func (c *Choice[T]) choose(i int) { c.chosen.Store(int64(min(max(0, i), len(c.values)-1))) }
+func (c *Choice[T]) choose(position int) bool {
+	chosen := int64(min(max(0, position), len(c.values)-1))
+	return c.chosen.Swap(chosen) != chosen
+}
 
-func (c *Choice[T]) build(parent string, changed func()) {
-	dom.Append(parent, fmt.Sprintf(`<label style="margin:0 0.4em 0 1em">%s</label>`, html.EscapeString(c.name)))
+func (c *Choice[T]) element(address string) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, `<label style="margin-right:1em">%s `, html.EscapeString(c.name))
 	if c.slider {
-		widget := widgets.Slider(0, len(c.values)-1, int(c.chosen.Load())).AppendTo(parent).Done()
-		changes := widget.Listen()
-		go c.follow(changes.C, changed)
-		return
+		fmt.Fprintf(&out, `<input type="range" min="0" max="%d" value="%d" data-address="%s">`, len(c.values)-1, c.chosen.Load(), address)
+	} else {
+		fmt.Fprintf(&out, `<select data-address="%s">`, address)
+		for i, v := range c.values {
+			selected := ""
+			if int64(i) == c.chosen.Load() {
+				selected = " selected"
+			}
+			fmt.Fprintf(&out, `<option value="%d"%s>%s</option>`, i, selected, html.EscapeString(fmt.Sprint(v)))
+		}
+		out.WriteString("</select>")
 	}
-	var names []string
-	for _, v := range c.values {
-		names = append(names, html.EscapeString(fmt.Sprint(v)))
-	}
-	widget := widgets.Select(names).SetDefault(int(c.chosen.Load())).AppendTo(parent).Done()
-	changes := widget.Listen()
-	go c.follow(changes.C, changed)
+	out.WriteString("</label>")
+	return out.String()
 }
-
-func (c *Choice[T]) follow(changes <-chan int, changed func()) {
-	for i := range changes {
-		c.choose(i)
-		changed()
-	}
-}
-
-// patience is how long controls are waited for. A browser that was closed does not draw them.
-const patience = 15 * time.Second
 
 // Explore draws into a frame, and again whenever a control is moved, until the button Stop or the notebook's Interrupt is
 // pressed; then the last drawing stays. A drawing is not begun for values that others have replaced meanwhile. Without a
@@ -92,45 +91,63 @@ func Explore(ctx context.Context, draw func(ctx context.Context, f *Frame) error
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	id := gonbui.UniqueId()
-	outputs := []string{"controls_" + id, "frame_" + id}
-	gonbui.UpdateHTML(outputs[0], fmt.Sprintf(`<div id="%s"></div>`, id))
-	page := func(content string) { gonbui.UpdateHTML(outputs[1], content) }
-
+	controlsID, frameID := "controls_"+id, "frame_"+id
 	changes := make(chan struct{}, 1) // holds one: the newest values count
-	changed := func() {
+	connect(ctx, id, controlsID, controls, stop, func() {
 		select {
 		case changes <- struct{}{}:
 		default:
 		}
-	}
-	built := make(chan struct{})
-	go func() {
-		defer close(built)
-		for _, c := range controls {
-			c.build(id, changed)
-		}
-		button := widgets.Button("Stop").AppendTo(id).Done()
-		clicks := button.Listen()
-		go func() {
-			<-clicks.C
-			stop()
-		}()
-	}()
-
-	last, err := redraw(ctx, draw, changes, page)
-	stop()
-	select {
-	case <-built:
-	case <-time.After(patience):
-	}
-	for _, output := range outputs {
-		gonbui.UpdateHTML(output, "")
-	}
-	if err == nil {
-		last.display()
-	}
+	})
+	last, err := redraw(ctx, draw, changes, func(page string) { gonbui.UpdateHTML(frameID, page) })
+	gonbui.UpdateHTML(controlsID, "")
+	gonbui.UpdateHTML(frameID, "")
+	last.display()
 	return err
 }
+
+// again is how long a browser has to answer before it is asked once more to connect.
+const again = 4 * time.Second
+
+// connect shows the controls, and a button Stop, and listens to them. A busy browser loses the connection that GoNB makes,
+// or never has it, so the page watches for a new one and Explore asks for it until the page has answered.
+func connect(ctx context.Context, id, output string, controls []Control, stop, changed func()) {
+	answered := make(chan struct{})
+	answer := sync.OnceFunc(func() { close(answered) })
+	address := func(name any) string { return fmt.Sprintf("/explore/%s/%v", id, name) }
+	comms.Subscribe(address("hello"), func(string, int) { answer() })
+	comms.Subscribe(address("stop"), func(string, int) { stop() })
+	var page strings.Builder
+	fmt.Fprintf(&page, `<div id="%s">`, id)
+	for i, c := range controls {
+		comms.Subscribe(address(i), func(_ string, position int) {
+			if c.choose(position) {
+				changed()
+			}
+		})
+		page.WriteString(c.element(address(i)))
+	}
+	fmt.Fprintf(&page, `<button type="button" value="1" data-address="%s">Stop</button></div>`, address("stop"))
+	fmt.Fprintf(&page, "<script>(%s)(%q, %q)</script>", watchScript, id, address("hello"))
+	gonbui.UpdateHTML(output, page.String())
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-answered:
+				return
+			case <-time.After(again):
+				comms.Start()
+			}
+		}
+	}()
+}
+
+// watchScript sends what controls are moved to and, over every new connection, what they were moved to before.
+//
+//go:embed explore.js
+var watchScript string
 
 // redraw draws at once and after each change, until the context ends; it returns the last whole drawing.
 func redraw(ctx context.Context, draw func(context.Context, *Frame) error, changes <-chan struct{}, page func(string)) (Frame, error) {

@@ -111,18 +111,20 @@ func TestChoice(t *testing.T) {
 	lambda := Slider("lambda", []float64{0, 0.1, 1}, 0.1)
 	require.Equal(t, 0.1, lambda.Value())
 	require.Equal(t, "lambda: 0.1", lambda.String())
-	for i, want := range map[int]float64{-1: 0, 2: 1, 7: 1} { // a browser may send anything
-		lambda.choose(i)
-		require.Equal(t, want, lambda.Value())
+	require.False(t, lambda.choose(1), "it is there already")
+	for _, test := range []struct {
+		position int
+		want     float64
+	}{{-1, 0}, {2, 1}, {7, 1}} { // a browser may send anything
+		lambda.choose(test.position)
+		require.Equal(t, test.want, lambda.Value())
 	}
 	require.Equal(t, "a", Select("model", []string{"a", "b"}, "c").Value())
 	require.Equal(t, "c", Select("model", nil, "c").Value())
 
-	changes, changed := make(chan int), make(chan float64, 2)
-	go lambda.follow(changes, func() { changed <- lambda.Value() })
-	changes <- 1
-	require.Equal(t, 0.1, <-changed)
-	close(changes)
+	require.Equal(t, `<label style="margin-right:1em">lambda <input type="range" min="0" max="2" value="2" data-address="/a"></label>`, lambda.element("/a"))
+	require.Equal(t, `<label style="margin-right:1em">m <select data-address="/a"><option value="0">a</option><option value="1" selected>&lt;b&gt;</option></select></label>`,
+		Select("m", []string{"a", "<b>"}, "<b>").element("/a"))
 }
 
 func TestExploreWithoutABrowser(t *testing.T) {
