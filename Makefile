@@ -68,6 +68,12 @@ figures: setup ## draw the figures of README and docs again, with the shipped mo
 	cp results/figures/text-retrieval/text-retrieval-clip-mini.png docs/figures/text-retrieval.png
 	cp results/figures/image-retrieval/image-retrieval-clip-mini.png docs/figures/image-retrieval.png
 
+.PHONY: beam
+beam: modules ## build bin/vitdecompose-beam, the extraction on several machines, and test it
+	@cd experiments/beam && $(call retry,go mod download)
+	cd experiments/beam && go vet ./... && go test -timeout 5m ./...
+	cd experiments/beam && CGO_ENABLED=1 go build -o ../../bin/vitdecompose-beam ./cmd/vitdecompose-beam
+
 .PHONY: docs
 docs: modules ## the documentation and notebooks as a static site, site/index.html
 	go run ./docs/site --out site

@@ -63,15 +63,7 @@ func (e *Extraction) Extract(ctx context.Context) (*cache.Store, error) {
 		return nil, err
 	}
 	return e.fill(ctx, key, "decomposing pictures", func(pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error {
-		// A batch of which every picture was left out is run too: the graph is what names the components.
-		out, err := decomposer.Run(pixels)
-		if err != nil {
-			return err
-		}
-		out.Truncate(batch.N)
-		chunk.Components, chunk.Contributions = decompose.Names(out.Components), out.Contributions
-		chunk.Representation, chunk.Logits = out.Representation, out.Logits
-		return nil
+		return decomposeChunk(decomposer, pixels, batch, chunk)
 	})
 }
 
