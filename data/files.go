@@ -30,7 +30,7 @@ func (f Files) Hash() (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "files %d\n", len(f))
 	for _, name := range f {
-		sum, err := hashFile(name)
+		sum, err := picture.HashFile(name)
 		if err != nil {
 			return "", err
 		}

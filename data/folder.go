@@ -335,7 +335,7 @@ func (f *folder) ItemHash(i int) (string, error) {
 
 // hashItem writes a line about picture i.
 func (f *folder) hashItem(w io.Writer, i int) error {
-	sum, err := hashFile(f.path(i))
+	sum, err := picture.HashFile(f.path(i))
 	if err != nil {
 		return fmt.Errorf("data folder:%s: %w", f.dir, err)
 	}
@@ -346,17 +346,4 @@ func (f *folder) hashItem(w io.Writer, i int) error {
 	}
 	fmt.Fprintln(w)
 	return nil
-}
-
-func hashFile(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, file); err != nil {
-		return nil, err
-	}
-	return h.Sum(nil), nil
 }

@@ -33,6 +33,7 @@ type mapper interface {
 // class 0, which nobody should look at.
 func (e Extraction) maps(ctx context.Context, method string) (*pictureMaps, error) {
 	e.setDefaults()
+	e.Keep = "" // maps are small, and read as they were computed
 	m, err := e.newMapper(method)
 	if err != nil {
 		return nil, err
@@ -64,6 +65,7 @@ func (e Extraction) maps(ctx context.Context, method string) (*pictureMaps, erro
 	if err != nil {
 		return nil, err
 	}
+	defer store.Close()
 	all := &pictureMaps{}
 	for chunk, err := range store.Chunks() {
 		if err != nil {
