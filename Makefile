@@ -90,6 +90,7 @@ test: setup check ## all checks and tests
 	go test $(TESTFLAGS) ./...
 	go test $(TESTFLAGS) -race $(CONCURRENT)
 	go test $(TESTFLAGS) -race -run TokenSplit ./decompose
+	go test $(TESTFLAGS) -race -run SeveralDevices ./experiments
 	$(if $(SHORT),,@if $(CAN_JUPYTER); then $(MAKE) notebooks browser-test; else \
 		echo "make: the notebooks are left out: they need Python 3.11 or newer with its venv package"; fi)
 

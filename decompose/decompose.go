@@ -28,7 +28,7 @@ import (
 )
 
 // Version changes whenever the numbers of a decomposition may change; cached contributions depend on it.
-const Version = "1"
+const Version = "2"
 
 // Split says how finely attention is split.
 type Split string
@@ -254,11 +254,15 @@ func (d *Decomposer) Components() []Component {
 }
 
 // Run takes a batch of pictures apart. pixels is shaped [batch, 3, height, width].
-func (d *Decomposer) Run(pixels *tensors.Tensor) (*Output, error) {
+func (d *Decomposer) Run(pixels *tensors.Tensor) (*Output, error) { return d.RunOn(0, pixels) }
+
+// RunOn is Run on one of the backend's devices, from 0. Each device takes apart its own batch: the numbers are the same on
+// all devices of a kind.
+func (d *Decomposer) RunOn(device int, pixels *tensors.Tensor) (*Output, error) {
 	if d.opts.Split == Tokens {
 		return nil, fmt.Errorf("a token split is run by RunTokens")
 	}
-	out, pieces, result, err := d.forward(pixels)
+	out, pieces, result, err := d.forward(device, pixels)
 	if err != nil {
 		return nil, err
 	}
@@ -285,8 +289,8 @@ func scatter(piece []float32, keys []Key, batch, dim int, to func(k Key, picture
 }
 
 // forward runs the first graph and returns the representation, the logits and the pieces.
-func (d *Decomposer) forward(pixels *tensors.Tensor) (*Output, [][]float32, *Result, error) {
-	outputs, err := d.program.Run(pixels)
+func (d *Decomposer) forward(device int, pixels *tensors.Tensor) (*Output, [][]float32, *Result, error) {
+	outputs, err := d.program.RunOn(device, pixels)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -328,7 +332,7 @@ func (d *Decomposer) RunTokens(pixels *tensors.Tensor, visit func(TokenBlock) er
 	if d.opts.Split != Tokens {
 		return nil, fmt.Errorf("RunTokens is for the token split; use Run")
 	}
-	out, flat, result, err := d.forward(pixels)
+	out, flat, result, err := d.forward(0, pixels)
 	if err != nil {
 		return nil, err
 	}

@@ -157,29 +157,29 @@ func (t *transform) projectHeads(n *graph.Node, operand int, stack *headStack) *
 	heads, rows, headDim := dims[1], dims[2], dims[3]
 	out := t.layout(n).channels
 	for axis, equation := range []string{"bhtd,hdo->bhto", "bhtd,ohd->bhto"} {
-		if weight.Shape().Dim(axis) != heads*headDim || !t.contracts(n, weight, axis, headDim) {
+		if weight.Shape().Dim(axis) != heads*headDim || !t.contracts(n, weight, axis) {
 			continue
 		}
 		split := []int{heads, headDim, out}
 		if axis == 1 {
 			split = []int{out, heads, headDim}
 		}
-		projected := graph.Einsum(equation, stack.node, graph.Reshape(weight, split...))
+		projected := graph.Einsum(equation, stack.node, alike(graph.Reshape(weight, split...), stack.node))
 		return graph.Reshape(projected, t.batch, heads*rows, out)
 	}
 	return nil
 }
 
-// contracts says whether n multiplies its first operand's channels with this axis of the weight, by trying it on a
-// narrower pair.
-func (t *transform) contracts(n, weight *graph.Node, axis, narrow int) bool {
+// contracts says whether n multiplies its first operand's channels with this axis of the weight, by trying it on one
+// channel alone: the whole width would not tell the axes of a square weight apart.
+func (t *transform) contracts(n, weight *graph.Node, axis int) bool {
 	l := t.layout(n.Inputs()[0])
-	l.channels = narrow
+	l.channels = 1
 	dims := l.withRows(t.batch, l.tokens+1)
 	probe := graph.BroadcastToDims(graph.ScalarZero(t.graph, weight.DType()), dims...)
 	var clone *graph.Node
 	err := exceptions.TryCatch[error](func() {
-		clone = n.CloneWithInputs(probe, graph.SliceAxis(weight, axis, graph.AxisRange(0, narrow)))
+		clone = n.CloneWithInputs(probe, graph.SliceAxis(weight, axis, graph.AxisRange(0, 1)))
 	})
 	return err == nil && slices.Equal(clone.Shape().Dimensions, t.layout(n).withRows(t.batch, l.tokens+1))
 }

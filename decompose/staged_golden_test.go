@@ -117,6 +117,26 @@ func TestGoldenStagedDecomposition(t *testing.T) {
 	}
 }
 
+// A layer with one head, as MaxViT's first stage has here: the output projection is a square matrix that the head takes in
+// whole. References: timm 1.0.31 for the representation; the layer's only head is all that its attention adds.
+func TestSingleHead(t *testing.T) {
+	dir, model, pixels := goldenModel(t, "maxvit_tf")
+	heads := run(t, model, pixels, decompose.Options{End: 1})
+	golden.Close(t, "representation", heads.Representation, golden.Open(t, dir, "io.safetensors").Tensor(t, "features"), 2e-5)
+	if heads.Error > 1e-5 {
+		t.Errorf("components sum to the representation within %.2g, allowed 1e-5", heads.Error)
+	}
+	_, other, otherPixels := goldenModel(t, "maxvit_tf") // a tensor stays with its backend
+	layers := runOn(t, openGo(t), other, otherPixels, decompose.Options{End: 1, Split: decompose.Attns})
+	if len(heads.Components) != len(layers.Components) {
+		t.Fatalf("heads %v, layers %v", decompose.Names(heads.Components), decompose.Names(layers.Components))
+	}
+	size := heads.Batch * heads.Dim
+	for i, c := range heads.Components {
+		golden.Close(t, c.String(), heads.Contributions[i*size:][:size], layers.Contributions[i*size:][:size], 5e-5)
+	}
+}
+
 // Names of a block's parts where it has several attentions and MLPs, in forward order.
 func TestSublayerNames(t *testing.T) {
 	_, model, pixels := goldenModel(t, "maxvit_tf")

@@ -326,9 +326,26 @@ func (t *transform) value(n *graph.Node, r *readout) *bundle {
 	return v
 }
 
+// rounds says whether n converts to a half-precision type or back. Contributions pass it as they are: that what they sum to
+// was rounded is one small error, and to round each of them would be many.
+func rounds(n *graph.Node) bool {
+	return n.Type() == graph.NodeTypeConvertDType && (n.DType().IsHalfPrecision() || n.Inputs()[0].DType().IsHalfPrecision())
+}
+
+// alike converts a constant operand to the type of the contributions beside it.
+func alike(constant, contributions *graph.Node) *graph.Node {
+	if constant.DType() == contributions.DType() || !constant.DType().IsHalfPrecision() {
+		return constant
+	}
+	return graph.ConvertDType(constant, contributions.DType())
+}
+
 // wholeValue applies n to every contribution in its full shape, by cloning it.
 func (t *transform) wholeValue(n *graph.Node) *bundle {
 	inputs := n.Inputs()
+	if rounds(n) {
+		return t.value(inputs[0], nil)
+	}
 	values := make([]*bundle, len(inputs))
 	keys := make(map[Key]bool)
 	for _, i := range t.carryingInputs(n) {
@@ -373,6 +390,11 @@ func (t *transform) wholeValue(n *graph.Node) *bundle {
 				clone[i] = graph.ZerosLike(input)
 			}
 		}
+		if carrying := t.carryingInputs(n); !joins {
+			for i := range clone {
+				clone[i] = alike(clone[i], clone[carrying[0]])
+			}
+		}
 		out.entries = append(out.entries, &entry{keys: []Key{k}, node: n.CloneWithInputs(clone...)})
 	}
 	return out
@@ -388,6 +410,9 @@ func (t *transform) narrowValue(n *graph.Node, r *readout) *bundle {
 		return t.readWhole(n, r)
 	}
 	inputs, carrying := n.Inputs(), t.carryingInputs(n)[0]
+	if rounds(n) {
+		return t.value(inputs[0], r)
+	}
 	switch n.Type() {
 	case graph.NodeTypeReshape, graph.NodeTypeIdentity:
 		return t.value(inputs[0], r)
@@ -493,6 +518,9 @@ func (t *transform) cloneOn(n *graph.Node, operand int, rows *graph.Node) *graph
 	count := rows.Shape().Dim(1)
 	inputs := slices.Clone(n.Inputs())
 	inputs[operand] = graph.Reshape(rows, l.withRows(t.batch, count)...)
+	for i := range inputs {
+		inputs[i] = alike(inputs[i], rows)
+	}
 	clone := n.CloneWithInputs(inputs...)
 	want := t.layout(n).withRows(t.batch, count)
 	if !slices.Equal(clone.Shape().Dimensions, want) {

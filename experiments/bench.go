@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
@@ -70,13 +69,7 @@ type job struct {
 // token split of these, and with the segmentation maps of [SegmentationBlocks]. All jobs run in turn in each round, so that
 // a machine whose speed drifts does not favour one of them.
 func Bench(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, cfg BenchConfig) (*BenchResult, error) {
-	side := model.Arch.InputSize()
-	random := make([]float32, cfg.Batch*3*side*side)
-	rng := rand.New(rand.NewPCG(1, 2))
-	for i := range random {
-		random[i] = float32(rng.NormFloat64())
-	}
-	pixels := tensors.FromFlatDataAndDimensions(random, cfg.Batch, 3, side, side)
+	pixels := randomPixels(model, cfg.Batch)
 
 	forward, err := model.Compile(backend, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
 		z := model.Arch.Representation(w, in[0])

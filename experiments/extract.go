@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"sync"
+	"time"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -38,6 +40,11 @@ type Extraction struct {
 	// Keep is the type that contributions are rounded to in the cache: "float32", [cache.Float16] or [cache.BFloat16], which
 	// take half the room; empty is float32. Representations and logits stay float32.
 	Keep string
+	// Devices is how many of the backend's devices share the work, each with the model's weights and batches of its own; 0
+	// means all of an accelerator, and one of a CPU, whose devices are the same cores. The store does not depend on it.
+	Devices int
+	// Observe is told of every batch that was computed, and what its device waited for; nil for nobody.
+	Observe func(Step)
 	// CacheDir is where contributions are kept; empty means the user's cache directory.
 	CacheDir string
 	// Progress hears of every batch; nil for silence.
@@ -62,15 +69,25 @@ func (e *Extraction) Extract(ctx context.Context) (*cache.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.fill(ctx, key, "decomposing pictures", func(pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error {
-		return decomposeChunk(decomposer, pixels, batch, chunk)
+	return e.fill(ctx, key, "decomposing pictures", func(device int, pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error {
+		return decomposeChunk(decomposer, device, pixels, batch, chunk)
 	})
 }
 
-// fill opens the store of a key and computes what is missing in it: run fills in the chunk of each batch that is not there.
-// Pixels are [Batch, 3, height, width], those behind the batch's own zeros; Chunk.Index is set.
-func (e *Extraction) fill(ctx context.Context, key cache.Key, title string,
-	run func(pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error) (*cache.Store, error) {
+// Step is one batch on its way through an extraction.
+type Step struct {
+	Device, Pictures int
+	// Waited is how long the device stood idle before it: because no batch was decoded yet, or because what it had computed
+	// before could not be handed on to the store yet. Computed is how long it then worked.
+	Waited, Computed time.Duration
+}
+
+// runBatch fills in the chunk of a batch on a device. Pixels are [Batch, 3, height, width], those behind the batch's own
+// zeros; Chunk.Index is set. It is called from one goroutine for each device.
+type runBatch func(device int, pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error
+
+// fill opens the store of a key and computes what is missing in it.
+func (e *Extraction) fill(ctx context.Context, key cache.Key, title string, run runBatch) (*cache.Store, error) {
 	if e.Pictures == 0 {
 		return nil, errors.New("the data set has no pictures")
 	}
@@ -121,6 +138,12 @@ func (e *Extraction) setDefaults() {
 	if e.Keep == "float32" {
 		e.Keep = "" // as keys say it
 	}
+	if e.Devices <= 0 {
+		e.Devices = 1
+		if accelerated(e.Backend) {
+			e.Devices = e.Backend.NumDevices()
+		}
+	}
 	if e.Progress == nil {
 		e.Progress = progress.Silent
 	}
@@ -151,7 +174,7 @@ func (e *Extraction) key(opts decompose.Options) (cache.Key, error) {
 			Orient bool
 		}{e.Model.Preprocess, e.Orient},
 		Blocks: fmt.Sprintf("%d..%d", opts.First, opts.End-1), Split: string(opts.Split), Bias: string(opts.Biases),
-		DType: "float32", Keep: e.Keep, Backend: e.Backend.Name() + " on " + e.Backend.DeviceDescription(0), Code: decompose.Version, Libraries: libraries(),
+		DType: e.Model.Precision(), Keep: e.Keep, Backend: e.Backend.Name() + " on " + e.Backend.DeviceDescription(0), Code: decompose.Version, Libraries: libraries(),
 	}, nil
 }
 
@@ -162,34 +185,98 @@ func (e *Extraction) pictureKey() (cache.Key, error) {
 	return key, err
 }
 
-// compute runs the missing chunks.
-func (e *Extraction) compute(ctx context.Context, store *cache.Store, missing []int, title string,
-	run func(pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error) error {
+// compute runs the missing chunks: pictures are decoded while devices compute, and what these have computed is written while
+// they compute on. All stages hold a few batches at most.
+func (e *Extraction) compute(ctx context.Context, store *cache.Store, missing []int, title string, run runBatch) error {
+	if n := e.Backend.NumDevices(); e.Devices > n {
+		return fmt.Errorf("%d devices are to share the work, and the backend has %d", e.Devices, n)
+	}
 	source := chunkSource{data: e.Data, firsts: missing, batch: e.Batch, pictures: e.Pictures}
 	e.Progress.Start(title, source.Len())
 	defer e.Progress.Done()
-	bad := 0
-	for batch, err := range preprocess.Load(ctx, source, e.Model.Preprocess, preprocess.LoadOptions{
-		Batch: e.Batch, Orient: e.Orient, MaxBad: e.MaxBad,
-	}) {
-		if err != nil {
-			return err
+
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	batches, done := make(chan preprocess.Batch), make(chan computed, 1)
+	go func() {
+		defer close(batches)
+		for batch, err := range preprocess.Load(ctx, source, e.Model.Preprocess, preprocess.LoadOptions{
+			Batch: e.Batch, Orient: e.Orient, MaxBad: e.MaxBad,
+		}) {
+			if err != nil {
+				stop(err)
+				return
+			}
+			select {
+			case batches <- batch:
+			case <-ctx.Done():
+			}
 		}
-		for _, skipped := range batch.Skipped {
+	}()
+	atOnce := 1 // batches of a device
+	if accelerated(e.Backend) {
+		atOnce = 2 // it computes one while the other is copied
+	}
+	var devices sync.WaitGroup
+	for i := range e.Devices * atOnce {
+		devices.Go(func() {
+			if err := e.computeOn(i%e.Devices, source, batches, done, run); err != nil {
+				stop(err)
+			}
+		})
+	}
+	go func() {
+		devices.Wait()
+		close(done)
+	}()
+
+	bad := 0
+	for c := range done { // to the end, whatever happens: what is computed is not lost
+		for _, skipped := range c.batch.Skipped {
 			bad++
 			e.Warn(fmt.Errorf("left out (%d of at most %d): %w", bad, e.MaxBad, skipped))
 		}
-		chunk := cache.Chunk{First: source.index(batch.First)}
+		if err := store.Put(c.chunk); err != nil {
+			stop(err)
+			continue
+		}
+		e.Progress.Add(c.batch.Next - c.batch.First)
+		if e.Observe != nil {
+			e.Observe(c.step)
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// accelerated says whether a backend computes on something else than the cores that decode pictures.
+func accelerated(backend compute.Backend) bool {
+	cpu, ok := backend.(interface{ IsCPU() bool })
+	return ok && !cpu.IsCPU()
+}
+
+// computed is a batch that a device is done with.
+type computed struct {
+	batch preprocess.Batch
+	chunk cache.Chunk
+	step  Step
+}
+
+// computeOn runs batches on one device until there are no more.
+func (e *Extraction) computeOn(device int, source chunkSource, batches <-chan preprocess.Batch, done chan<- computed, run runBatch) error {
+	idle := time.Now()
+	for batch := range batches {
+		c := computed{batch: batch, chunk: cache.Chunk{First: source.index(batch.First)}}
 		for _, i := range batch.Indices {
-			chunk.Index = append(chunk.Index, source.index(i))
+			c.chunk.Index = append(c.chunk.Index, source.index(i))
 		}
-		if err := run(PaddedBatch(batch, e.Batch, e.Model.Arch.InputSize()), batch, &chunk); err != nil {
+		start := time.Now()
+		if err := run(device, PaddedBatch(batch, e.Batch, e.Model.Arch.InputSize()), batch, &c.chunk); err != nil {
 			return err
 		}
-		if err := store.Put(chunk); err != nil {
-			return err
-		}
-		e.Progress.Add(batch.Next - batch.First)
+		end := time.Now()
+		c.step = Step{Device: device, Pictures: batch.N, Waited: start.Sub(idle), Computed: end.Sub(start)}
+		c.batch.Pixels, idle = nil, end
+		done <- c
 	}
 	return nil
 }
@@ -228,22 +315,31 @@ func (s chunkSource) Picture(i int) (*picture.Picture, error) { return s.data.Pi
 // checkExact is CheckExact for what the cache keeps: the rounding of contributions may add as much as [Rounding] says. What
 // rounding there is, is told.
 func (e *Extraction) checkExact(exactness, rounding float64) error {
+	if precision := e.Model.Precision(); precision != "float32" {
+		e.Warn(fmt.Errorf("%s: matrix products take %s: components sum to the representation up to %.1e of it", e.Model.Name, precision, exactness))
+	}
 	if rounding > 0 {
 		e.Warn(fmt.Errorf("%s: contributions are kept as %s: they sum to the representation up to %.1e of it, rounding allows %.1e", e.Model.Name, e.Keep, exactness, rounding))
 	}
-	return checkRounded(e.Model.Name, exactness, rounding)
+	return checkRounded(e.Model, exactness, rounding)
 }
 
 // CheckExact makes an error of a sum of components that is too far from the representation, relative to it, to be rounding:
-// float32 gives 1e-6 to 1e-5. A NaN is too far as well.
-func CheckExact(model string, exactness float64) error { return checkRounded(model, exactness, 0) }
+// float32 gives 1e-6 to 1e-5, products of bfloat16 up to 2e-3. A NaN is too far as well.
+func CheckExact(model *gomlxvit.Model, exactness float64) error {
+	return checkRounded(model, exactness, 0)
+}
 
 // checkRounded is CheckExact for contributions that were rounded once more.
-func checkRounded(model string, exactness, rounding float64) error {
-	if exactness <= 1e-3+rounding {
+func checkRounded(model *gomlxvit.Model, exactness, rounding float64) error {
+	allowed := 1e-3 + rounding
+	if model.Precision() != "float32" {
+		allowed += 1.0 / (1 << 7)
+	}
+	if exactness <= allowed {
 		return nil
 	}
-	return fmt.Errorf("%s: the components differ from the representation by %.1e of it, which is more than rounding; do weights or pictures hold NaN, or numbers too large for float32?", model, exactness)
+	return fmt.Errorf("%s: the components differ from the representation by %.1e of it, which is more than rounding; do weights or pictures hold NaN, or numbers too large for float32?", model.Name, exactness)
 }
 
 // Exactness is the largest |sum of components - representation| of a chunk over its largest |representation|.

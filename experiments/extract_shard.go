@@ -52,6 +52,7 @@ func (e Extraction) Shards() (*Sharded, error) {
 		return nil, errors.New("the token split is too large to be kept; it is run picture by picture")
 	}
 	e.setDefaults()
+	e.Devices = 1 // processes share the work
 	if e.Pictures == 0 {
 		return nil, errors.New("the data set has no pictures")
 	}
@@ -116,10 +117,10 @@ func (s *Sharded) Extract(ctx context.Context, shard Shard) (ShardReport, error)
 	if len(missing) == 0 {
 		return report, nil
 	}
-	err := e.compute(ctx, s.store, missing, "decomposing pictures", func(pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error {
+	err := e.compute(ctx, s.store, missing, "decomposing pictures", func(device int, pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error {
 		s.device.Lock()
 		defer s.device.Unlock()
-		if err := decomposeChunk(s.decomposer, pixels, batch, chunk); err != nil {
+		if err := decomposeChunk(s.decomposer, device, pixels, batch, chunk); err != nil {
 			return err
 		}
 		report.Pictures += batch.N
@@ -139,8 +140,8 @@ func (s *Sharded) Extract(ctx context.Context, shard Shard) (ShardReport, error)
 
 // decomposeChunk fills in the chunk of a batch. A batch of which every picture was left out is run too: the graph is what
 // names the components.
-func decomposeChunk(decomposer *decompose.Decomposer, pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error {
-	out, err := decomposer.Run(pixels)
+func decomposeChunk(decomposer *decompose.Decomposer, device int, pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error {
+	out, err := decomposer.RunOn(device, pixels)
 	if err != nil {
 		return err
 	}

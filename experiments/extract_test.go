@@ -209,10 +209,15 @@ func TestExactness(t *testing.T) {
 }
 
 func TestCheckExact(t *testing.T) {
-	require.NoError(t, experiments.CheckExact("tiny", 0))
-	require.NoError(t, experiments.CheckExact("tiny", 1e-5))
-	require.ErrorContains(t, experiments.CheckExact("tiny", 0.01), "tiny: the components differ from the representation by 1.0e-02 of it")
-	require.Error(t, experiments.CheckExact("tiny", math.NaN()))
+	model := tinyModel(t)
+	require.NoError(t, experiments.CheckExact(model, 0))
+	require.NoError(t, experiments.CheckExact(model, 1e-5))
+	require.ErrorContains(t, experiments.CheckExact(model, 5e-3), "tiny: the components differ from the representation by 5.0e-03 of it")
+	require.Error(t, experiments.CheckExact(model, math.NaN()))
+	// Golden models in bfloat16 are off by up to 1.8e-3.
+	require.NoError(t, experiments.CheckExact(model.InBFloat16(), 5e-3))
+	require.Error(t, experiments.CheckExact(model.InBFloat16(), 0.05))
+	require.Error(t, experiments.CheckExact(model.InBFloat16(), math.NaN()))
 }
 
 func TestTop(t *testing.T) {

@@ -33,6 +33,7 @@ type mapper interface {
 // class 0, which nobody should look at.
 func (e Extraction) maps(ctx context.Context, method string) (*pictureMaps, error) {
 	e.setDefaults()
+	e.Devices = 1
 	e.Keep = "" // maps are small, and read as they were computed
 	m, err := e.newMapper(method)
 	if err != nil {
@@ -48,7 +49,7 @@ func (e Extraction) maps(ctx context.Context, method string) (*pictureMaps, erro
 		key.Blocks = "none"
 	}
 	classes := make([]int, e.Batch)
-	store, err := e.fill(ctx, key, "mapping by "+method, func(pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error {
+	store, err := e.fill(ctx, key, "mapping by "+method, func(_ int, pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error {
 		for i, index := range chunk.Index {
 			classes[i] = max(0, e.Data.Item(index).Label)
 		}

@@ -3,6 +3,7 @@ package gomlxvit
 import (
 	"math"
 
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 
 	"vitdecompose/gomlxvit/mark"
@@ -27,10 +28,25 @@ func (l *paramList) norm(name string, dim int) {
 	l.add(name+".bias", dim)
 }
 
+// product prepares the product of two nodes in the type that the weights ask for, see [Model.InBFloat16]. Sums are float32,
+// and so is the result. (Its Einsum would forget the types.)
+func product(w Weights, a, b *graph.Node) *graph.DotBuilder {
+	operands, ok := w.(operandType)
+	if !ok || operands.OperandType() == dtypes.Float32 {
+		return graph.Dot(a, b)
+	}
+	narrow := operands.OperandType()
+	return graph.Dot(graph.ConvertDType(a, narrow), graph.ConvertDType(b, narrow)).
+		WithAccumulatorDType(dtypes.InvalidDType).WithOutputDType(dtypes.Float32) // the result's type is that of the sums
+}
+
+// operandType is what Weights implement that say which type the operands of matrix products and convolutions have.
+type operandType interface{ OperandType() dtypes.DType }
+
 // multiHead splits qkv [batch, token, 3*width], ordered (3, head, headDim), into heads and computes scaled dot-product
 // attention. bias, added to the scores [batch, head, token, token], may be nil. It returns the concatenated heads
 // [batch, token, width], the attention weights [batch, head, token, token] and the values [batch, token, head, headDim].
-func multiHead(qkv *graph.Node, heads int, bias *graph.Node) (merged, weights, values *graph.Node) {
+func multiHead(w Weights, qkv *graph.Node, heads int, bias *graph.Node) (merged, weights, values *graph.Node) {
 	batch, tokens, width := qkv.Shape().Dim(0), qkv.Shape().Dim(1), qkv.Shape().Dim(2)/3
 	headDim := width / heads
 	part := func(i int) *graph.Node {
@@ -39,12 +55,13 @@ func multiHead(qkv *graph.Node, heads int, bias *graph.Node) (merged, weights, v
 	q, k := part(0), part(1)
 	values = part(2)
 	q = graph.MulScalar(q, 1/math.Sqrt(float64(headDim)))
-	scores := graph.Einsum("bqhd,bkhd->bhqk", q, k)
+	scores := product(w, q, k).General([]int{3}, []int{0, 2}, []int{3}, []int{0, 2})
 	if bias != nil {
 		scores = graph.Add(scores, bias)
 	}
 	weights = graph.Softmax(scores, -1)
-	merged = graph.Reshape(graph.Einsum("bhqk,bkhd->bqhd", weights, values), batch, tokens, width)
+	perHead := product(w, weights, values).General([]int{3}, []int{0, 1}, []int{1}, []int{0, 2}) // [batch, head, token, headDim]
+	merged = graph.Reshape(graph.TransposeAllAxes(perHead, 0, 2, 1, 3), batch, tokens, width)
 	return merged, weights, values
 }
 
@@ -66,28 +83,28 @@ func layerNorm(w Weights, name string, x *graph.Node, epsilon float64) *graph.No
 
 // mlp computes fc2(act(fc1(x))) of x [batch, token, width] and marks it as a component, without fc2's bias.
 func mlp(w Weights, x *graph.Node, fc1, fc2 string, activation Activation, block mark.Block) *graph.Node {
-	hidden := contractLast(x, w.Get(fc1+".weight"))
+	hidden := contractLast(w, x, w.Get(fc1+".weight"))
 	hidden = activate(addBias(hidden, w.Get(fc1+".bias")), activation)
-	out := contractLast(hidden, w.Get(fc2+".weight"))
+	out := contractLast(w, hidden, w.Get(fc2+".weight"))
 	mark.Component(out, block, mark.MLP)
 	return addBias(out, w.Get(fc2+".bias"))
 }
 
 // patchEmbedding multiplies each patch of the pixels [batch, 3, height, width] with a kernel [width, 3, patch, patch]:
 // a convolution whose stride is its kernel, which is one matrix product. It returns [batch, patch, width], row by row.
-func patchEmbedding(pixels, kernel *graph.Node) *graph.Node {
+func patchEmbedding(w Weights, pixels, kernel *graph.Node) *graph.Node {
 	batch, side := pixels.Shape().Dim(0), pixels.Shape().Dim(2)
 	width, patch := kernel.Shape().Dim(0), kernel.Shape().Dim(2)
 	grid := side / patch
 	patches := graph.Reshape(pixels, batch, 3, grid, patch, grid, patch)
 	patches = graph.TransposeAllAxes(patches, 0, 2, 4, 1, 3, 5)
 	patches = graph.Reshape(patches, batch, grid*grid, 3*patch*patch)
-	return contractLast(patches, graph.Reshape(kernel, width, 3*patch*patch))
+	return contractLast(w, patches, graph.Reshape(kernel, width, 3*patch*patch))
 }
 
 // contractLast multiplies the last axis of x with a weight [out, in], as PyTorch's linear layers store it.
-func contractLast(x, weight *graph.Node) *graph.Node {
-	y := graph.DotGeneral(x, []int{x.Rank() - 1}, nil, weight, []int{1}, nil)
+func contractLast(w Weights, x, weight *graph.Node) *graph.Node {
+	y := product(w, x, weight).General([]int{x.Rank() - 1}, nil, []int{1}, nil)
 	mark.LinearOf(y, x, weight)
 	return y
 }

@@ -78,5 +78,5 @@ func (l linearHead) NumClasses() int { return l.classes }
 
 // Head implements Architecture.
 func (l linearHead) Head(w Weights, representation *graph.Node) *graph.Node {
-	return addBias(contractLast(representation, w.Get(linearHeadWeight)), w.Get(linearHeadBias))
+	return addBias(contractLast(w, representation, w.Get(linearHeadWeight)), w.Get(linearHeadBias))
 }

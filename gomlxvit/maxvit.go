@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 
 	"vitdecompose/gomlxvit/mark"
@@ -205,16 +206,16 @@ func (c *MaxViTConfig) Head(w Weights, representation *graph.Node) *graph.Node {
 		return nil
 	}
 	x := layerNorm(w, "head.norm", representation, c.Epsilon)
-	x = graph.Tanh(addBias(contractLast(x, w.Get("head.pre_logits.fc.weight")), w.Get("head.pre_logits.fc.bias")))
-	return addBias(contractLast(x, w.Get("head.fc.weight")), w.Get("head.fc.bias"))
+	x = graph.Tanh(addBias(contractLast(w, x, w.Get("head.pre_logits.fc.weight")), w.Get("head.pre_logits.fc.bias")))
+	return addBias(contractLast(w, x, w.Get("head.fc.weight")), w.Get("head.fc.bias"))
 }
 
 // stem turns pixels [batch, 3, height, width] into tokens [batch, token, channel] of half the height and width.
 func (c *MaxViTConfig) stem(w Weights, pixels *graph.Node) *graph.Node {
 	x := graph.TransposeAllAxes(pixels, 0, 2, 3, 1)
-	x = addBias(convolve(x, w.Get("stem.conv1.weight"), 2), w.Get("stem.conv1.bias"))
+	x = addBias(convolve(w, x, w.Get("stem.conv1.weight"), 2), w.Get("stem.conv1.bias"))
 	x = activate(c.batchNorm(w, "stem.norm1", x), GELUTanh)
-	x = addBias(convolve(x, w.Get("stem.conv2.weight"), 1), w.Get("stem.conv2.bias"))
+	x = addBias(convolve(w, x, w.Get("stem.conv2.weight"), 1), w.Get("stem.conv2.bias"))
 	return graph.Reshape(x, x.Shape().Dim(0), x.Shape().Dim(1)*x.Shape().Dim(2), x.Shape().Dim(3))
 }
 
@@ -231,17 +232,17 @@ func (c *MaxViTConfig) convolution(w Weights, x *graph.Node, b mark.Block) *grap
 	if stride > 1 {
 		shortcut = averageFours(x, stride*side)
 		if in != c.Widths[b.Stage] {
-			shortcut = addBias(pointwise(shortcut, w.Get(name+"shortcut.expand.weight")), w.Get(name+"shortcut.expand.bias"))
+			shortcut = addBias(pointwise(w, shortcut, w.Get(name+"shortcut.expand.weight")), w.Get(name+"shortcut.expand.bias"))
 		}
 	}
-	x = pointwise(c.batchNorm(w, name+"pre_norm", x), w.Get(name+"conv1_1x1.weight"))
+	x = pointwise(w, c.batchNorm(w, name+"pre_norm", x), w.Get(name+"conv1_1x1.weight"))
 	x = activate(c.batchNorm(w, name+"norm1", x), GELUTanh)
 	x = graph.Reshape(x, batch, stride*side, stride*side, c.expanded(b.Stage))
 	x = depthwise(x, w.Get(name+"conv2_kxk.weight"), stride)
 	x = graph.Reshape(x, batch, side*side, c.expanded(b.Stage))
 	x = activate(c.batchNorm(w, name+"norm2", x), GELUTanh)
 	x = squeezeExcite(w, name+"se", x)
-	x = pointwise(x, w.Get(name+"conv3_1x1.weight"))
+	x = pointwise(w, x, w.Get(name+"conv3_1x1.weight"))
 	mark.Component(x, b, mark.Conv)
 	return addBranch(shortcut, addBias(x, w.Get(name+"conv3_1x1.bias")))
 }
@@ -287,15 +288,15 @@ func (c *MaxViTConfig) batchNorm(w Weights, name string, x *graph.Node) *graph.N
 // squeezeExcite scales the channels of x [batch, token, channel] by what two layers make of their means.
 func squeezeExcite(w Weights, name string, x *graph.Node) *graph.Node {
 	means := graph.ReduceAndKeep(x, graph.ReduceMean, 1)
-	hidden := addBias(pointwise(means, w.Get(name+".fc1.weight")), w.Get(name+".fc1.bias"))
+	hidden := addBias(pointwise(w, means, w.Get(name+".fc1.weight")), w.Get(name+".fc1.bias"))
 	hidden = graph.Mul(hidden, graph.Sigmoid(hidden))
-	gate := graph.Sigmoid(addBias(pointwise(hidden, w.Get(name+".fc2.weight")), w.Get(name+".fc2.bias")))
+	gate := graph.Sigmoid(addBias(pointwise(w, hidden, w.Get(name+".fc2.weight")), w.Get(name+".fc2.bias")))
 	return graph.Mul(x, gate)
 }
 
 // pointwise is a 1 x 1 convolution of x [batch, token, channel] with a kernel [out, in, 1, 1].
-func pointwise(x, kernel *graph.Node) *graph.Node {
-	return contractLast(x, graph.Reshape(kernel, kernel.Shape().Dim(0), kernel.Shape().Dim(1)))
+func pointwise(w Weights, x, kernel *graph.Node) *graph.Node {
+	return contractLast(w, x, graph.Reshape(kernel, kernel.Shape().Dim(0), kernel.Shape().Dim(1)))
 }
 
 // samePadding is how many zeros go before and after an axis, so that a convolution with this kernel gives length/stride
@@ -306,12 +307,18 @@ func samePadding(length, kernel, stride int) [2]int {
 }
 
 // convolve convolves x [batch, height, width, channel] with a kernel [out, in, height, width], 'same' padded.
-func convolve(x, kernel *graph.Node, stride int) *graph.Node {
+func convolve(w Weights, x, kernel *graph.Node, stride int) *graph.Node {
 	padding := make([][2]int, 2)
 	for i := range padding {
 		padding[i] = samePadding(x.Shape().Dim(1+i), kernel.Shape().Dim(2+i), stride)
 	}
-	return graph.Convolve(x, graph.TransposeAllAxes(kernel, 2, 3, 1, 0)).Strides(stride).PaddingPerDim(padding).Done()
+	kernel = graph.TransposeAllAxes(kernel, 2, 3, 1, 0)
+	operands, ok := w.(operandType)
+	if !ok || operands.OperandType() == dtypes.Float32 {
+		return graph.Convolve(x, kernel).Strides(stride).PaddingPerDim(padding).Done()
+	}
+	x, kernel = graph.ConvertDType(x, operands.OperandType()), graph.ConvertDType(kernel, operands.OperandType())
+	return graph.ConvertDType(graph.Convolve(x, kernel).Strides(stride).PaddingPerDim(padding).Done(), dtypes.Float32)
 }
 
 // depthwise convolves every channel of x [batch, height, width, channel] on its own, with a kernel

@@ -23,6 +23,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -123,6 +124,33 @@ type Model struct {
 	Tokenizer *tokenizer.Tokenizer
 
 	weights map[string]*tensors.Tensor
+	devices *deviceWeights
+	// operands is the type of the operands of matrix products and convolutions.
+	operands dtypes.DType
+}
+
+// InBFloat16 returns the model with matrix products and convolutions that round their operands to bfloat16, as tensor cores
+// and matrix units take them. Their sums are float32, and so is all else: the residual stream, norms, softmax, weights in
+// memory. The models share their weights.
+func (m *Model) InBFloat16() *Model {
+	narrow := *m
+	narrow.operands = dtypes.BFloat16
+	return &narrow
+}
+
+// InFloat32 returns the model with all in float32, as a model is when it was opened.
+func (m *Model) InFloat32() *Model {
+	wide := *m
+	wide.operands = dtypes.Float32
+	return &wide
+}
+
+// Precision names the type of the operands of matrix products and convolutions: "float32", or "bfloat16".
+func (m *Model) Precision() string {
+	if m.operands == dtypes.BFloat16 {
+		return "bfloat16"
+	}
+	return "float32"
 }
 
 // Options change how a checkpoint is loaded.
@@ -162,6 +190,8 @@ func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
 		Preprocess: ckpt.Preprocess,
 		Hash:       ckpt.Hash,
 		weights:    make(map[string]*tensors.Tensor),
+		devices:    new(deviceWeights),
+		operands:   dtypes.Float32,
 	}
 	m.Preprocess.Size = [2]int{arch.InputSize(), arch.InputSize()}
 	if n := len(m.ClassNames); n != arch.NumClasses() {
@@ -261,7 +291,7 @@ func RandomOf(name string, arch Architecture, seed uint64) *Model {
 			Library: "timm", Size: [2]int{arch.InputSize(), arch.InputSize()}, Interpolation: "bicubic",
 			CropPct: 0.9, CropMode: "center", Mean: [3]float32{0.5, 0.5, 0.5}, Std: [3]float32{0.5, 0.5, 0.5},
 		},
-		weights: make(map[string]*tensors.Tensor),
+		weights: make(map[string]*tensors.Tensor), devices: new(deviceWeights), operands: dtypes.Float32,
 	}
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for _, p := range arch.Params() {
@@ -296,7 +326,7 @@ func (m *Model) NumParams() int {
 // run from several goroutines.
 type Program struct {
 	name    string
-	weights map[string]*tensors.Tensor
+	model   *Model // whose weights it reads, nil for none
 	backend compute.Backend
 	exec    *graph.Exec
 }
@@ -310,7 +340,7 @@ func (m *Model) Compile(backend compute.Backend, build func(w Weights, inputs []
 	if err != nil {
 		return nil, err
 	}
-	p.weights = m.weights
+	p.model = m
 	return p, nil
 }
 
@@ -328,7 +358,13 @@ func NewProgram(backend compute.Backend, name string, build func(inputs []*graph
 
 // Run executes the program, compiling it first when the inputs have new shapes.
 func (p *Program) Run(inputs ...*tensors.Tensor) ([]*tensors.Tensor, error) {
-	outputs, _, err := p.exec.CallWithGraphOnDevice(0, inputs)
+	return p.RunOn(0, inputs...)
+}
+
+// RunOn is Run on one of the backend's devices, from 0. What was compiled runs on each of them; the weights are copied to a
+// device when it is first used.
+func (p *Program) RunOn(device int, inputs ...*tensors.Tensor) ([]*tensors.Tensor, error) {
+	outputs, _, err := p.exec.CallWithGraphOnDevice(compute.DeviceNum(device), inputs)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.name, rootCause(err))
 	}
@@ -374,24 +410,63 @@ func rootCause(err error) error {
 	return errors.New(message)
 }
 
-// bind hands the model's tensors to the parameters that the graph asked for.
+// bind hands the model's tensors to the parameters that the graph asked for, on the device where the inputs are.
 func (p *Program) bind(g *graph.Graph, buffers []compute.Buffer, _ []bool) error {
+	device, err := buffers[0].DeviceNum()
+	if err != nil {
+		return err
+	}
 	for handle := range buffers {
 		if buffers[handle] != nil {
 			continue
 		}
 		name := g.GetParameterByHandle(graph.ParameterHandle(handle)).GetParameterName()
-		tensor, ok := p.weights[strings.TrimPrefix(name, weightPrefix)]
-		if !ok {
-			return fmt.Errorf("the graph asks for an unknown parameter %q", name)
+		var tensor *tensors.Tensor
+		if p.model != nil {
+			tensor, err = p.model.weightOn(p.backend, device, strings.TrimPrefix(name, weightPrefix))
 		}
-		buffer, err := tensor.Buffer(p.backend, 0)
 		if err != nil {
 			return fmt.Errorf("weight %s: %w", name, err)
 		}
-		buffers[handle] = buffer
+		if tensor == nil {
+			return fmt.Errorf("the graph asks for an unknown parameter %q", name)
+		}
+		if buffers[handle], err = tensor.Buffer(p.backend, device); err != nil {
+			return fmt.Errorf("weight %s: %w", name, err)
+		}
 	}
 	return nil
+}
+
+// deviceWeights are copies of a model's weights on devices other than the first.
+type deviceWeights struct {
+	mu     sync.Mutex
+	copies map[compute.DeviceNum]map[*tensors.Tensor]*tensors.Tensor // by the tensor on the first device
+}
+
+// weightOn returns a weight on a device, copying it there when it is first used; nil if the model has none of this name.
+func (m *Model) weightOn(backend compute.Backend, device compute.DeviceNum, name string) (*tensors.Tensor, error) {
+	original := m.weights[name]
+	if original == nil || device == 0 {
+		return original, nil
+	}
+	m.devices.mu.Lock()
+	defer m.devices.mu.Unlock()
+	if m.devices.copies == nil {
+		m.devices.copies = make(map[compute.DeviceNum]map[*tensors.Tensor]*tensors.Tensor)
+	}
+	if m.devices.copies[device] == nil {
+		m.devices.copies[device] = make(map[*tensors.Tensor]*tensors.Tensor)
+	}
+	if there := m.devices.copies[device][original]; there != nil {
+		return there, nil
+	}
+	there, err := original.OnDeviceClone(backend, device)
+	if err != nil {
+		return nil, err
+	}
+	m.devices.copies[device][original] = there
+	return there, nil
 }
 
 const weightPrefix = "weight:"
@@ -401,6 +476,9 @@ type boundWeights struct {
 	graph *graph.Graph
 	model *Model
 }
+
+// OperandType is the type of the operands of matrix products and convolutions.
+func (w *boundWeights) OperandType() dtypes.DType { return w.model.operands }
 
 // Get implements Weights.
 func (w *boundWeights) Get(name string) *graph.Node {

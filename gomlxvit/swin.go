@@ -156,7 +156,7 @@ func (c *SwinConfig) Representation(w Weights, pixels *graph.Node) *graph.Node {
 
 // features gives the tokens [batch, token, dim] after the last norm.
 func (c *SwinConfig) features(w Weights, pixels *graph.Node) *graph.Node {
-	x := addBias(patchEmbedding(pixels, w.Get("patch_embed.proj.weight")), w.Get("patch_embed.proj.bias"))
+	x := addBias(patchEmbedding(w, pixels, w.Get("patch_embed.proj.weight")), w.Get("patch_embed.proj.bias"))
 	x = layerNorm(w, "patch_embed.norm", x, c.Epsilon)
 	for _, b := range c.Blocks() {
 		if b.Stage > 0 && b.Index == 0 {
@@ -173,7 +173,7 @@ func (c *SwinConfig) Head(w Weights, representation *graph.Node) *graph.Node {
 	if c.Classes == 0 {
 		return nil
 	}
-	return addBias(contractLast(representation, w.Get("head.fc.weight")), w.Get("head.fc.bias"))
+	return addBias(contractLast(w, representation, w.Get("head.fc.weight")), w.Get("head.fc.bias"))
 }
 
 // mergePatches halves the map that enters a stage: the channels of 2 x 2 tokens are concatenated, column by column,
@@ -184,7 +184,7 @@ func (c *SwinConfig) mergePatches(w Weights, x *graph.Node, stage int) *graph.No
 		everyOther(x, side, 0, 0), everyOther(x, side, 1, 0), everyOther(x, side, 0, 1), everyOther(x, side, 1, 1),
 	}, -1)
 	x = layerNorm(w, c.mergeName(stage)+"norm", x, c.Epsilon)
-	return contractLast(x, w.Get(c.mergeName(stage)+"reduction.weight"))
+	return contractLast(w, x, w.Get(c.mergeName(stage)+"reduction.weight"))
 }
 
 // block adds attention within windows and MLP to the residual stream x [batch, token, dim]:

@@ -106,14 +106,14 @@ func (t *TextTower) Embedding(w Weights, tokens *graph.Node) *graph.Node {
 	end := graph.OneHot(graph.ArgMax(tokens, 1, dtypes.Int32), length, dtypes.Float32)
 	x = graph.Einsum("tn,tnd->td", end, x)
 	x = layerNorm(w, textNorm, x, t.Epsilon)
-	return graph.Dot(x, w.Get(textProjection)).Product()
+	return product(w, x, w.Get(textProjection)).Product()
 }
 
 // CosineLogits builds exp(logit_scale) times the cosines [image, text] of two sets of embeddings [image, dim] and
 // [text, dim]: CLIP's logits per image.
 func CosineLogits(w Weights, images, texts *graph.Node) *graph.Node {
 	scale := graph.Exp(w.Get(logitScale))
-	return graph.Mul(contractLast(unit(images), unit(texts)), scale)
+	return graph.Mul(contractLast(w, unit(images), unit(texts)), scale)
 }
 
 // unit scales the rows of x [row, dim] to length 1.

@@ -223,7 +223,7 @@ func (c *ViTConfig) Representation(w Weights, pixels *graph.Node) *graph.Node {
 		x = layerNorm(w, c.names.poolNorm, x, c.Epsilon)
 	}
 	if c.Projection > 0 {
-		x = graph.Dot(x, w.Get(c.names.projection)).Product()
+		x = product(w, x, w.Get(c.names.projection)).Product()
 	}
 	return x
 }
@@ -291,7 +291,7 @@ func (c *ViTConfig) Head(w Weights, representation *graph.Node) *graph.Node {
 	if c.Classes == 0 {
 		return nil
 	}
-	logits := contractLast(representation, w.Get(c.names.headWeight))
+	logits := contractLast(w, representation, w.Get(c.names.headWeight))
 	return addBias(logits, w.Get(c.names.headBias))
 }
 
@@ -299,7 +299,7 @@ func (c *ViTConfig) Head(w Weights, representation *graph.Node) *graph.Node {
 // [ViTConfig.Features].
 func (c *ViTConfig) embed(w Weights, pixels, masked *graph.Node) *graph.Node {
 	n, d, batch := &c.names, c.Width, pixels.Shape().Dim(0)
-	x := patchEmbedding(pixels, w.Get(n.patch+".weight"))
+	x := patchEmbedding(w, pixels, w.Get(n.patch+".weight"))
 	if c.PatchBias {
 		x = addBias(x, w.Get(n.patch+".bias"))
 	}
@@ -360,13 +360,13 @@ func (c *ViTConfig) block(w Weights, x *graph.Node, block mark.Block, prefix str
 // attention computes multi-head self-attention of x [batch, token, width] with its output projection.
 func (c *ViTConfig) attention(w Weights, x *graph.Node, block mark.Block, prefix string, mask *graph.Node) *graph.Node {
 	n := &c.names
-	qkv := contractLast(x, w.Get(prefix+n.qkvWeight))
+	qkv := contractLast(w, x, w.Get(prefix+n.qkvWeight))
 	if c.QKVBias {
 		qkv = addBias(qkv, w.Get(prefix+n.qkvBias))
 	}
-	merged, weights, values := multiHead(qkv, c.Heads, mask)
+	merged, weights, values := multiHead(w, qkv, c.Heads, mask)
 	mark.Heads(merged, mark.Attention{Block: block, Heads: c.Heads, Weights: weights, Values: values, QKV: qkv})
-	out := contractLast(merged, w.Get(prefix+n.attnOut+".weight"))
+	out := contractLast(w, merged, w.Get(prefix+n.attnOut+".weight"))
 	mark.Component(out, block, mark.Attn)
 	return addBias(out, w.Get(prefix+n.attnOut+".bias"))
 }

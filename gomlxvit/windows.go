@@ -144,17 +144,17 @@ type windowAttention struct {
 //	softmax(QKᵀ/√d + relative position bias + mask) V
 func (a *windowAttention) apply(w Weights, x *graph.Node) *graph.Node {
 	batch, tokens, width := x.Shape().Dim(0), x.Shape().Dim(1), x.Shape().Dim(2)
-	qkv := contractLast(a.partition(x), w.Get(a.prefix+"qkv.weight"))
+	qkv := contractLast(w, a.partition(x), w.Get(a.prefix+"qkv.weight"))
 	if a.qkvBias {
 		qkv = addBias(qkv, w.Get(a.prefix+"qkv.bias"))
 	}
-	merged, weights, values := multiHead(qkv, a.heads, a.bias(batch))
+	merged, weights, values := multiHead(w, qkv, a.heads, a.bias(batch))
 	merged = graph.Reshape(merged, batch, tokens, width)
 	mark.Heads(merged, mark.Attention{
 		Block: a.block, Heads: a.heads, Weights: weights, Values: values, QKV: qkv,
 		Windows: a.count(), Positions: a.positions(),
 	})
-	out := contractLast(merged, w.Get(a.prefix+"proj.weight"))
+	out := contractLast(w, merged, w.Get(a.prefix+"proj.weight"))
 	mark.Component(out, a.block, mark.Attn)
 	return a.merge(addBias(out, w.Get(a.prefix+"proj.bias")))
 }

@@ -117,3 +117,54 @@ func TestModels(t *testing.T) {
 	require.Regexp(t, `(?m)^ViT-B-32 `, out)
 	require.Contains(t, out, "shipped with weights")
 }
+
+func TestBenchPipeline(t *testing.T) {
+	model, dir := tinyModel(t), t.TempDir()
+	file := filepath.Join(dir, "bench.json")
+	code, stdout, stderr := program(t, "bench", "pipeline", "--model", model, "--pictures", "50", "--batch", "4", "--keep", "float16", "--dir", dir, "--json", file)
+	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, stdout, "% of the time")
+	content, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var r experiments.BenchPipelineResult
+	require.NoError(t, json.Unmarshal(content, &r))
+	require.Equal(t, 50, r.Pictures)
+	require.Equal(t, 1, r.Devices)
+	require.Positive(t, r.Rate)
+	require.Positive(t, r.Waiting)
+	require.Less(t, r.Waiting, 1.0)
+	require.Greater(t, r.Bytes, int64(50*2)) // more than a number of each picture
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, left, 1, "the store is removed")
+
+	code, stdout, stderr = program(t, "bench", "pipeline", "--model", model, "--data", "scenes:12", "--batch", "4")
+	require.Equal(t, exitDone, code, stderr)
+	require.Regexp(t, "(?m)^pictures +12$", stdout)
+	fail(t, exitFailed, []string{"each device needs two batches"}, "bench", "pipeline", "--model", model, "--pictures", "3")
+	fail(t, exitUsage, []string{"--devices none"}, "bench", "pipeline", "--model", model, "--devices", "none")
+}
+
+func TestBenchScale(t *testing.T) {
+	model := tinyModel(t)
+	file := filepath.Join(t.TempDir(), "bench.json")
+	args := []string{"bench", "scale", "--model", model, "--batches", "2,4", "--rounds", "1", "--side", "64", "--json", file}
+	code, stdout, stderr := program(t, append(args, "--precision", "bfloat16")...)
+	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, stdout, "matrices, bfloat16: ")
+	content, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var r experiments.BenchScaleResult
+	require.NoError(t, json.Unmarshal(content, &r))
+	require.Len(t, r.Rows, 1)
+	row := r.Rows[0]
+	require.Contains(t, []int{2, 4}, row.Batch)
+	require.Positive(t, row.Forward)
+	require.Positive(t, row.Decomposed)
+	require.Positive(t, row.OfPeak)
+	require.Positive(t, row.Difference)
+	require.Less(t, row.Difference, 0.05)
+	require.Equal(t, 1, row.ByDevices[0].Devices)
+	fail(t, exitUsage, []string{"--batches"}, "bench", "scale", "--model", model, "--batches", "0")
+	fail(t, exitUsage, []string{"--precision half"}, "bench", "scale", "--model", model, "--precision", "half")
+}

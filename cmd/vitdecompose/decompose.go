@@ -231,7 +231,7 @@ func (d *decomposition) run(c *cobra.Command, source batchSource) (worst float64
 	if err != nil {
 		return worst, err
 	}
-	if err := experiments.CheckExact(d.model.Name, worst); err != nil {
+	if err := experiments.CheckExact(d.model, worst); err != nil {
 		return worst, err
 	}
 	return worst, d.writer.Commit()

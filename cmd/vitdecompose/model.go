@@ -11,7 +11,6 @@ import (
 	"vitdecompose/data"
 	"vitdecompose/data/progress"
 	"vitdecompose/experiments"
-	"vitdecompose/experiments/cache"
 	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/checkpoint"
@@ -23,6 +22,7 @@ type modelFlags struct {
 	randomWeights bool
 	classNames    string
 	templates     string
+	precision     string
 
 	text bool // a CLIP is opened with its text tower, whether its classes have names or not
 }
@@ -30,11 +30,20 @@ type modelFlags struct {
 func (f *modelFlags) add(c *cobra.Command) {
 	c.Flags().IntVar(&f.imageSize, "image-size", 0, "side of the input pictures, if not the checkpoint's (position embeddings are resampled)")
 	c.Flags().StringVar(&f.classNames, "class-names", "", "file with the names of the classes: one a line, or CSV with the columns label and name; they give a CLIP its zero-shot head")
+	c.Flags().StringVar(&f.precision, "precision", "float32", "of the numbers that matrix products multiply: float32, or bfloat16, much faster on GPUs and TPUs and off by some thousandths")
 	c.Flags().StringVar(&f.templates, "templates", "", "file with the prompts of a zero-shot head, one a line with {} for the class (default: a set of the program's own)")
 }
 
 func (f *modelFlags) addRandom(c *cobra.Command) {
 	c.Flags().BoolVar(&f.randomWeights, "random-weights", false, "give an architecture of the registry random weights")
+}
+
+// narrow is the precision of matrix products, "" for float32.
+func (f *modelFlags) narrow() string {
+	if f.precision == "float32" {
+		return ""
+	}
+	return f.precision
 }
 
 // open opens a model by the name of a shipped one, a checkpoint directory, hf:owner/repo, or, with random weights, the
@@ -55,6 +64,8 @@ func (f *modelFlags) openFor(ctx context.Context, name string, classes []string)
 // load opens a model. A CLIP with its text tower has no head yet: names are those that its zero-shot head is to have.
 func (f *modelFlags) load(ctx context.Context, name string, classes []string) (model *gomlxvit.Model, names []string, err error) {
 	switch {
+	case f.precision != "" && f.precision != "float32" && f.precision != "bfloat16":
+		return nil, nil, usagef("--precision %s is not float32 or bfloat16", f.precision)
 	case f.imageSize < 0:
 		return nil, nil, usagef("--image-size %d is not a size", f.imageSize)
 	case f.templates != "" && f.classNames == "" && len(classes) == 0 && !f.text:
@@ -79,6 +90,9 @@ func (f *modelFlags) load(ctx context.Context, name string, classes []string) (m
 		}); err != nil {
 			return nil, nil, err
 		}
+	}
+	if f.precision == "bfloat16" {
+		model = model.InBFloat16()
 	}
 	if f.classNames != "" {
 		if classes, err = data.ReadClassNames(f.classNames); err != nil {
@@ -119,6 +133,7 @@ type dataFlags struct {
 	maxBad       int
 	batch        int
 	keep         string
+	devices      int
 }
 
 func (f *dataFlags) add(c *cobra.Command) {
@@ -129,6 +144,7 @@ func (f *dataFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&f.orient, "orient", false, "turn photos upright by their EXIF orientation (timm and open_clip do not)")
 	c.Flags().IntVar(&f.maxBad, "max-bad", 0, "leave out up to N pictures that cannot be read")
 	c.Flags().IntVar(&f.batch, "batch", 8, "pictures computed at a time")
+	c.Flags().IntVar(&f.devices, "devices", 0, "devices of the backend that share the work (default: all of an accelerator, one of a CPU)")
 	c.Flags().StringVar(&f.keep, "keep", "float32", "how contributions are kept in the cache: float32, or float16 or bfloat16 in half the room, rounded")
 }
 
@@ -136,8 +152,11 @@ func (f *dataFlags) check() error {
 	if f.pictures < 0 || f.maxBad < 0 || f.batch < 1 {
 		return usagef("--pictures and --max-bad must not be negative, --batch must be at least 1")
 	}
-	if f.keep != "float32" && f.keep != cache.Float16 && f.keep != cache.BFloat16 {
-		return usagef("--keep %s is not float32, %s or %s", f.keep, cache.Float16, cache.BFloat16)
+	if f.devices < 0 {
+		return usagef("--devices must not be negative")
+	}
+	if _, err := session.ParseKeep(f.keep); err != nil {
+		return usagef("--keep %w", err)
 	}
 	return nil
 }
@@ -152,10 +171,8 @@ func (f *dataFlags) order() *int64 {
 
 // rounded is how contributions are kept, "" in full.
 func (f *dataFlags) rounded() string {
-	if f.keep == "float32" {
-		return ""
-	}
-	return f.keep
+	keep, _ := session.ParseKeep(f.keep) // which check has found good
+	return keep
 }
 
 // open opens the pictures.
@@ -176,7 +193,7 @@ func (f *dataFlags) open() (data.Dataset, error) {
 // extraction takes the pictures, opened as ds, apart by a model, telling the command's standard error how it goes.
 func (f *dataFlags) extraction(c *cobra.Command, backend compute.Backend, model *gomlxvit.Model, ds data.Dataset, cacheDir string) experiments.Extraction {
 	return experiments.Extraction{
-		Backend: backend, Model: model, Data: ds, Pictures: f.pictures, Batch: f.batch, Orient: f.orient, MaxBad: f.maxBad, Keep: f.keep,
+		Backend: backend, Model: model, Data: ds, Pictures: f.pictures, Batch: f.batch, Orient: f.orient, MaxBad: f.maxBad, Keep: f.keep, Devices: f.devices,
 		CacheDir: cacheDir, Progress: progress.New(stderrFile(c)),
 		Warn: func(err error) { fmt.Fprintln(c.ErrOrStderr(), oneLine(err.Error())) },
 	}

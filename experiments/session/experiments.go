@@ -394,7 +394,7 @@ func (s *Session) Dissect(ctx context.Context, picture int) (Dissection, error) 
 		}
 	}
 	slices.SortStableFunc(d.Shares, func(a, b ComponentShare) int { return cmp.Compare(b.Share, a.Share) })
-	return d, experiments.CheckExact(s.Name, d.Exactness)
+	return d, experiments.CheckExact(s.Model, d.Exactness)
 }
 
 func dot(a, b []float32) float64 {

@@ -16,6 +16,7 @@ import (
 	"github.com/gomlx/compute"
 
 	"vitdecompose/data"
+	"vitdecompose/experiments/cache"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/backend"
 	"vitdecompose/gomlxvit/checkpoint"
@@ -124,6 +125,18 @@ func Bank(dataset, reference string) string {
 		return "scenes"
 	}
 	return "general"
+}
+
+// ParseKeep reads how contributions are kept in the cache, "float32" or, rounded and in half the room, [cache.Float16] or
+// [cache.BFloat16], and returns what [experiments.Extraction] and keys call it: "" for float32.
+func ParseKeep(text string) (keep string, err error) {
+	switch text {
+	case "", "float32":
+		return "", nil
+	case cache.Float16, cache.BFloat16:
+		return text, nil
+	}
+	return "", fmt.Errorf("%q is not float32, %s or %s", text, cache.Float16, cache.BFloat16)
 }
 
 // ParseBlocks reads "7..11", "7", "7.." to the end, or the same with the names that blocks of staged models have,

@@ -53,6 +53,9 @@ type Options struct {
 	Seed uint64
 	// CacheDir is where contributions, heads and alignments are kept; "" for the user's cache directory.
 	CacheDir string
+	// Keep is how contributions are kept there: "float32", the default, or in half the room and rounded "float16" or
+	// "bfloat16".
+	Keep string
 	// Progress hears how far long work has come, Warn of pictures left out and of cached files that were not good; nil
 	// for silence.
 	Progress progress.Reporter
@@ -80,6 +83,9 @@ func (o *Options) check() error {
 	}
 	if !(*o.Lambda >= 0) || math.IsInf(*o.Lambda, 0) {
 		return fmt.Errorf("option Lambda %g is not a number from 0 on", *o.Lambda)
+	}
+	if _, err := ParseKeep(o.Keep); err != nil {
+		return fmt.Errorf("option Keep: %w", err)
 	}
 	return nil
 }
@@ -179,7 +185,7 @@ func (s *Session) Extraction() (experiments.Extraction, error) {
 	backend, err := Backend()
 	return experiments.Extraction{
 		Backend: backend, Model: s.Model, Data: s.Data, Pictures: s.options.Pictures, Batch: s.options.Batch, Orient: s.options.Orient,
-		MaxBad: s.options.MaxBad, CacheDir: s.options.CacheDir, Progress: s.options.Progress, Warn: s.options.Warn,
+		MaxBad: s.options.MaxBad, Keep: s.options.Keep, CacheDir: s.options.CacheDir, Progress: s.options.Progress, Warn: s.options.Warn,
 	}, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"vitdecompose/data"
 	"vitdecompose/decompose/phrases"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/cache"
 	"vitdecompose/experiments/session"
 	"vitdecompose/plots"
 )
@@ -147,6 +148,22 @@ func TestRealign(t *testing.T) {
 	require.InDelta(t, own[0], curve.Points[0].Cosine, 1e-9)
 }
 
+// TestKeep keeps contributions in half the room, as --keep does.
+func TestKeep(t *testing.T) {
+	for option, want := range map[string]string{"": "", "float32": "", "float16": cache.Float16, "bfloat16": cache.BFloat16} {
+		dir := t.TempDir()
+		s, _ := open(t, dir, session.Options{Model: "clip-mini", Data: "scenes:8", Blocks: "5", Keep: option})
+		_, err := s.Reading(t.Context())
+		require.NoError(t, err)
+		stores, err := cache.List(filepath.Join(dir, "contributions"))
+		require.NoError(t, err)
+		require.NotEmpty(t, stores)
+		for _, store := range stores {
+			require.Equal(t, want, store.Key.Keep)
+		}
+	}
+}
+
 // TestInterrupted ends an extraction; the next session goes on.
 func TestInterrupted(t *testing.T) {
 	dir := t.TempDir()
@@ -201,10 +218,11 @@ func TestErrors(t *testing.T) {
 	require.NoError(t, os.WriteFile(names, []byte("one\ntwo\n"), 0o666))
 	for want, options := range map[string]session.Options{
 		"Model: deit_base_patch16_224 is an architecture": {Model: "deit_base_patch16_224"},
-		"Data: ":                              {Data: "scenes:many"},
-		"Blocks: \"9\" is not a range":        {Blocks: "9"},
-		"must not be negative":                {Pictures: -1},
-		"Lambda -1 is not a number from 0 on": {Lambda: new(-1.0)},
+		"Data: ":                       {Data: "scenes:many"},
+		"Blocks: \"9\" is not a range": {Blocks: "9"},
+		"must not be negative":         {Pictures: -1},
+		`Keep: "int8" is not float32, float16 or bfloat16`:            {Keep: "int8"},
+		"Lambda -1 is not a number from 0 on":                         {Lambda: new(-1.0)},
 		"ClassNames: " + names + " names 2 classes, deit-mini has 12": {ClassNames: names},
 	} {
 		_, err := session.Open(t.Context(), options)
