@@ -21,6 +21,7 @@ import (
 	"vitdecompose/data/scenes"
 	"vitdecompose/decompose"
 	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/preprocess"
 )
 
 // BenchPipelineConfig says what extraction is measured: the one of a study, from JPEG files to a store.
@@ -50,6 +51,8 @@ type BenchPipelineResult struct {
 	Pictures  int                 `json:"pictures"`
 	Seconds   float64             `json:"seconds"` // from the end of the first batch on
 	Rate      float64             `json:"images_per_second"`
+	// LoadRate is how many pictures all cores decode and scale in a second while no device computes: [loadedAlone] of them.
+	LoadRate float64 `json:"loading_images_per_second"`
 	// Waiting is the share of their time that devices stood idle, for want of decoded pictures or because what they had
 	// computed was not written yet.
 	Waiting float64 `json:"waiting"`
@@ -84,6 +87,9 @@ func BenchPipeline(ctx context.Context, backend compute.Backend, model *gomlxvit
 	e.setDefaults()
 	result = &BenchPipelineResult{
 		Config: cfg, Model: model.Name, Precision: model.Precision(), Backend: backend.Description(), Devices: e.Devices, Pictures: e.Pictures,
+	}
+	if result.LoadRate, err = loadRate(ctx, e); err != nil {
+		return nil, err
 	}
 	var waited, computed time.Duration
 	through, measured, began := 0, 0, make(map[int]bool)
@@ -120,6 +126,21 @@ func BenchPipeline(ctx context.Context, backend compute.Backend, model *gomlxvit
 		return nil, errors.Join(err, store.Close())
 	}
 	return result, store.Close()
+}
+
+// loadedAlone is how many pictures are loaded without a device, at most.
+const loadedAlone = 500
+
+// loadRate is the pictures per second of decoding and scaling alone.
+func loadRate(ctx context.Context, e Extraction) (float64, error) {
+	some := data.First(e.Data, min(loadedAlone, e.Pictures))
+	start := time.Now()
+	for _, err := range preprocess.Load(ctx, some, e.Model.Preprocess, preprocess.LoadOptions{Batch: e.Batch, Orient: e.Orient}) {
+		if err != nil {
+			return 0, err
+		}
+	}
+	return float64(some.Len()) / time.Since(start).Seconds(), nil
 }
 
 // directoryBytes adds up the files of a directory.

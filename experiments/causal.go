@@ -98,7 +98,7 @@ func Causal(ctx context.Context, s *Study, config CausalConfig) (CausalModel, er
 	if config.Ablated >= len(r.Components) {
 		return result, fmt.Errorf("%d of %s's %d components cannot be ablated and others be left", config.Ablated, s.Model.Name, len(r.Components))
 	}
-	training, err := s.trainingParts(ctx)
+	training, err := s.trainingRepresentations(ctx)
 	if err != nil {
 		return result, err
 	}

@@ -222,15 +222,12 @@ func (p *pairs) contributions() decompose.AlignSource {
 	return &p.parts.Contributions
 }
 
-// trainingParts are the contributions to the training pictures.
-func (s *Study) trainingParts(ctx context.Context) (*Parts, error) {
+// trainingRepresentations are the training pictures' representations: parts that may lack the contributions.
+func (s *Study) trainingRepresentations(ctx context.Context) (*Parts, error) {
 	if !s.identity() { // they are in memory for the alignment already, or will be
 		pairs, err := s.trainingPairs(ctx)
 		if err != nil {
 			return nil, err
-		}
-		if pairs.large != nil {
-			return nil, fmt.Errorf("%s: %w", s.Model.Name, pairs.large)
 		}
 		return pairs.parts, nil
 	}
@@ -238,7 +235,12 @@ func (s *Study) trainingParts(ctx context.Context) (*Parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.Parts(ctx)
+	store, err := e.Extract(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer store.Close()
+	return e.readParts(ctx, store, false)
 }
 
 // trainingPairs reads them, once. Contributions that do not fit into memory stay in the cache.

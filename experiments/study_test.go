@@ -485,6 +485,13 @@ func TestCausalOfZoo(t *testing.T) {
 	}
 	require.Len(t, experiments.CausalResult{Models: []experiments.CausalModel{m}}.Table().Rows, 2)
 
+	// The contributions of the study's 150 pictures fit into memory, those of its 300 training pictures need not.
+	restore := experiments.SetMemoryFree(200 * uint64(len(openStudy(t, s).Components)*64*4))
+	poor, err := experiments.Causal(t.Context(), s, experiments.CausalConfig{Features: sceneFeatures(t, "color", "object"), Seeds: 2, Draws: 30})
+	restore()
+	require.NoError(t, err)
+	require.Equal(t, m, poor)
+
 	for want, config := range map[string]experiments.CausalConfig{
 		"two or more":          {Features: sceneFeatures(t, "color")},
 		"26 components cannot": {Features: sceneFeatures(t, "color", "object"), Ablated: 26},

@@ -145,6 +145,17 @@ func (m *Model) InFloat32() *Model {
 	return &wide
 }
 
+// WithPrecision returns the model in a precision that [Model.Precision] names; "" is float32.
+func (m *Model) WithPrecision(name string) (*Model, error) {
+	switch name {
+	case "", "float32":
+		return m.InFloat32(), nil
+	case "bfloat16":
+		return m.InBFloat16(), nil
+	}
+	return nil, fmt.Errorf("precision %q is not float32 or bfloat16", name)
+}
+
 // Precision names the type of the operands of matrix products and convolutions: "float32", or "bfloat16".
 func (m *Model) Precision() string {
 	if m.operands == dtypes.BFloat16 {

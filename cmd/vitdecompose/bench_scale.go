@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -62,7 +61,8 @@ func benchPipeline(c *cobra.Command, models *modelFlags, name string, pictures *
 	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "model\t%s, %s, blocks %d..%d, batch %d\n", r.Model, r.Precision, cfg.First, cfg.Last, r.Config.Batch)
 	fmt.Fprintf(w, "pictures\t%d\n", r.Pictures)
-	fmt.Fprintf(w, "devices\t%d of %s\n", r.Devices, filepath.Base(r.Backend))
+	fmt.Fprintf(w, "devices\t%d of %s\n", r.Devices, r.Backend)
+	fmt.Fprintf(w, "decoding and scaling\t%.1f images/s on all cores, alone\n", r.LoadRate)
 	fmt.Fprintf(w, "speed\t%.2f images/s over %.1f s, after a first batch of %.1f s\n", r.Rate, r.Seconds, r.CompileSeconds)
 	fmt.Fprintf(w, "devices waited\t%.1f %% of the time\n", 100*r.Waiting)
 	fmt.Fprintf(w, "store\t%.1f MB\n", float64(r.Bytes)/1e6)
