@@ -26,7 +26,7 @@ done; echo "make: gave up on: $(1)" >&2; exit 1
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo 'make run MODEL=DIR DATA=DIR   on your own checkpoint and photos (MODEL=hf:owner/repo too;'
 	@echo '                              LABELS=FILE.csv, OUT=DIR, ARGS="more flags")'
@@ -74,6 +74,25 @@ beam: modules ## build bin/vitdecompose-beam, the extraction on several machines
 	cd experiments/beam && go vet ./... && go test -timeout 5m ./...
 	cd experiments/beam && CGO_ENABLED=1 go build -o ../../bin/vitdecompose-beam ./cmd/vitdecompose-beam
 
+FLINK := bin/flink
+
+# Maven checks what it fetches against the registry's sums, and SHA256SUMS says which parts were tested. Its copy, made last,
+# tells that all are there.
+$(FLINK)/SHA256SUMS: experiments/beam/flink/pom.xml experiments/beam/flink/SHA256SUMS
+	@for tool in java mvn; do command -v $$tool >/dev/null || \
+		{ echo "make: $$tool is missing: Beam's job server for Flink needs Java 11 or 17, and Maven fetches it" >&2; exit 1; }; done
+	@echo "fetching Beam's job server for Flink into $(FLINK)"
+	@rm -rf $(FLINK) && mkdir -p $(FLINK)
+	@$(call retry,mvn -B -q -ntp --strict-checksums -f $< dependency:copy-dependencies -DincludeScope=runtime \
+		-DoutputDirectory="$(CURDIR)/$(FLINK)")
+	@cd $(FLINK) && sha256sum --check --strict --quiet "$(CURDIR)/experiments/beam/flink/SHA256SUMS"
+	@cp experiments/beam/flink/SHA256SUMS $@
+
+.PHONY: flink
+flink: modules $(FLINK)/SHA256SUMS ## test the Beam pipeline on a Flink of this machine (needs Java and Maven)
+	@cd experiments/beam && $(call retry,go mod download)
+	cd experiments/beam && VITDECOMPOSE_FLINK_JOB_SERVER="$(CURDIR)/$(FLINK)" go test -count=1 -timeout 5m -run Flink -v ./pipeline
+
 .PHONY: docs
 docs: modules ## the documentation and notebooks as a static site, site/index.html
 	go run ./docs/site --out site
@@ -91,8 +110,29 @@ test: setup check ## all checks and tests
 	go test $(TESTFLAGS) -race $(CONCURRENT)
 	go test $(TESTFLAGS) -race -run TokenSplit ./decompose
 	go test $(TESTFLAGS) -race -run SeveralDevices ./experiments
-	$(if $(SHORT),,@if $(CAN_JUPYTER); then $(MAKE) notebooks browser-test; else \
+	$(if $(SHORT),,@if $(CAN_JUPYTER); then $(MAKE) notebooks notebook-faults browser-test; else \
 		echo "make: the notebooks are left out: they need Python 3.11 or newer with its venv package"; fi)
+
+# How long each fuzz target runs, and which do: a regular expression for their names.
+FUZZTIME ?= 60s
+FUZZ     ?= .
+
+# One after the other, as go list and grep find them. What makes one fail is kept by go test in the package's testdata/fuzz.
+# The limit, 16 GiB of addresses, is for inputs that make a parser allocate without end.
+.PHONY: fuzz
+fuzz: setup ## fuzz all parsers, each for FUZZTIME (60s), or those whose names match FUZZ
+	@found="$$(go list -f '{{$$d := .Dir}}{{range .TestGoFiles}}{{$$d}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$d}}/{{.}}{{"\n"}}{{end}}' ./... | \
+		xargs grep -HoE '^func Fuzz[A-Za-z0-9_]+' | sed -E 's|^(.*)/[^/]*:func (.*)$$|\1 \2|' | awk -v which="$(FUZZ)" '$$2 ~ which')"; \
+	[ -n "$$found" ] || { echo "make: no fuzz target matches FUZZ=$(FUZZ)" >&2; exit 1; }; \
+	ulimit -v $$((16 << 20)) 2>/dev/null || true; \
+	while read -r dir target; do \
+		if log="$$(go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$dir" 2>&1 </dev/null)"; then \
+			echo "ok   $${dir#"$(CURDIR)/"} $$target: $$(sed -nE 's|.*execs: ([0-9]+).*|\1 inputs|p' <<<"$$log" | tail -n 1)"; \
+		else \
+			echo "FAIL $${dir#"$(CURDIR)/"} $$target: $$(sed -nE "s|.*(testdata/fuzz/[^ ]*).*|$${dir#"$(CURDIR)/"}/\1|p" <<<"$$log" | head -n 1)"; \
+			echo "$$log" >&2; exit 1; \
+		fi; \
+	done <<<"$$found"
 
 CAN_JUPYTER := python3 -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 
@@ -153,6 +193,10 @@ notebooks: jupyter ## execute all notebooks and check them (UPDATE=1 keeps what 
 		--output-dir $(EXECUTED) || echo "make: nbconvert gave up on a notebook" >&2; \
 	go run ./notebooks/check/checknotebooks $(addprefix $(EXECUTED)/,$(notdir $(NOTEBOOKS))); \
 	$(if $(UPDATE),for n in $(NOTEBOOKS); do cp "$(EXECUTED)/$${n##*/}" "$$n.new" && mv "$$n.new" "$$n"; done)
+
+.PHONY: notebook-faults
+notebook-faults: jupyter ## what notebooks say when the cache, the plugin or the kernel is missing
+	VITDECOMPOSE_FAULTS=1 go test -count=1 -timeout 10m ./notebooks/headless
 
 CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome 2>/dev/null))
 

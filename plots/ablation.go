@@ -19,6 +19,11 @@ import (
 // One model is a figure of column width with both directions in one panel. Several models are a figure of page width
 // with a panel for each direction.
 func Ablation(result experiments.AblationResult) (*Figure, error) {
+	return laidOut(figureWidth(len(result.Curves)), func(width vg.Length) (*Figure, error) { return ablation(result, width) })
+}
+
+// ablation is [Ablation] for a width.
+func ablation(result experiments.AblationResult, width vg.Length) (*Figure, error) {
 	if len(result.Curves) == 0 {
 		return nil, errors.New("ablation figure: no curves")
 	}
@@ -39,7 +44,7 @@ func Ablation(result experiments.AblationResult) (*Figure, error) {
 		panel := ablationPanel("")
 		pictures := fmt.Sprintf(", %d pictures", only.Pictures)
 		style := panel.Title.TextStyle
-		panel.Title.Text = shorten(only.Model, style, ColumnWidth-2*margin-style.Width(pictures)) + pictures
+		panel.Title.Text = shorten(only.Model, style, width-2*margin-style.Width(pictures)) + pictures
 		panel.Y.Label.Text = accuracyLabel
 		entries := []entry{{"from init forward", lookOf(0)}, {"from the last layer back", lookOf(1)}}
 		for i, draw := range []func(experiments.AblationCurve, look) (*curve, error){forward, back} {
@@ -49,7 +54,7 @@ func Ablation(result experiments.AblationResult) (*Figure, error) {
 			}
 			panel.Add(line)
 		}
-		return newFigure(ColumnWidth, 2.2*vg.Inch, entries, panel), nil
+		return newFigure(width, 2.2*vg.Inch, entries, panel), nil
 	}
 
 	left, right := ablationPanel("from init forward"), ablationPanel("from the last layer back")
@@ -68,7 +73,7 @@ func Ablation(result experiments.AblationResult) (*Figure, error) {
 		}
 		right.Add(andBack)
 	}
-	return newFigure(PageWidth, 2.4*vg.Inch, entries, left, right), nil
+	return newGrid(width, 2.4*vg.Inch, panelsWithin(width, narrowest, 2, 2), entries, []*plot.Plot{left, right}), nil
 }
 
 const (

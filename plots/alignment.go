@@ -15,6 +15,11 @@ import (
 // Alignment draws the alignment quality by method: the cosine similarity on held-out pictures on the left, the match
 // rate of descriptions on the right, where a thin dash below or above each mark is what chance gives.
 func Alignment(result experiments.AlignmentResult) (*Figure, error) {
+	return laidOut(PageWidth, func(width vg.Length) (*Figure, error) { return alignment(result, width) })
+}
+
+// alignment is [Alignment] for a width.
+func alignment(result experiments.AlignmentResult, width vg.Length) (*Figure, error) {
 	if len(result.Models) == 0 {
 		return nil, errors.New("alignment figure: no models")
 	}
@@ -29,12 +34,13 @@ func Alignment(result experiments.AlignmentResult) (*Figure, error) {
 			count[method.Name]++
 		}
 	}
-	const width = (PageWidth-2*margin-panelGap)/2 - 35 // of what is drawn in a panel, about
+	columns := panelsWithin(width, 2*vg.Inch, 2, 2)
+	inner := panelWidth(width, columns) - 35 // of what is drawn in a panel, about
 	panel := func(title, label string, top float64) *plot.Plot {
 		p := newPlot()
 		p.Title.Text = title
 		p.Y.Label.Text = label
-		nameAxis(p, methods.names, width)
+		nameAxis(p, methods.names, inner)
 		p.Y.Min, p.Y.Max = 0, top
 		return p
 	}
@@ -45,7 +51,7 @@ func Alignment(result experiments.AlignmentResult) (*Figure, error) {
 	for _, n := range count {
 		most = max(most, n)
 	}
-	apart := width / vg.Length(len(methods.names)) * besideOthers / vg.Length(most)
+	apart := inner / vg.Length(len(methods.names)) * besideOthers / vg.Length(most)
 	chances := &dots{look: look{marker: draw.GlyphStyle{Color: ink, Radius: min(0.35*apart, legendMarker/2), Shape: dash{}}}}
 	drawn := make(map[string]int) // models, by method
 	var cosines, rates []*dots
@@ -73,7 +79,7 @@ func Alignment(result experiments.AlignmentResult) (*Figure, error) {
 	}
 	chance := chances.look
 	chance.marker.Radius = legendMarker / 2
-	return newFigure(PageWidth, 2.2*vg.Inch, append(entries, entry{"chance", chance}), left, right), nil
+	return newGrid(width, 2.2*vg.Inch, columns, append(entries, entry{"chance", chance}), []*plot.Plot{left, right}), nil
 }
 
 func checkAlignment(m experiments.AlignmentModel) error {

@@ -20,6 +20,11 @@ const Significant = 0.01
 // that attribution ranks first, in deviations of random sets, with its 95 % interval, beside the mean of random sets of components with the range of
 // 95 % of them. One model is a figure of column width, several are one of page width.
 func Causal(result experiments.CausalResult) (*Figure, error) {
+	return laidOut(figureWidth(len(result.Models)), func(width vg.Length) (*Figure, error) { return causal(result, width) })
+}
+
+// causal is [Causal] for a width.
+func causal(result experiments.CausalResult, width vg.Length) (*Figure, error) {
 	if len(result.Models) == 0 {
 		return nil, errors.New("causal figure: no models")
 	}
@@ -31,12 +36,8 @@ func Causal(result experiments.CausalResult) (*Figure, error) {
 	}
 	starred := look{marker: draw.GlyphStyle{Color: ink, Radius: 3, Shape: star{}}}
 
-	columns := evenly(len(result.Models), 3)
-	width := PageWidth
-	if len(result.Models) == 1 {
-		width = ColumnWidth
-	}
-	panelWidth := (width - 2*margin - vg.Length(columns-1)*panelGap) / vg.Length(columns)
+	columns := panelsWithin(width, narrowest, len(result.Models), 3)
+	each := panelWidth(width, columns)
 
 	var panels []*plot.Plot
 	var stars []*dots
@@ -46,7 +47,7 @@ func Causal(result experiments.CausalResult) (*Figure, error) {
 			return nil, fmt.Errorf("causal figure: %s: %w", m.Model, err)
 		}
 		p := newPlot()
-		p.Title.Text = shorten(m.Model, p.Title.TextStyle, panelWidth-10)
+		p.Title.Text = shorten(m.Model, p.Title.TextStyle, each-10)
 		if i%columns == 0 {
 			p.Y.Label.Text = "causal score (deviations)"
 		}
@@ -63,7 +64,7 @@ func Causal(result experiments.CausalResult) (*Figure, error) {
 				above.dots = append(above.dots, plainDot(float64(k)+beside(0, 2, 2), max(f.Score.High, f.Score.Mean)))
 			}
 		}
-		nameAxis(p, names, panelWidth-30)
+		nameAxis(p, names, each-30)
 		p.Add(level(0), theirs, ours)
 		for _, d := range []*dots{ours, theirs} {
 			_, _, low, high := d.DataRange()

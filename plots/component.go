@@ -73,6 +73,15 @@ func listComponents(lead string, names []string, style draw.TextStyle, width vg.
 	return []string{shorten(fmt.Sprintf("%d in all", len(names)), style, width)}
 }
 
+// wrapped is a text in lines no wider than width; a text with a word that is wider stays whole.
+func wrapped(text string, style draw.TextStyle, width vg.Length) []string {
+	words := strings.Fields(text)
+	if lines, ok := fill(words, style, width, len(words)); ok && len(lines) > 0 {
+		return lines
+	}
+	return []string{text}
+}
+
 // fill puts words into lines no wider than width, and reports whether so many lines are enough.
 func fill(words []string, style draw.TextStyle, width vg.Length, lines int) (filled []string, ok bool) {
 	for _, word := range words {

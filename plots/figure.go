@@ -15,6 +15,7 @@ import (
 type Figure struct {
 	Width, Height vg.Length
 
+	relayout
 	panels [][]*plot.Plot // by row, all rows of one length; nil behind the last panel
 	legend legend
 }

@@ -32,12 +32,33 @@ func checkGolden(t *testing.T, examples map[string]func()) {
 	}
 }
 
-// checkSaved saves a figure twice, as the same bytes.
-func checkSaved(t *testing.T, figure plots.Drawer, width, height vg.Length) {
+// checkWidths makes a figure for other widths.
+func checkWidths(t *testing.T, figure plots.Sized) {
+	t.Helper()
+	for _, width := range []vg.Length{plots.LeastWidth, plots.ColumnWidth, 120 * vg.Millimeter, plots.PageWidth, plots.MostWidth} {
+		at, err := figure.At(width)
+		if err != nil {
+			t.Errorf("%.0f mm wide: %v", width/vg.Millimeter, err)
+			continue
+		}
+		if w, h := at.Size(); w != width || h <= 0 {
+			t.Errorf("%v x %v, want a width of %v", w, h, width)
+		}
+		if sheet, ok := at.(*plots.Sheet); ok {
+			for _, what := range plots.Overflow(sheet) {
+				t.Errorf("%.0f mm wide: %s", width/vg.Millimeter, what)
+			}
+		}
+	}
+}
+
+// checkSaved saves a figure twice, as the same bytes, and makes it for other widths.
+func checkSaved(t *testing.T, figure plots.Sized, width, height vg.Length) {
 	t.Helper()
 	if height <= 0 || height > 100*vg.Inch {
 		t.Fatalf("height %v", height)
 	}
+	checkWidths(t, figure)
 	files := make(map[string][]byte)
 	for range 2 {
 		base := filepath.Join(t.TempDir(), "figure")

@@ -34,14 +34,16 @@ const (
 // its panels. Red is where a text's score comes from, blue where it is taken from, and the picture shows through. Album has
 // the pictures as the model sees them.
 func Heatmaps(sheet experiments.HeatmapSheet, album Album, opts HeatmapOptions) (*Sheet, error) {
-	s, err := heatmaps(sheet, album, opts)
-	if err != nil {
-		return nil, fmt.Errorf("heatmap figure: %s: %w", sheet.Model, err)
-	}
-	return s, nil
+	return laidOut(PageWidth, func(width vg.Length) (*Sheet, error) {
+		s, err := heatmaps(sheet, album, opts, width)
+		if err != nil {
+			return nil, fmt.Errorf("heatmap figure: %s: %w", sheet.Model, err)
+		}
+		return s, nil
+	})
 }
 
-func heatmaps(sheet experiments.HeatmapSheet, album Album, opts HeatmapOptions) (*Sheet, error) {
+func heatmaps(sheet experiments.HeatmapSheet, album Album, opts HeatmapOptions, width vg.Length) (*Sheet, error) {
 	shown, err1 := option("Pictures", opts.Pictures, 8)
 	columns, err2 := option("Columns", opts.Columns, 6)
 	thumbnails, err3 := newThumbnails(album)
@@ -64,14 +66,14 @@ func heatmaps(sheet experiments.HeatmapSheet, album Album, opts HeatmapOptions) 
 		all = append(all, p.Panels...)
 		most = max(most, len(p.Panels))
 	}
-	columns = evenly(most, columns)
-	inner := PageWidth - 2*margin
-	across := min(max(1, squares/(columns+1)), len(pictures)) // pictures with few panels stand side by side
+	columns = evenly(most, inProportion(width, columns))
+	inner := width - 2*margin
+	across := min(max(1, inProportion(width, squares)/(columns+1)), len(pictures)) // pictures with few panels stand side by side
 	block := (inner - vg.Length(across-1)*cellGap) / vg.Length(across)
 	side := onPixel(min(largestPanel, (block-vg.Length(columns)*panelSpace)/vg.Length(columns+1)))
 	d := heatmapDrawer{thumbnails: thumbnails, columns: columns, side: side, scores: newScores(all), one: len(limits(all)) == 1}
 
-	s := &Sheet{Width: PageWidth}
+	s := &Sheet{Width: width}
 	d.Sheet = s
 	y := s.title(sheet.Model, len(pictures))
 	y = s.key(y, "", "", d.scores.words())

@@ -31,11 +31,13 @@ const (
 // heads side by side. An MLP stands behind the heads of its layer, what belongs to no attention in a row of its own. Each
 // panel holds one component.
 func HeatmapContact(model string, picture experiments.HeatmapPicture, album Album, opts HeatmapContactOptions) (*Sheet, error) {
-	s, err := heatmapContact(model, picture, album, opts)
-	if err != nil {
-		return nil, fmt.Errorf("heatmap contact sheet: %s: %w", model, err)
-	}
-	return s, nil
+	return laidOut(PageWidth, func(width vg.Length) (*Sheet, error) {
+		s, err := heatmapContact(model, picture, album, opts, width)
+		if err != nil {
+			return nil, fmt.Errorf("heatmap contact sheet: %s: %w", model, err)
+		}
+		return s, nil
+	})
 }
 
 // contactCell is a panel with its place within a row.
@@ -52,7 +54,8 @@ type contactRow struct {
 	cells       []contactCell
 }
 
-func heatmapContact(model string, picture experiments.HeatmapPicture, album Album, opts HeatmapContactOptions) (*Sheet, error) {
+func heatmapContact(model string, picture experiments.HeatmapPicture, album Album, opts HeatmapContactOptions,
+	width vg.Length) (*Sheet, error) {
 	thumbnails, err := newThumbnails(album)
 	if err != nil {
 		return nil, err
@@ -71,10 +74,10 @@ func heatmapContact(model string, picture experiments.HeatmapPicture, album Albu
 	for _, r := range rows {
 		most = max(most, len(r.cells))
 	}
-	inner := PageWidth - 2*margin
-	width := inner - contactGutter
-	columns := evenly(most, int((width+contactSpace)/(smallestContact+contactSpace)))
-	side := onPixel(min(largestContact, (width+contactSpace)/vg.Length(columns)-contactSpace))
+	inner := width - 2*margin
+	across := inner - contactGutter
+	columns := evenly(most, max(1, int((across+contactSpace)/(smallestContact+contactSpace))))
+	side := onPixel(min(largestContact, (across+contactSpace)/vg.Length(columns)-contactSpace))
 	scores := newScores(picture.Panels)
 	one := len(limits(picture.Panels)) == 1
 	small := textStyle(smallSize)
@@ -85,7 +88,7 @@ func heatmapContact(model string, picture experiments.HeatmapPicture, album Albu
 		}
 	}
 
-	s := &Sheet{Width: PageWidth}
+	s := &Sheet{Width: width}
 	heading := textStyle(titleSize)
 	s.write(model+": “"+picture.Panels[0].Text+"”", heading, margin, margin+titleSize, inner)
 	y := margin + 1.8*titleSize
@@ -97,16 +100,20 @@ func heatmapContact(model string, picture experiments.HeatmapPicture, album Albu
 	top := onPixel(y + 1)
 	s.centred(whole, size, onPixel(margin), top, size.X)
 	x := margin + size.X + cellGap
-	lines := []string{picture.Name, "a row for each attention layer, a panel for each component"}
+	texts := []string{picture.Name, "a row for each attention layer, a panel for each component"}
 	if scored {
-		lines = append(lines, "under a panel: its component's score, the sum over all tokens")
+		texts = append(texts, "under a panel: its component's score, the sum over all tokens")
 	}
-	lines = append(lines, "red: places that add to the score; blue: places that take from it")
+	texts = append(texts, "red: places that add to the score; blue: places that take from it")
+	var lines []string
+	for _, text := range texts {
+		lines = append(lines, wrapped(text, textStyle(tickSize), width-margin-x)...)
+	}
 	for i, line := range lines {
-		s.write(line, textStyle(tickSize), x, top+(vg.Length(i)*1.4+0.85)*tickSize, PageWidth-margin-x)
+		s.write(line, textStyle(tickSize), x, top+(vg.Length(i)*1.4+0.85)*tickSize, width-margin-x)
 	}
 	if one {
-		s.bars(picture.Panels[:1], x, top+vg.Length(len(lines))*1.4*tickSize+2, 150, 0)
+		s.bars(picture.Panels[:1], x, top+vg.Length(len(lines))*1.4*tickSize+2, min(150, width-margin-x), 0)
 	}
 	y = top + max(size.Y, vg.Length(len(lines))*1.4*tickSize+2+2.5*smallSize) + smallSize
 

@@ -14,6 +14,11 @@ import (
 // the features ("between components"), and the correlation over the features ("within component"). One model is a
 // figure of column width, several are one of page width.
 func Ranking(result experiments.RankingResult) (*Figure, error) {
+	return laidOut(figureWidth(len(result.Models)), func(width vg.Length) (*Figure, error) { return ranking(result, width) })
+}
+
+// ranking is [Ranking] for a width.
+func ranking(result experiments.RankingResult, width vg.Length) (*Figure, error) {
 	if len(result.Models) == 0 {
 		return nil, errors.New("ranking figure: no models")
 	}
@@ -27,10 +32,6 @@ func Ranking(result experiments.RankingResult) (*Figure, error) {
 		}
 	}
 	names := append(features.names[:len(features.names):len(features.names)], "between\ncomponents", "within\ncomponent")
-	width := PageWidth
-	if len(result.Models) == 1 {
-		width = ColumnWidth
-	}
 
 	panel := newPlot()
 	panel.Y.Label.Text = "Spearman correlation"

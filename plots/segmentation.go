@@ -27,6 +27,11 @@ var measures = []struct {
 // One model is a figure of column width with the measures side by side in one panel. Several models are a figure of page
 // width with a panel for each measure.
 func Segmentation(result experiments.SegmentationResult) (*Figure, error) {
+	return laidOut(figureWidth(len(result.Models)), func(width vg.Length) (*Figure, error) { return segmentation(result, width) })
+}
+
+// segmentation is [Segmentation] for a width.
+func segmentation(result experiments.SegmentationResult, width vg.Length) (*Figure, error) {
 	if len(result.Models) == 0 {
 		return nil, errors.New("segmentation figure: no models")
 	}
@@ -43,10 +48,10 @@ func Segmentation(result experiments.SegmentationResult) (*Figure, error) {
 	for i, name := range methods.names {
 		entries = append(entries, entry{name, stem(i)})
 	}
-	panel := func(title string, names []string, width vg.Length) *plot.Plot {
+	panel := func(title string, names []string, inner vg.Length) *plot.Plot {
 		p := newPlot()
 		p.Title.Text = title
-		nameAxis(p, names, width)
+		nameAxis(p, names, inner)
 		p.Y.Min, p.Y.Max = 0, 1
 		return p
 	}
@@ -64,29 +69,30 @@ func Segmentation(result experiments.SegmentationResult) (*Figure, error) {
 		for _, measure := range measures {
 			names = append(names, measure.name)
 		}
-		p := panel("", names, ColumnWidth-2*margin-30)
+		p := panel("", names, width-2*margin-30)
 		pictures := ", " + counted(only.Pictures, "picture")
 		style := p.Title.TextStyle
-		p.Title.Text = shorten(only.Model, style, ColumnWidth-2*margin-style.Width(pictures)) + pictures
+		p.Title.Text = shorten(only.Model, style, width-2*margin-style.Width(pictures)) + pictures
 		for i, measure := range measures {
 			add(p, i, only, measure.of)
 		}
-		return newFigure(ColumnWidth, 2.2*vg.Inch, entries, p), nil
+		return newFigure(width, 2.2*vg.Inch, entries, p), nil
 	}
 	var names []string
 	for _, m := range result.Models {
 		names = append(names, m.Model)
 	}
-	width := (PageWidth-2*margin-2*panelGap)/3 - 25 // of what is drawn in a panel, about
+	columns := panelsWithin(width, narrowest, len(measures), len(measures))
+	inner := panelWidth(width, columns) - 25 // of what is drawn in a panel, about
 	var panels []*plot.Plot
 	for _, measure := range measures {
-		p := panel(measure.name, names, width)
+		p := panel(measure.name, names, inner)
 		for i, m := range result.Models {
 			add(p, i, m, measure.of)
 		}
 		panels = append(panels, p)
 	}
-	return newFigure(PageWidth, 2.2*vg.Inch, entries, panels...), nil
+	return newGrid(width, 2.2*vg.Inch, columns, entries, panels), nil
 }
 
 // stem is the look of the i-th method: its mark on a line up from 0.

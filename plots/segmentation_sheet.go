@@ -32,15 +32,17 @@ type SegmentationSheetOptions struct {
 // as the model sees them.
 func SegmentationSheet(model experiments.SegmentationModel, album Album, masks MaskAlbum,
 	opts SegmentationSheetOptions) (*Sheet, error) {
-	s, err := segmentationSheet(model, album, masks, opts)
-	if err != nil {
-		return nil, fmt.Errorf("segmentation sheet: %s: %w", model.Model, err)
-	}
-	return s, nil
+	return laidOut(PageWidth, func(width vg.Length) (*Sheet, error) {
+		s, err := segmentationSheet(model, album, masks, opts, width)
+		if err != nil {
+			return nil, fmt.Errorf("segmentation sheet: %s: %w", model.Model, err)
+		}
+		return s, nil
+	})
 }
 
 func segmentationSheet(model experiments.SegmentationModel, album Album, masks MaskAlbum,
-	opts SegmentationSheetOptions) (*Sheet, error) {
+	opts SegmentationSheetOptions, width vg.Length) (*Sheet, error) {
 	shown, err1 := option("Pictures", opts.Pictures, 8)
 	thumbnails, err2 := newThumbnails(album)
 	if err := cmp.Or(err1, err2); err != nil {
@@ -68,22 +70,26 @@ func segmentationSheet(model experiments.SegmentationModel, album Album, masks M
 	if panels > most {
 		return nil, fmt.Errorf("%d methods, at most %d are large enough to see", len(methods.names), most-2)
 	}
-	across := min(most/panels, len(examples)) // examples side by side
-	inner := PageWidth - 2*margin
+	across := min(max(1, inProportion(width, most)/panels), len(examples)) // examples side by side
+	inner := width - 2*margin
 	const space = vg.Length(5)
 	each := (inner+cellGap)/vg.Length(across) - cellGap // of an example
 	side := onPixel(min(largestPanel, (each+space)/vg.Length(panels)-space))
 	step := side + space
 
-	s := &Sheet{Width: PageWidth}
+	s := &Sheet{Width: width}
 	y := s.title(model.Model, len(examples))
 	key := textStyle(tickSize)
 	words := "saliency, in units of the picture's largest"
 	s.bar(salient.at, 0, 1, margin, y, 80)
-	s.write(words, key, margin+80+legendGap+2, y+0.8*tickSize, inner)
+	s.write(words, key, margin+80+legendGap+2, y+0.8*tickSize, inner-80-legendGap-2)
 	x := margin + 80 + legendGap + 2 + key.Width(words) + legendColumn
+	const cut = "above its mean"
+	if x+12+key.Width(cut) > width-margin {
+		x, y = margin, y+2.6*smallSize
+	}
 	s.framed = append(s.framed, sheetPicture{x: x + 2, y: y + 1, width: 5, height: 5, frame: frame{cutColour, 1.2}})
-	s.write("above its mean", key, x+12, y+0.8*tickSize, inner)
+	s.write(cut, key, x+12, y+0.8*tickSize, inner)
 	y += 2.6 * smallSize
 
 	ignored := false

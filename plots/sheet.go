@@ -27,6 +27,7 @@ type Album interface {
 type Sheet struct {
 	Width, Height vg.Length
 
+	relayout
 	texts  []sheetText
 	framed []sheetPicture
 	rules  []sheetRule
@@ -165,11 +166,17 @@ func (s *Sheet) key(y vg.Length, isTrue, isFalse, words string) vg.Length {
 		if x > margin && x+lead+style.Width(e.text) > right {
 			x, y = margin, y+1.5*tickSize
 		}
+		lines := wrapped(e.text, style, right-x-lead)
 		if e.frame != noFrame {
 			s.framed = append(s.framed, sheetPicture{x: x + 2, y: y + 1, width: box - 2, height: box - 2, frame: e.frame})
 		}
-		s.write(e.text, style, x+lead, y+0.85*tickSize, right-x-lead)
-		x += lead + style.Width(e.text) + legendColumn
+		for i, line := range lines {
+			if i > 0 {
+				y += 1.5 * tickSize
+			}
+			s.write(line, style, x+lead, y+0.85*tickSize, right-x-lead)
+		}
+		x += lead + style.Width(lines[len(lines)-1]) + legendColumn
 	}
 	return y + 1.5*tickSize
 }

@@ -21,14 +21,16 @@ type ImageSheetOptions struct {
 // frame on the left, and in it the nearest pictures by each property. Where the data knows, pictures that have the
 // probe's value of the property have a green frame, others a thin one.
 func ImageRetrieval(sheet experiments.ImageRetrievalSheet, album Album, opts ImageSheetOptions) (*Sheet, error) {
-	s, err := imageRetrieval(sheet, album, opts)
-	if err != nil {
-		return nil, fmt.Errorf("image retrieval figure: %s: %w", sheet.Model, err)
-	}
-	return s, nil
+	return laidOut(PageWidth, func(width vg.Length) (*Sheet, error) {
+		s, err := imageRetrieval(sheet, album, opts, width)
+		if err != nil {
+			return nil, fmt.Errorf("image retrieval figure: %s: %w", sheet.Model, err)
+		}
+		return s, nil
+	})
 }
 
-func imageRetrieval(sheet experiments.ImageRetrievalSheet, album Album, opts ImageSheetOptions) (*Sheet, error) {
+func imageRetrieval(sheet experiments.ImageRetrievalSheet, album Album, opts ImageSheetOptions, width vg.Length) (*Sheet, error) {
 	best, err := option("Best", opts.Best, 3)
 	thumbnails, err2 := newThumbnails(album)
 	if err := cmp.Or(err, err2); err != nil {
@@ -53,14 +55,15 @@ func imageRetrieval(sheet experiments.ImageRetrievalSheet, album Album, opts Ima
 		}
 	}
 
-	inner := PageWidth - 2*margin
-	probeSide := onPixel(72)
-	columns := evenly(most, 3)
+	inner := width - 2*margin
+	probeSide := onPixel(min(72, 0.2*inner))
 	left := margin + probeSide + 1.5*cellGap
-	cell := (PageWidth - margin - left - vg.Length(columns-1)*cellGap) / vg.Length(columns)
+	const narrow = vg.Length(112) // the least width of a column
+	columns := evenly(most, min(3, max(1, int((width-margin-left+cellGap)/(narrow+cellGap)))))
+	cell := (width - margin - left - vg.Length(columns-1)*cellGap) / vg.Length(columns)
 	pictures, decimals := rowOf(found, cell), decimalsFor(largest)
 
-	s := &Sheet{Width: PageWidth}
+	s := &Sheet{Width: width}
 	y := s.head(sheet.Model, sheet.Pictures, truths, shares, "same as the probe", "different", "%: the same among those found; base: among all pictures")
 	small := textStyle(smallSize)
 	for i, p := range sheet.Probes {

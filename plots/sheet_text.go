@@ -25,11 +25,13 @@ type TextSheetOptions struct {
 // group, the best pictures in each cell. Where the data knows, true pictures have a heavy frame, others a thin one, and
 // beside the names of the components is how many of the best are true.
 func TextRetrieval(sheet experiments.RetrievalSheet, album Album, opts TextSheetOptions) (*Sheet, error) {
-	s, err := textRetrieval(sheet, album, opts)
-	if err != nil {
-		return nil, fmt.Errorf("text retrieval figure: %s: %w", sheet.Model, err)
-	}
-	return s, nil
+	return laidOut(PageWidth, func(width vg.Length) (*Sheet, error) {
+		s, err := textRetrieval(sheet, album, opts, width)
+		if err != nil {
+			return nil, fmt.Errorf("text retrieval figure: %s: %w", sheet.Model, err)
+		}
+		return s, nil
+	})
 }
 
 // textCell is what one group found for one probe.
@@ -46,7 +48,7 @@ type textColumn struct {
 	cells               []textCell
 }
 
-func textRetrieval(sheet experiments.RetrievalSheet, album Album, opts TextSheetOptions) (*Sheet, error) {
+func textRetrieval(sheet experiments.RetrievalSheet, album Album, opts TextSheetOptions, width vg.Length) (*Sheet, error) {
 	probes, err1 := option("Probes", opts.Probes, 1)
 	groups, err2 := option("Groups", opts.Groups, 4)
 	best, err3 := option("Best", opts.Best, 3)
@@ -71,9 +73,10 @@ func textRetrieval(sheet experiments.RetrievalSheet, album Album, opts TextSheet
 		}
 	}
 
-	const gutter = vg.Length(12) // on the left, for the number of the group
-	perBand := evenly(len(columns), 4)
-	inner := PageWidth - 2*margin
+	const gutter = vg.Length(12)  // on the left, for the number of the group
+	const narrow = vg.Length(100) // the least width of a column
+	inner := width - 2*margin
+	perBand := evenly(len(columns), min(4, max(1, int((inner-gutter+cellGap)/(narrow+cellGap)))))
 	cell := (inner - gutter - vg.Length(perBand-1)*cellGap) / vg.Length(perBand)
 	most, largest, truths, shares := 0, 0.0, false, false
 	for _, c := range columns {
@@ -88,7 +91,7 @@ func textRetrieval(sheet experiments.RetrievalSheet, album Album, opts TextSheet
 	}
 	pictures, decimals := rowOf(most, cell), decimalsFor(largest)
 
-	s := &Sheet{Width: PageWidth}
+	s := &Sheet{Width: width}
 	y := s.head(sheet.Model, sheet.Pictures, truths, shares, "true: shows what the text says", "false: does not", "% true: of the best found; base: of all pictures")
 
 	names := textStyle(smallSize)

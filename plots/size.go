@@ -1,11 +1,12 @@
 package plots
 
 import (
-	"slices"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
 
-	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
 )
 
 // Sized is a drawing that has a size and can be made for another width: a [Figure] or a [Sheet].
@@ -13,58 +14,99 @@ type Sized interface {
 	Drawer
 	// Size is the size that the drawing is made for.
 	Size() (w, h vg.Length)
-	// At is the drawing for another width.
-	At(width vg.Length) Sized
+	// At is the drawing for another width. What it is made of is read again where that is pictures on disk.
+	At(width vg.Length) (Sized, error)
+}
+
+// Widths that [ParseWidth] takes.
+const (
+	leastWidth = 60 * vg.Millimeter
+	mostWidth  = 600 * vg.Millimeter
+)
+
+// ParseWidth reads the width of a figure: column, page, or millimetres such as 120mm.
+func ParseWidth(text string) (vg.Length, error) {
+	switch text {
+	case "column":
+		return ColumnWidth, nil
+	case "page":
+		return PageWidth, nil
+	}
+	digits, found := strings.CutSuffix(text, "mm")
+	millimetres, err := strconv.ParseFloat(digits, 64)
+	if !found || err != nil || math.IsNaN(millimetres) {
+		return 0, fmt.Errorf("width %q is not column, page or a number of millimetres such as 120mm", text)
+	}
+	width := vg.Length(millimetres) * vg.Millimeter
+	if width < leastWidth || width > mostWidth {
+		return 0, fmt.Errorf("width %s is not between %.0fmm and %.0fmm", text, leastWidth/vg.Millimeter, mostWidth/vg.Millimeter)
+	}
+	return width, nil
+}
+
+// SaveAt is [Save] for a drawing at another width; 0 for that which it is made for.
+func SaveAt(d Sized, basePath string, width vg.Length) error {
+	if width > 0 {
+		var err error
+		if d, err = d.At(width); err != nil {
+			return err
+		}
+	}
+	w, h := d.Size()
+	return Save(d, basePath, w, h)
+}
+
+// relayout is how a drawing is made for another width.
+type relayout struct {
+	at func(width vg.Length) (Sized, error)
+}
+
+// At implements [Sized]: everything is laid out anew, text keeps its size.
+func (r *relayout) At(width vg.Length) (Sized, error) { return r.at(width) }
+
+func (r *relayout) keep(at func(width vg.Length) (Sized, error)) { r.at = at }
+
+// laidOut makes a drawing for a width, and lets it be made for others.
+func laidOut[D interface {
+	Sized
+	keep(at func(width vg.Length) (Sized, error))
+}](width vg.Length, layout func(width vg.Length) (D, error)) (D, error) {
+	d, err := layout(width)
+	if err == nil {
+		d.keep(func(width vg.Length) (Sized, error) { return laidOut(width, layout) })
+	}
+	return d, err
+}
+
+// figureWidth is what a figure of so many models is made for: a column for one.
+func figureWidth(models int) vg.Length {
+	if models == 1 {
+		return ColumnWidth
+	}
+	return PageWidth
 }
 
 // narrowest is the least width of a panel whose ticks and titles can be read.
 const narrowest = 1.5 * vg.Inch
 
+// panelsWithin is how many of n panels, each at least so wide, stand side by side: at most most, and evened out over the
+// rows.
+func panelsWithin(width, least vg.Length, n, most int) int {
+	return evenly(n, min(most, max(1, int((width-2*margin+panelGap)/(least+panelGap)))))
+}
+
+// panelWidth is the width of each of so many panels side by side.
+func panelWidth(width vg.Length, columns int) vg.Length {
+	return (width - 2*margin - vg.Length(columns-1)*panelGap) / vg.Length(columns)
+}
+
+// inProportion is how many things of a sheet stand side by side where a page has so many: fewer on less than a page.
+func inProportion(width vg.Length, onPage int) int {
+	return max(1, min(onPage, int(math.Round(float64(vg.Length(onPage)*width/PageWidth)))))
+}
+
 // Size implements [Sized].
 func (f *Figure) Size() (w, h vg.Length) { return f.Width, f.Height }
 
-// At implements [Sized]: text keeps its size, and panels that would be too narrow side by side go into more rows.
-func (f *Figure) At(width vg.Length) Sized {
-	rows := vg.Length(len(f.panels))
-	panelHeight := (f.Height - 2*margin - f.legend.height(f.Width-2*margin) - (rows-1)*panelGap) / rows
-	var panels []*plot.Plot
-	for _, row := range f.panels {
-		panels = append(panels, slices.DeleteFunc(slices.Clone(row), func(p *plot.Plot) bool { return p == nil })...)
-	}
-	columns := min(len(f.panels[0]), max(1, int((width-2*margin+panelGap)/(narrowest+panelGap))))
-	return newGrid(width, panelHeight, columns, f.legend.entries, panels)
-}
-
 // Size implements [Sized].
 func (s *Sheet) Size() (w, h vg.Length) { return s.Width, s.Height }
-
-// At implements [Sized]: the sheet is made smaller or larger as a whole.
-func (s *Sheet) At(width vg.Length) Sized {
-	if width == s.Width {
-		return s
-	}
-	return &scaled{s, float64(width / s.Width)}
-}
-
-// scaled is a sheet in another size.
-type scaled struct {
-	*Sheet
-	factor float64
-}
-
-// Size implements [Sized].
-func (s *scaled) Size() (w, h vg.Length) {
-	return s.Width * vg.Length(s.factor), s.Height * vg.Length(s.factor)
-}
-
-// Draw implements [Drawer].
-func (s *scaled) Draw(c draw.Canvas) {
-	c.Push()
-	defer c.Pop()
-	c.Translate(c.Min)
-	c.Scale(s.factor, s.factor)
-	s.Sheet.Draw(draw.NewCanvas(c.Canvas, s.Width, s.Height))
-}
-
-// At implements [Sized].
-func (s *scaled) At(width vg.Length) Sized { return s.Sheet.At(width) }

@@ -21,6 +21,11 @@ import (
 // the maps are from orthogonal, the mean over components in a light band from the least to the most. Lambda has a
 // logarithmic axis, which 0 stands apart from.
 func Sweep(result experiments.SweepResult) (*Figure, error) {
+	return laidOut(PageWidth, func(width vg.Length) (*Figure, error) { return sweep(result, width) })
+}
+
+// sweep is [Sweep] for a width.
+func sweep(result experiments.SweepResult, width vg.Length) (*Figure, error) {
 	if len(result.Curves) == 0 {
 		return nil, errors.New("sweep figure: no curves")
 	}
@@ -37,13 +42,14 @@ func Sweep(result experiments.SweepResult) (*Figure, error) {
 			smallest, largest = min(smallest, p.Least, p.Orthogonality), max(largest, p.Most, p.Orthogonality)
 		}
 	}
+	columns := panelsWithin(width, 2*vg.Inch, 2, 2)
 	x := newLambdaAxis(lambdas)
 	left, right := newPlot(), newPlot()
 	left.Y.Label.Text = "cosine similarity"
 	right.Y.Label.Text = "distance from orthogonal"
 	for _, p := range []*plot.Plot{left, right} {
 		p.X.Label.Text = "lambda"
-		x.apply(p, (PageWidth-2*margin-panelGap)/2-40)
+		x.apply(p, panelWidth(width, columns)-40)
 	}
 	margins := max(0.04*(best-worst), 0.005)
 	left.Y.Min, left.Y.Max = worst-margins, best+margins
@@ -87,7 +93,7 @@ func Sweep(result experiments.SweepResult) (*Figure, error) {
 		}
 	}
 	right.Add(lines...) // over all bands
-	return newFigure(PageWidth, 2.2*vg.Inch, entries, left, right), nil
+	return newGrid(width, 2.2*vg.Inch, columns, entries, []*plot.Plot{left, right}), nil
 }
 
 func checkSweep(c experiments.SweepCurve) error {

@@ -20,6 +20,11 @@ import (
 // and a vertical line is at the number of components that the result is about. One model is a figure of column width,
 // several are one of page width.
 func Waterbirds(result experiments.WaterbirdsResult) (*Figure, error) {
+	return laidOut(figureWidth(len(result.Models)), func(width vg.Length) (*Figure, error) { return waterbirds(result, width) })
+}
+
+// waterbirds is [Waterbirds] for a width.
+func waterbirds(result experiments.WaterbirdsResult, width vg.Length) (*Figure, error) {
 	if len(result.Models) == 0 {
 		return nil, errors.New("waterbirds figure: no models")
 	}
@@ -27,12 +32,8 @@ func Waterbirds(result experiments.WaterbirdsResult) (*Figure, error) {
 	mean := look{line: draw.LineStyle{Color: ink, Width: curveWidth, Dashes: dashes[1]}}
 	ablated := look{marker: draw.GlyphStyle{Color: ink, Radius: legendMarker / 2, Shape: stroke{}}}
 
-	columns := evenly(len(result.Models), 3)
-	width := PageWidth
-	if len(result.Models) == 1 {
-		width = ColumnWidth
-	}
-	panelWidth := (width - 2*margin - vg.Length(columns-1)*panelGap) / vg.Length(columns)
+	columns := panelsWithin(width, narrowest, len(result.Models), 3)
+	each := panelWidth(width, columns)
 
 	var birds, places, groups indexer
 	var entries []entry
@@ -44,7 +45,7 @@ func Waterbirds(result experiments.WaterbirdsResult) (*Figure, error) {
 			return nil, fmt.Errorf("waterbirds figure: %s: %w", m.Model, err)
 		}
 		p := newPlot()
-		p.Title.Text = shorten(m.Model, p.Title.TextStyle, panelWidth-10)
+		p.Title.Text = shorten(m.Model, p.Title.TextStyle, each-10)
 		p.X.Label.Text = "components ablated"
 		if i%columns == 0 {
 			p.Y.Label.Text = accuracyLabel

@@ -70,6 +70,7 @@ orthogonality against it.`,
 	r.models.add(c)
 	r.pictures.add(c)
 	r.study.add(c)
+	r.figures.add(c)
 	return c
 }
 

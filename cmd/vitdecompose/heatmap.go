@@ -59,6 +59,7 @@ type heatmapRun struct {
 	pictures dataFlags
 	head     headFlags
 	study    studyFlags
+	figures  figureFlags
 	model    string
 	texts    []string
 	class    string
@@ -115,6 +116,7 @@ every head by itself.`,
 	r.pictures.add(c)
 	r.head.add(c)
 	r.study.add(c)
+	r.figures.add(c)
 	return c
 }
 
@@ -151,7 +153,7 @@ func (r *heatmapRun) run(files data.Files) error {
 		if err != nil {
 			return err
 		}
-		if err := plots.Save(figure, filepath.Join(r.out, "heatmap"), figure.Width, figure.Height); err != nil {
+		if err := r.figures.save(figure, filepath.Join(r.out, "heatmap")); err != nil {
 			return err
 		}
 		fmt.Fprintf(r.c.OutOrStdout(), "wrote %s.{png,svg,pdf}\n", filepath.Join(r.out, "heatmap"))
@@ -190,7 +192,7 @@ func (r *heatmapRun) contacts(sheet experiments.HeatmapSheet, album plots.Album)
 			if len(order) > 1 {
 				name += "-" + strconv.Itoa(i+1)
 			}
-			if err := plots.Save(figure, filepath.Join(r.out, name), figure.Width, figure.Height); err != nil {
+			if err := r.figures.save(figure, filepath.Join(r.out, name)); err != nil {
 				return rest, err
 			}
 			fmt.Fprintf(r.c.OutOrStdout(), "wrote %s.{png,svg,pdf}\n", filepath.Join(r.out, name))

@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -21,6 +23,20 @@ func figure(t *testing.T, base string) {
 	}
 }
 
+var svgWidthAttribute = regexp.MustCompile(`<svg width="([0-9.]+)pt"`)
+
+// svgWidth is how wide a figure's SVG is, in points.
+func svgWidth(t *testing.T, base string) float64 {
+	t.Helper()
+	content, err := os.ReadFile(base + ".svg")
+	require.NoError(t, err)
+	found := svgWidthAttribute.FindSubmatch(content)
+	require.NotNil(t, found, "%.200s", content)
+	width, err := strconv.ParseFloat(string(found[1]), 64)
+	require.NoError(t, err)
+	return width
+}
+
 func TestHeatmap(t *testing.T) {
 	model := tinyModel(t)
 	pictures := writePictures(t, t.TempDir(), 3)
@@ -31,10 +47,13 @@ func TestHeatmap(t *testing.T) {
 	require.Len(t, rows(t, out), 3, "a panel for each picture")
 
 	contact := filepath.Join(t.TempDir(), "contact")
-	succeed(t, "heatmap", "--model", model, "--out", contact, "--contact", "--class", "1", pictures[0])
+	succeed(t, "heatmap", "--model", model, "--out", contact, "--contact", "--class", "1", "--width", "127mm", pictures[0])
 	figure(t, filepath.Join(contact, "heatmap"))
+	require.InDelta(t, 360, svgWidth(t, filepath.Join(contact, "heatmap")), 0.1, "127 mm are 5 inches of 72 points")
 	base := filepath.Base(pictures[0])
-	figure(t, filepath.Join(contact, "contact-"+strings.TrimSuffix(base, filepath.Ext(base))))
+	sheet := filepath.Join(contact, "contact-"+strings.TrimSuffix(base, filepath.Ext(base)))
+	figure(t, sheet)
+	require.InDelta(t, 360, svgWidth(t, sheet), 0.1)
 	table := rows(t, contact)
 	require.Len(t, table, 1+3, "the sum, and each of three heads of the last block")
 	for _, row := range table {

@@ -91,8 +91,8 @@ func (f *modelFlags) load(ctx context.Context, name string, classes []string) (m
 			return nil, nil, err
 		}
 	}
-	if f.precision == "bfloat16" {
-		model = model.InBFloat16()
+	if model, err = model.WithPrecision(f.precision); err != nil {
+		return nil, nil, fmt.Errorf("--precision: %w", err)
 	}
 	if f.classNames != "" {
 		if classes, err = data.ReadClassNames(f.classNames); err != nil {

@@ -50,6 +50,7 @@ type runner struct {
 	head     headFlags
 	study    studyFlags
 	birds    birdFlags
+	figures  figureFlags
 	bank     string
 	probes   []int
 	order    string
@@ -129,6 +130,7 @@ interrupted, does not compute them again.`,
 	r.head.add(c)
 	r.study.add(c)
 	r.study.addReading(c)
+	r.figures.add(c)
 	return c
 }
 

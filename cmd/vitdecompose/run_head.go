@@ -23,10 +23,11 @@ type headConfig struct {
 	Templates  string   `json:"templates,omitempty"`
 	HeadData   string   `json:"head_data,omitempty"`
 	HeadLabels string   `json:"head_labels,omitempty"`
-	Pictures   int      `json:"pictures"`          // 0: all
-	Shuffle    *int64   `json:"shuffle,omitempty"` // seed of the order
-	Keep       string   `json:"keep,omitempty"`    // how contributions are kept, where rounded
-	Blocks     string   `json:"blocks,omitempty"`  // empty: the paper's
+	Pictures   int      `json:"pictures"`            // 0: all
+	Shuffle    *int64   `json:"shuffle,omitempty"`   // seed of the order
+	Keep       string   `json:"keep,omitempty"`      // how contributions are kept, where rounded
+	Precision  string   `json:"precision,omitempty"` // of matrix products, where not float32
+	Blocks     string   `json:"blocks,omitempty"`    // empty: the paper's
 	Batch      int      `json:"batch"`
 	ImageSize  int      `json:"image_size,omitempty"`
 	Orient     bool     `json:"orient,omitempty"`
@@ -128,7 +129,7 @@ func (r *headRun) finish(result any, table experiments.Table, settings any) erro
 	}
 	r.meta.Config = headConfig{
 		Models: r.names, Data: r.pictures.spec, Labels: r.pictures.labels, Names: r.models.classNames, Templates: r.models.templates,
-		HeadData: r.head.spec, HeadLabels: r.head.labels, Pictures: r.pictures.pictures, Shuffle: r.pictures.order(), Keep: r.pictures.rounded(), Blocks: r.study.blocks, Batch: r.pictures.batch,
+		HeadData: r.head.spec, HeadLabels: r.head.labels, Pictures: r.pictures.pictures, Shuffle: r.pictures.order(), Keep: r.pictures.rounded(), Precision: r.models.narrow(), Blocks: r.study.blocks, Batch: r.pictures.batch,
 		ImageSize: r.models.imageSize, Orient: r.pictures.orient, MaxBad: r.pictures.maxBad, Experiment: settings,
 	}
 	r.meta.Seconds = time.Since(r.start).Seconds()

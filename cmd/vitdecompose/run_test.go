@@ -16,6 +16,7 @@ import (
 	"vitdecompose/experiments"
 	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit/zoo"
+	"vitdecompose/plots"
 )
 
 // result is result.json as somebody else reads it.
@@ -174,6 +175,11 @@ func TestRunTwoModels(t *testing.T) {
 	}
 	out := filepath.Join(dir, "out")
 	succeed(t, "run", "ablation", "--model", first+","+other, "--data", "scenes:8", "--cache", dir, "--out", out)
+	require.InDelta(t, plots.PageWidth.Points(), svgWidth(t, filepath.Join(out, "ablation")), 0.1, "two models want a page")
+	column := filepath.Join(dir, "column")
+	succeed(t, "run", "ablation", "--model", first+","+other, "--data", "scenes:8", "--cache", dir, "--out", column, "--width", "column")
+	require.InDelta(t, plots.ColumnWidth.Points(), svgWidth(t, filepath.Join(column, "ablation")), 0.1)
+	require.Equal(t, withoutSeconds(t, out), withoutSeconds(t, column), "the width of a figure changes no number")
 	r := readResult(t, out)
 	require.Len(t, r.Result.Curves, 2)
 	require.Equal(t, "tiny", r.Result.Curves[0].Model)

@@ -18,9 +18,10 @@ type textConfig struct {
 	Models        []string              `json:"models"`
 	Data          string                `json:"data"`
 	Labels        string                `json:"labels,omitempty"`
-	Pictures      int                   `json:"pictures"`          // 0: all
-	Shuffle       *int64                `json:"shuffle,omitempty"` // seed of the order
-	Keep          string                `json:"keep,omitempty"`    // how contributions are kept, where rounded
+	Pictures      int                   `json:"pictures"`            // 0: all
+	Shuffle       *int64                `json:"shuffle,omitempty"`   // seed of the order
+	Keep          string                `json:"keep,omitempty"`      // how contributions are kept, where rounded
+	Precision     string                `json:"precision,omitempty"` // of matrix products, where not float32
 	Reference     string                `json:"reference"`
 	AlignData     string                `json:"align_data,omitempty"`
 	AlignPictures int                   `json:"align_pictures,omitempty"` // 0: all
@@ -106,7 +107,7 @@ func (r *textRun) finish(result any, table experiments.Table, settings any) erro
 	}
 	align := r.config.Align
 	r.config = textConfig{
-		Models: r.names, Data: r.pictures.spec, Labels: r.pictures.labels, Pictures: r.pictures.pictures, Shuffle: r.pictures.order(), Keep: r.pictures.rounded(),
+		Models: r.names, Data: r.pictures.spec, Labels: r.pictures.labels, Pictures: r.pictures.pictures, Shuffle: r.pictures.order(), Keep: r.pictures.rounded(), Precision: r.models.narrow(),
 		Reference: r.study.reference, AlignData: r.study.training, AlignPictures: r.study.trainingSize, Align: align, Aligner: r.study.aligner,
 		Blocks: r.study.blocks, Features: r.study.features, Bank: r.bank, Names: r.models.classNames, Templates: r.models.templates,
 		HeadData: r.config.HeadData, Batch: r.pictures.batch, ImageSize: r.models.imageSize, Orient: r.pictures.orient, MaxBad: r.pictures.maxBad,
@@ -127,13 +128,13 @@ func (r *textRun) say(format string, args ...any) {
 
 // save writes a figure under a name.
 func (r *runner) save(name string, figure *plots.Figure) error {
-	return plots.Save(figure, filepath.Join(r.out, name), figure.Width, figure.Height)
+	return r.figures.save(figure, filepath.Join(r.out, name))
 }
 
 // saveSheet writes a sheet of pictures under a name and that of its model.
 func (r *runner) saveSheet(name, model string, sheet *plots.Sheet) error {
 	name += "-" + strings.NewReplacer("/", "_", ":", "_", "\\", "_").Replace(model)
-	return plots.Save(sheet, filepath.Join(r.out, name), sheet.Width, sheet.Height)
+	return r.figures.save(sheet, filepath.Join(r.out, name))
 }
 
 func (r *runner) textRetrieval() error {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vitdecompose/experiments"
+	"vitdecompose/plots"
 )
 
 // few makes an experiment that reads by text quick: few pictures, and an alignment of a few steps.
@@ -147,8 +148,9 @@ func TestRunTextExperiments(t *testing.T) {
 	})
 	t.Run("sweep", func(t *testing.T) {
 		dir := out("s")
-		succeed(t, few(store, "align", "--model", "deit-mini", "--sweep", "1,0,0.1", "--out", dir)...)
+		succeed(t, few(store, "align", "--model", "deit-mini", "--sweep", "1,0,0.1", "--width", "column", "--out", dir)...)
 		files(t, dir, "sweep")
+		require.InDelta(t, plots.ColumnWidth.Points(), svgWidth(t, filepath.Join(dir, "sweep")), 0.1)
 		require.Len(t, rows(t, dir), 3)
 	})
 }
@@ -165,6 +167,7 @@ func TestRunTextRefuses(t *testing.T) {
 		"lambda -1 is not":                           {exitUsage, []string{"run", "ranking", "--lambda", "-1"}},
 		"batches of 0":                               {exitUsage, []string{"align", "--align-batch", "0"}},
 		"--sweep: lambda -2":                         {exitUsage, []string{"align", "--sweep", "1,-2"}},
+		"for \"--width\" flag: width \"wide\"":       {exitUsage, []string{"align", "--width", "wide"}},
 		"--from does not go with --sweep":            {exitUsage, []string{"align", "--sweep", "1", "--from", "x"}},
 		"--blocks and --aligner belong to one model": {exitUsage, []string{"run", "causal", "--blocks", "1.."}},
 		`--order "size" is not one of`:               {exitUsage, []string{"run", "causal", "--order", "size"}},

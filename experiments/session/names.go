@@ -136,7 +136,7 @@ func ParseKeep(text string) (keep string, err error) {
 	case cache.Float16, cache.BFloat16:
 		return text, nil
 	}
-	return "", fmt.Errorf("%q is not float32, %s or %s", text, cache.Float16, cache.BFloat16)
+	return "", fmt.Errorf("%s is not float32, %s or %s", text, cache.Float16, cache.BFloat16)
 }
 
 // ParseBlocks reads "7..11", "7", "7.." to the end, or the same with the names that blocks of staged models have,

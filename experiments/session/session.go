@@ -32,6 +32,10 @@ type Options struct {
 	// pictures are computed at a time; 0 for 8.
 	Orient        bool
 	MaxBad, Batch int
+	// Precision is that of matrix products, float32 or bfloat16 ([gomlxvit.Model.InBFloat16]); "" for float32. Devices is how
+	// many of the backend's share the work; 0 for all of an accelerator.
+	Precision string
+	Devices   int
 
 	// ClassNames is a file with the names of the classes, Templates one with the prompts of a zero-shot head.
 	ClassNames, Templates string
@@ -78,8 +82,8 @@ func (o *Options) setDefaults() {
 
 // check says what cannot be.
 func (o *Options) check() error {
-	if o.Pictures < 0 || o.MaxBad < 0 || o.Batch < 0 || o.AlignPictures < 0 {
-		return errors.New("Pictures, MaxBad, Batch and AlignPictures must not be negative")
+	if o.Pictures < 0 || o.MaxBad < 0 || o.Batch < 0 || o.AlignPictures < 0 || o.Devices < 0 {
+		return errors.New("Pictures, MaxBad, Batch, AlignPictures and Devices must not be negative")
 	}
 	if !(*o.Lambda >= 0) || math.IsInf(*o.Lambda, 0) {
 		return fmt.Errorf("option Lambda %g is not a number from 0 on", *o.Lambda)
@@ -129,6 +133,9 @@ func Open(ctx context.Context, options Options) (*Session, error) {
 	}
 	if s.Model, err = openModel(ctx, options.Model); err != nil {
 		return nil, fmt.Errorf("option Model: %w", err)
+	}
+	if s.Model, err = s.Model.WithPrecision(options.Precision); err != nil {
+		return nil, fmt.Errorf("option Precision: %w", err)
 	}
 	s.classNames = s.Data.Classes()
 	if options.ClassNames != "" {
@@ -185,7 +192,7 @@ func (s *Session) Extraction() (experiments.Extraction, error) {
 	backend, err := Backend()
 	return experiments.Extraction{
 		Backend: backend, Model: s.Model, Data: s.Data, Pictures: s.options.Pictures, Batch: s.options.Batch, Orient: s.options.Orient,
-		MaxBad: s.options.MaxBad, Keep: s.options.Keep, CacheDir: s.options.CacheDir, Progress: s.options.Progress, Warn: s.options.Warn,
+		MaxBad: s.options.MaxBad, Keep: s.options.Keep, Devices: s.options.Devices, CacheDir: s.options.CacheDir, Progress: s.options.Progress, Warn: s.options.Warn,
 	}, err
 }
 

@@ -152,10 +152,20 @@ func TestRealign(t *testing.T) {
 func TestKeep(t *testing.T) {
 	for option, want := range map[string]string{"": "", "float32": "", "float16": cache.Float16, "bfloat16": cache.BFloat16} {
 		dir := t.TempDir()
-		s, _ := open(t, dir, session.Options{Model: "clip-mini", Data: "scenes:8", Blocks: "5", Keep: option})
-		_, err := s.Reading(t.Context())
+		var warned []string
+		s, err := session.Open(t.Context(), session.Options{Model: "clip-mini", Data: "scenes:8", Blocks: "5", Keep: option, CacheDir: dir,
+			Warn: func(err error) { warned = append(warned, err.Error()) }})
 		require.NoError(t, err)
-		stores, err := cache.List(filepath.Join(dir, "contributions"))
+		_, err = s.Reading(t.Context())
+		require.NoError(t, err)
+		s.Close()
+		if want == "" {
+			require.Empty(t, warned)
+		} else {
+			require.Len(t, warned, 1)
+			require.Contains(t, warned[0], "contributions are kept as "+want)
+		}
+		stores, err := cache.List(dir)
 		require.NoError(t, err)
 		require.NotEmpty(t, stores)
 		for _, store := range stores {
@@ -221,7 +231,8 @@ func TestErrors(t *testing.T) {
 		"Data: ":                       {Data: "scenes:many"},
 		"Blocks: \"9\" is not a range": {Blocks: "9"},
 		"must not be negative":         {Pictures: -1},
-		`Keep: "int8" is not float32, float16 or bfloat16`:            {Keep: "int8"},
+		`Precision: precision "half" is not float32 or bfloat16`:      {Precision: "half"},
+		"Keep: int8 is not float32, float16 or bfloat16":              {Keep: "int8"},
 		"Lambda -1 is not a number from 0 on":                         {Lambda: new(-1.0)},
 		"ClassNames: " + names + " names 2 classes, deit-mini has 12": {ClassNames: names},
 	} {

@@ -117,7 +117,7 @@ func TestSlider(t *testing.T) {
 	address, token := lab(t, notebooks...)
 	for _, name := range notebooks {
 		t.Run(filepath.Base(name), func(t *testing.T) {
-			ctx := within(t, 2*time.Minute)
+			ctx := within(t, 4*time.Minute) // a busy machine is slow to begin
 			page, err := b.Open(ctx, address+"/lab/tree/"+filepath.Base(name)+"?reset&token="+token)
 			require.NoError(t, err)
 			t.Cleanup(func() { keepScreenshot(t, page) })

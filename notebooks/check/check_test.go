@@ -82,6 +82,18 @@ func TestNotebookByCell(t *testing.T) {
 	}
 }
 
+// TestNoTimestamps: an update that changes no output of a notebook changes nothing of its file.
+func TestNoTimestamps(t *testing.T) {
+	files, err := filepath.Glob("../*.ipynb")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		require.NoError(t, err)
+		require.NotContains(t, string(b), `"iopub.execute_input"`, "%s: `make notebooks UPDATE=1` executes without them", name)
+	}
+}
+
 // endless is a notebook that does not end.
 type endless struct{}
 

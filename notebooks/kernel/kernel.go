@@ -1,8 +1,7 @@
 // Package kernel makes the Jupyter kernel of this project's notebooks known to a JupyterLab that the user already has.
 //
-// The kernel is GoNB, started by a script in the checkout that knows where the checkout lies. The kernelspec that
-// [Checkout.Install] writes names that script by its full path, so the notebooks run whichever folder Jupyter is
-// started in:
+// The kernel is GoNB, started by a script of the checkout. The kernelspec that [Checkout.Install] writes names the
+// checkout by its full path, so the notebooks run whichever folder Jupyter is started in:
 //
 //	checkout, err := kernel.Find()
 //	...
@@ -77,8 +76,14 @@ func isCheckout(dir string) bool {
 // Specs is where the committed kernelspec lies, as an entry of JUPYTER_PATH.
 func (c Checkout) Specs() string { return filepath.Join(string(c), ".jupyter", "share", "jupyter") }
 
+// The files of the kernelspec: the script that starts the kernel, and what stands in for a kernel that cannot start.
+const (
+	startFile = "start.sh"
+	standIn   = "unavailable.py"
+)
+
 // start is the script that starts the kernel.
-func (c Checkout) start() string { return filepath.Join(specDir(c.Specs()), "start.sh") }
+func (c Checkout) start() string { return filepath.Join(specDir(c.Specs()), startFile) }
 
 // bin is where `make kernel` puts the kernel's programs.
 func (c Checkout) bin() string { return filepath.Join(string(c), ".jupyter", "bin") }
@@ -104,11 +109,16 @@ func (c Checkout) Check() error {
 	default:
 		return fmt.Errorf("the notebook kernel needs %s: run `make kernel` in %s", strings.Join(missing, ", "), c)
 	}
-	if _, err := os.Stat(c.start()); err != nil {
-		return fmt.Errorf("the notebook kernel: %w; take it from the repository again", err)
+	for _, name := range []string{startFile, standIn} {
+		if _, err := os.Stat(filepath.Join(specDir(c.Specs()), name)); err != nil {
+			return fmt.Errorf("the notebook kernel: %w; take it from the repository again", err)
+		}
 	}
 	return nil
 }
+
+// checkoutArgument is where an installed kernelspec's command names the checkout.
+const checkoutArgument = 4
 
 // spec is a kernelspec as Jupyter reads it:
 // https://jupyter-client.readthedocs.io/en/latest/kernels.html#kernel-specs.
@@ -120,7 +130,8 @@ type spec struct {
 }
 
 // Install writes the kernelspec below one of Jupyter's data directories, see [UserDir] and [PrefixDir], and returns its
-// path. It refuses when the kernel lacks a program. What is there under this kernel's name is replaced.
+// path. It refuses when the kernel lacks a program. What is there under this kernel's name is replaced. The start script
+// goes with it, so that notebooks say where to look when the checkout has been moved.
 func (c Checkout) Install(data string) (string, error) {
 	if err := c.Check(); err != nil {
 		return "", err
@@ -129,17 +140,33 @@ func (c Checkout) Install(data string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("the kernelspec cannot be written: %w", err)
 	}
+	for _, name := range []string{standIn, startFile} {
+		if err := copyFile(filepath.Join(dir, name), filepath.Join(specDir(c.Specs()), name)); err != nil {
+			return "", fmt.Errorf("the kernelspec cannot be written: %w", err)
+		}
+	}
 	path := filepath.Join(dir, "kernel.json")
 	return path, atomicfile.Write(path, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")
 		return e.Encode(spec{
-			Argv:          []string{"sh", c.start(), "{connection_file}"},
+			Argv:          []string{"sh", "{resource_dir}/" + startFile, "{connection_file}", "{prefix}", string(c)},
 			DisplayName:   DisplayName,
 			Language:      "go",
 			InterruptMode: "message",
 		})
+	})
+}
+
+func copyFile(to, from string) error {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(to, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
 	})
 }
 
@@ -208,9 +235,14 @@ func readable(path string) error {
 	if len(s.Argv) < 2 {
 		return fmt.Errorf("%s: it does not say what to start: %s", path, again)
 	}
-	script := strings.ReplaceAll(s.Argv[1], "{resource_dir}", filepath.Dir(path))
-	if _, err := os.Stat(script); err != nil {
-		return fmt.Errorf("%s: it starts %s, which is gone: %s", path, script, again)
+	scripts := []string{strings.ReplaceAll(s.Argv[1], "{resource_dir}", filepath.Dir(path))}
+	if len(s.Argv) > checkoutArgument {
+		scripts = append(scripts, Checkout(s.Argv[checkoutArgument]).start())
+	}
+	for _, script := range scripts {
+		if _, err := os.Stat(script); err != nil {
+			return fmt.Errorf("%s: it starts %s, which is gone: %s", path, script, again)
+		}
 	}
 	return nil
 }

@@ -108,12 +108,25 @@ func TestInstall(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, filepath.Join(data, "kernels", "vitdecompose", "kernel.json"), path)
 	s := readSpec(t, path)
-	require.Equal(t, []string{"sh", c.start(), "{connection_file}"}, s.Argv)
-
 	committed := readSpec(t, filepath.Join(specDir(c.Specs()), "kernel.json"))
-	require.Equal(t, []string{"sh", "{resource_dir}/start.sh", "{connection_file}"}, committed.Argv)
+	require.Equal(t, []string{"sh", "{resource_dir}/start.sh", "{connection_file}", "{prefix}"}, committed.Argv)
+	require.Equal(t, append(committed.Argv, string(c)), s.Argv)
 	committed.Argv = s.Argv
 	require.Equal(t, committed, s)
+
+	start := func() (string, error) { // as Jupyter does
+		out, err := exec.Command("sh", filepath.Join(filepath.Dir(path), "start.sh"), "connection", "/no/prefix", string(c)).CombinedOutput()
+		return string(out), err
+	}
+	out, err := start()
+	require.NoError(t, err, out)
+	require.Contains(t, out, "gonb --kernel connection -go_work="+string(c)+" ")
+	moved := string(c) + " moved"
+	require.NoError(t, os.Rename(string(c), moved))
+	out, err = start()
+	require.Error(t, err)
+	require.Contains(t, out, "cannot start: "+string(c)+" is gone: call `bin/vitdecompose kernel install` where the checkout lies now")
+	require.NoError(t, os.Rename(moved, string(c)))
 
 	_, err = c.Install(data) // again
 	require.NoError(t, err)

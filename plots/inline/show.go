@@ -235,9 +235,7 @@ func Export(figure plots.Sized, path string, width vg.Length) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return fmt.Errorf("figure: %w", err)
 	}
-	figure = figure.At(width)
-	w, h := figure.Size()
-	if err := plots.Save(figure, path, w, h); err != nil {
+	if err := plots.SaveAt(figure, path, width); err != nil {
 		return err
 	}
 	fmt.Printf("wrote %s.{pdf,svg,png}\n", path)

@@ -1,11 +1,27 @@
-# Starts GoNB for one notebook: sh start.sh CONNECTION_FILE, from whichever folder. What it needs lies in the checkout
-# that this file belongs to; `make lab` puts it there.
+# Starts GoNB for one notebook, from whichever folder:
+#
+#	sh start.sh CONNECTION_FILE [PREFIX [CHECKOUT]]
+#
+# PREFIX is that of Jupyter's own Python. What the kernel needs lies in the checkout that this file belongs to, where
+# `make lab` puts it, or in CHECKOUT: `vitdecompose kernel install` copies this file to where Jupyter looks for it.
+connection=$1 prefix=$2 checkout=$3
+here=$(dirname "$0")
+
+# Where the kernel cannot start, a stand-in says so in the notebook: Jupyter shows nothing of what a kernel writes that ends.
 missing() {
-	echo "vitdecompose: the notebook kernel cannot start: $1" >&2
-	exit 1
+	line="the notebook kernel cannot start: $1"
+	echo "vitdecompose: $line" >&2
+	[ -n "$prefix" ] && "$prefix/bin/python" -c 'import jupyter_client, zmq' 2>/dev/null || exit 1
+	exec "$prefix/bin/python" "$here/unavailable.py" "$connection" "$line, then restart the kernel"
 }
 
-root=$(cd "$(dirname "$0")/../../../../.." && pwd -P) || missing "the folder of $0 cannot be read"
+if [ -n "$checkout" ]; then
+	start="$checkout/.jupyter/share/jupyter/kernels/vitdecompose/start.sh"
+	[ -f "$start" ] || missing "$checkout is gone: call \`bin/vitdecompose kernel install\` where the checkout lies now"
+	exec sh "$start" "$connection" "$prefix"
+fi
+
+root=$(cd "$here/../../../../.." && pwd -P) || missing "the folder of $0 cannot be read"
 PATH="$root/.jupyter/bin:$PATH"
 command -v go >/dev/null || missing "go is not on the PATH: install Go 1.26 or newer"
 for tool in gonb goimports gopls; do
@@ -18,4 +34,4 @@ export PATH GOMLX_NO_AUTO_INSTALL=1
 # GoNB keeps a notebook's program in a folder of its own and finds the checkout's packages through a workspace. Its log
 # tells of every step; what goes wrong in a cell stands in the notebook.
 unset GOWORK
-exec gonb --kernel "$1" -go_work="$root" -logtostderr=false -log_file=/dev/null -stderrthreshold=FATAL
+exec gonb --kernel "$connection" -go_work="$root" -logtostderr=false -log_file=/dev/null -stderrthreshold=FATAL
