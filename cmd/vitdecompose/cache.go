@@ -176,15 +176,34 @@ func newCachePrune(dir *string) *cobra.Command {
 }
 
 func newCacheExport(stores func() ([]cache.Entry, error)) *cobra.Command {
-	var out string
+	var out, format string
 	c := &cobra.Command{
-		Use: "export STORE", Short: "Write a store as NumPy arrays", Args: cobra.ExactArgs(1),
-		Long: `Write a store as NumPy arrays: contributions.npy [picture, component, dim],
-representation.npy, logits.npy and index.npy, and the components' names in components.json.`,
-		Example: "  vitdecompose cache export 3fa9c1 --out contributions",
+		Use: "export STORE", Short: "Write a store as NumPy arrays or Parquet files", Args: cobra.ExactArgs(1),
+		Long: `Write a store for other programs.
+
+--format numpy writes arrays: contributions.npy [picture, component, dim],
+representation.npy, logits.npy and index.npy.
+
+--format parquet writes two tables, each a directory of files that pandas, polars and
+DuckDB read as one: contributions (index, component, contribution), a row for each picture
+and component, and pictures (index, representation, logits), a row for each picture.
+
+The index is a picture's position in the data. The components' names are in components.json,
+which is written last: where it is, all is there. An earlier export into --out is removed.`,
+		Example: `  vitdecompose cache export 3fa9c1 --out contributions
+  vitdecompose cache export 3fa9c1 --format parquet --out tables
+  python3 -c 'import pandas; print(pandas.read_parquet("tables/contributions"))'`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if out == "" {
 				return usagef("--out is missing: the directory to write to")
+			}
+			export, written := (*cache.Store).ExportNumPy, cache.ContributionsNPY
+			switch format {
+			case "numpy":
+			case "parquet":
+				export, written = (*cache.Store).ExportParquet, cache.ContributionsTable
+			default:
+				return usagef("--format %q is not one of numpy, parquet", format)
 			}
 			entries, err := stores()
 			if err != nil {
@@ -202,13 +221,14 @@ representation.npy, logits.npy and index.npy, and the components' names in compo
 			if err := os.MkdirAll(out, 0o777); err != nil {
 				return fmt.Errorf("--out: %w", err)
 			}
-			if err := store.ExportNumPy(out); err != nil {
+			if err := export(store, out); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "wrote %s, %s beside it\n", filepath.Join(out, cache.ContributionsNPY), cache.ComponentsJSON)
+			fmt.Fprintf(c.OutOrStdout(), "wrote %s, %s beside it\n", filepath.Join(out, written), cache.ComponentsJSON)
 			return nil
 		},
 	}
-	c.Flags().StringVar(&out, "out", "", "directory for the arrays")
+	c.Flags().StringVar(&out, "out", "", "directory to write to")
+	c.Flags().StringVar(&format, "format", "numpy", "numpy or parquet")
 	return c
 }

@@ -25,6 +25,10 @@ func TestCache(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "arrays")
 	succeed(t, "cache", "export", hash[:4], "--cache", store, "--out", out)
 	require.FileExists(t, filepath.Join(out, cache.ContributionsNPY))
+	wrote := succeed(t, "cache", "export", hash[:4], "--cache", store, "--out", out, "--format", "parquet")
+	require.Equal(t, "wrote "+filepath.Join(out, "contributions")+", components.json beside it\n", wrote)
+	require.FileExists(t, filepath.Join(out, cache.ContributionsTable, "part-00000.parquet"))
+	require.NoFileExists(t, filepath.Join(out, cache.ContributionsNPY))
 
 	chunks, err := filepath.Glob(filepath.Join(store, "*", "chunk-*"))
 	require.NoError(t, err)
@@ -48,6 +52,7 @@ func TestCacheMistakes(t *testing.T) {
 	fail(t, exitUsage, []string{`"frob"`}, "cache", "frob")
 	fail(t, exitUsage, []string{"--unused"}, "cache", "prune", "--unused", "-1h", "--cache", store)
 	fail(t, exitUsage, []string{"--out is missing"}, "cache", "export", "abc", "--cache", store)
+	fail(t, exitUsage, []string{`--format "csv"`, "numpy, parquet"}, "cache", "export", "abc", "--out", "x", "--format", "csv", "--cache", store)
 	fail(t, exitFailed, []string{`begins with "abc"`, "cache list"}, "cache", "export", "abc", "--out", t.TempDir(), "--cache", store)
 	fail(t, exitFailed, []string{`begins with "abc"`}, "cache", "verify", "abc", "--cache", store)
 }

@@ -193,3 +193,14 @@ func FuzzTable(f *testing.F) {
 	f.Add(parquetOf(f, metadata, 2, &parquet.Gzip, rows(f, 1, 3)))
 	f.Fuzz(readAll)
 }
+
+// Whatever the library datasets wrote of the columns.
+func FuzzFeatures(f *testing.F) {
+	f.Add(metadata)
+	f.Add(`{"info": {"features": {"image": [{"_type": "Image"}], "label": {"_type": "ClassLabel", "names": ["a"]}}}}`)
+	f.Add(`{"info": {"features": {"label": {"_type": "Image"}, "season": {"_type": "ClassLabel", "names": []}}}}`)
+	two := rows(f, 1, 2)
+	f.Fuzz(func(t *testing.T, text string) {
+		readAll(t, parquetOf(t, text, 4, &parquet.Uncompressed, two))
+	})
+}

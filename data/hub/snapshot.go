@@ -81,7 +81,7 @@ func newSnapshot(dir string, info *repoInfo) *Snapshot {
 	s := &Snapshot{Dir: dir, files: map[string]fileCheck{}}
 	for _, file := range info.Files {
 		// Names come from outside and become paths.
-		if !fs.ValidPath(file.Name) || strings.ContainsAny(file.Name, "\\:\x00") {
+		if !fs.ValidPath(file.Name) || file.Name == "." || strings.ContainsAny(file.Name, "\\:\x00") {
 			continue
 		}
 		check := fileCheck{size: max(file.Size, 0)}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -92,9 +93,12 @@ func inspect(dir string) (Entry, error) {
 	return entry, nil
 }
 
+// maxChunks is how many chunks a store may have that is opened by what key.json says: a damaged one may say any number.
+const maxChunks = 1 << 24
+
 // Open opens the store, to be read: what its key says of pictures is what key.json says.
 func (e Entry) Open() (*Store, error) {
-	if e.Key.Pictures < 1 || e.Key.Batch < 1 {
+	if e.Key.Pictures < 1 || e.Key.Batch < 1 || e.Key.Pictures > math.MaxInt-e.Key.Batch || (e.Key.Pictures-1)/e.Key.Batch >= maxChunks {
 		return nil, fmt.Errorf("cache: %s is missing or damaged", filepath.Join(e.Dir, keyFile))
 	}
 	s := newStore(e.Dir, e.Key, e.Hash)

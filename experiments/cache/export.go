@@ -20,20 +20,13 @@ const (
 	RepresentationNPY = "representation.npy" // float32 [picture, dim]
 	LogitsNPY         = "logits.npy"         // float32 [picture, class], where the model has a head
 	IndexNPY          = "index.npy"          // int64 [picture], the position of each picture in the data
-	ComponentsJSON    = "components.json"    // the names of the components
+	ComponentsJSON    = "components.json"    // the names of the components; ExportParquet writes it too
 )
 
 // ExportNumPy writes a complete store as NumPy arrays into dir, making dir, one chunk in memory at a time. np.load(...,
 // mmap_mode="r") reads them without copying. Components.json is written last: where it is, all is there.
 func (s *Store) ExportNumPy(dir string) (err error) {
-	if missing := s.Missing(); len(missing) > 0 {
-		return fmt.Errorf("cache: %s is not complete: %d chunks are missing; run what made it again first", s.dir, len(missing))
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
-	}
-	path := filepath.Join(dir, ComponentsJSON)
-	if err := removeIfThere(path); err != nil { // of an earlier export
+	if err := s.beginExport(dir); err != nil {
 		return err
 	}
 	total := shape{}
@@ -47,7 +40,7 @@ func (s *Store) ExportNumPy(dir string) (err error) {
 		}
 	}
 	if total.n == 0 {
-		return fmt.Errorf("cache: %s holds no picture", s.dir)
+		return s.noPicture()
 	}
 	files := &arrays{dir: dir}
 	defer func() { err = errors.Join(err, files.close(err == nil)) }()
@@ -91,8 +84,31 @@ func (s *Store) ExportNumPy(dir string) (err error) {
 	if err := files.close(true); err != nil {
 		return err
 	}
-	return atomicfile.Write(path, func(w io.Writer) error { return json.NewEncoder(w).Encode(total.components) })
+	return endExport(dir, total.components)
 }
+
+// beginExport makes dir, without what an earlier export left there. A store that is not complete is an error.
+func (s *Store) beginExport(dir string) error {
+	if missing := s.Missing(); len(missing) > 0 {
+		return fmt.Errorf("cache: %s is not complete: %d chunks are missing; run what made it again first", s.dir, len(missing))
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	for _, name := range []string{ComponentsJSON, ContributionsNPY, RepresentationNPY, LogitsNPY, IndexNPY} {
+		if err := removeIfThere(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(removeParts(filepath.Join(dir, ContributionsTable)), removeParts(filepath.Join(dir, PicturesTable)))
+}
+
+// endExport tells that all is there.
+func endExport(dir string, components []string) error {
+	return atomicfile.Write(filepath.Join(dir, ComponentsJSON), func(w io.Writer) error { return json.NewEncoder(w).Encode(components) })
+}
+
+func (s *Store) noPicture() error { return fmt.Errorf("cache: %s holds no picture", s.dir) }
 
 // arrays are NumPy files that are being written.
 type arrays struct {

@@ -406,35 +406,55 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// flinkVariable is the environment variable that names the jar of Beam's job server for Flink.
+// flinkVariable is the environment variable that names Beam's job server for Flink: a directory of jars, such as "make flink"
+// fetches, or one jar that holds them all.
 const flinkVariable = "VITDECOMPOSE_FLINK_JOB_SERVER"
 
-func TestFlink(t *testing.T) {
-	jar := os.Getenv(flinkVariable)
-	if jar == "" {
-		t.Skipf("set %s to beam-runners-flink-VERSION-job-server.jar to run this on a Flink of one machine", flinkVariable)
+// jobServer starts a Flink of one machine that takes jobs at a port. What it has to say is said when the test fails.
+func jobServer(t *testing.T, port int) {
+	t.Helper()
+	classpath := os.Getenv(flinkVariable)
+	if classpath == "" {
+		t.Skipf("make flink runs this on a Flink of one machine; %s may name the job server's jars", flinkVariable)
 	}
 	java, err := exec.LookPath("java")
 	if err != nil {
 		t.Skip("java is missing")
 	}
-	const port = 18099
-	server := exec.Command(java, "-jar", jar, "--flink-master", "[local]", "--job-port", strconv.Itoa(port),
+	if info, err := os.Stat(classpath); err != nil {
+		t.Skipf("%s: %v", flinkVariable, err)
+	} else if info.IsDir() {
+		classpath = filepath.Join(classpath, "*")
+	}
+	said, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	require.NoError(t, err)
+	server := exec.Command(java, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classpath,
+		"org.apache.beam.runners.flink.FlinkJobServerDriver", "--flink-master", "[local]", "--job-port", strconv.Itoa(port),
 		"--artifact-port", "0", "--expansion-port", "0", "--artifacts-dir", t.TempDir())
-	server.Stderr = os.Stderr
+	server.Stdout, server.Stderr = said, said
 	require.NoError(t, server.Start())
-	defer func() {
+	t.Cleanup(func() {
 		server.Process.Kill()
 		server.Wait()
-	}()
+		said.Close()
+		if t.Failed() {
+			content, _ := os.ReadFile(said.Name())
+			t.Logf("the job server: %s", content)
+		}
+	})
 	waitFor(t, port, 2*time.Minute)
+}
+
+func TestFlink(t *testing.T) {
+	const port = 18099
+	jobServer(t, port)
 	environment(t, "LOOPBACK", "")
 	endpoint, parallelism := *jobopts.Endpoint, *jobopts.Parallelism
 	defer func() { *jobopts.Endpoint, *jobopts.Parallelism = endpoint, parallelism }()
 	*jobopts.Endpoint, *jobopts.Parallelism = fmt.Sprintf("localhost:%d", port), 2
 
 	job := tinyJob(t)
-	_, err = Run(t.Context(), "flink", job, Tries{})
+	_, err := Run(t.Context(), "flink", job, Tries{})
 	require.NoError(t, err)
 	requireUndisturbed(t, job)
 	t.Run("a bundle fails", func(t *testing.T) {

@@ -21,10 +21,11 @@
 //
 // # On a Flink cluster
 //
-// Beam's job server for Flink (the Maven artifact beam-runners-flink-VERSION-job-server, of the release of Beam in
-// go.mod) takes the job at a port:
+// Beam's job server for Flink takes the job at a port. "make flink" fetches its parts into bin/flink and tests the pipeline
+// with it; the Maven artifact beam-runners-flink-VERSION-job-server is the same as one jar. It need not be of the release of
+// Beam in go.mod, but Flink's version must be that of the cluster:
 //
-//	java -jar beam-runners-flink-1.19-job-server-2.64.0.jar --flink-master FLINK:8081 --job-port 8099 &
+//	java -cp 'bin/flink/*' org.apache.beam.runners.flink.FlinkJobServerDriver --flink-master FLINK:8081 --job-port 8099 &
 //	vitdecompose-beam --runner flink --endpoint localhost:8099 --environment_type LOOPBACK --parallelism 2 \
 //		--model deit-mini --data scenes:1000 --store /mnt/store
 //
