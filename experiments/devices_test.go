@@ -67,6 +67,18 @@ func TestSeveralDevices(t *testing.T) {
 		total += pictures[device]
 	}
 	require.Equal(t, 61, total)
+
+	// An accelerator has two batches on each of all its devices, and several files are written at once.
+	defer experiments.SetAccelerated()()
+	crowd := several
+	crowd.Devices, crowd.CacheDir = 0, t.TempDir()
+	total = 0
+	crowd.Observe = func(s experiments.Step) { total += s.Pictures }
+	written, err := crowd.Extract(t.Context())
+	require.NoError(t, err)
+	defer written.Close()
+	require.Equal(t, files(t, store.Dir()), files(t, written.Dir()))
+	require.Equal(t, 61, total)
 }
 
 // What goes wrong on one of several devices ends the extraction with its error; what was computed is kept.

@@ -3,6 +3,8 @@ package experiments
 import (
 	"context"
 
+	"github.com/gomlx/compute"
+
 	"vitdecompose/decompose"
 )
 
@@ -11,6 +13,13 @@ func SetMemoryFree(free uint64) (restore func()) {
 	real := memoryFree
 	memoryFree = func() uint64 { return free }
 	return func() { memoryFree = real }
+}
+
+// SetAccelerated makes backends count as accelerators, until restore is called.
+func SetAccelerated() (restore func()) {
+	real := accelerated
+	accelerated = func(compute.Backend) bool { return true }
+	return func() { accelerated = real }
 }
 
 // DiskSource is the source of an alignment from disk, over the pictures of an extraction at these places in the data, with so

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"sort"
 	"sync"
@@ -197,27 +198,18 @@ func (e *Extraction) compute(ctx context.Context, store *cache.Store, missing []
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	batches, done := make(chan preprocess.Batch), make(chan computed, 1)
+	atOnce, writers := 1, 1 // batches of a device, and files that are written
+	if accelerated(e.Backend) {
+		atOnce, writers = 2, max(1, runtime.GOMAXPROCS(0)/2) // it computes one batch while the other is copied
+	}
+	batches, done, kept := make(chan preprocess.Batch), make(chan computed, 1), make(chan computed)
 	go func() {
 		defer close(batches)
-		for batch, err := range preprocess.Load(ctx, source, e.Model.Preprocess, preprocess.LoadOptions{
-			Batch: e.Batch, Orient: e.Orient, MaxBad: e.MaxBad,
-		}) {
-			if err != nil {
-				stop(err)
-				return
-			}
-			select {
-			case batches <- batch:
-			case <-ctx.Done():
-			}
+		if err := e.load(ctx, source, batches); err != nil {
+			stop(err)
 		}
 	}()
-	atOnce := 1 // batches of a device
-	if accelerated(e.Backend) {
-		atOnce = 2 // it computes one while the other is copied
-	}
-	var devices sync.WaitGroup
+	var devices, writing sync.WaitGroup
 	for i := range e.Devices * atOnce {
 		devices.Go(func() {
 			if err := e.computeOn(i%e.Devices, source, batches, done, run); err != nil {
@@ -225,20 +217,29 @@ func (e *Extraction) compute(ctx context.Context, store *cache.Store, missing []
 			}
 		})
 	}
+	for range writers {
+		writing.Go(func() {
+			for c := range done { // to the end, whatever happens: what is computed is not lost
+				if err := store.Put(c.chunk); err != nil {
+					stop(err)
+					continue
+				}
+				kept <- c
+			}
+		})
+	}
 	go func() {
 		devices.Wait()
 		close(done)
+		writing.Wait()
+		close(kept)
 	}()
 
 	bad := 0
-	for c := range done { // to the end, whatever happens: what is computed is not lost
+	for c := range kept {
 		for _, skipped := range c.batch.Skipped {
 			bad++
 			e.Warn(fmt.Errorf("left out (%d of at most %d): %w", bad, e.MaxBad, skipped))
-		}
-		if err := store.Put(c.chunk); err != nil {
-			stop(err)
-			continue
 		}
 		e.Progress.Add(c.batch.Next - c.batch.First)
 		if e.Observe != nil {
@@ -248,10 +249,26 @@ func (e *Extraction) compute(ctx context.Context, store *cache.Store, missing []
 	return context.Cause(ctx)
 }
 
-// accelerated says whether a backend computes on something else than the cores that decode pictures.
-func accelerated(backend compute.Backend) bool {
+// accelerated says whether a backend computes on something else than the cores that decode pictures. Tests replace it.
+var accelerated = func(backend compute.Backend) bool {
 	cpu, ok := backend.(interface{ IsCPU() bool })
 	return ok && !cpu.IsCPU()
+}
+
+// load hands out the batches of the source, until ctx ends.
+func (e *Extraction) load(ctx context.Context, source chunkSource, batches chan<- preprocess.Batch) error {
+	for batch, err := range preprocess.Load(ctx, source, e.Model.Preprocess, preprocess.LoadOptions{
+		Batch: e.Batch, Orient: e.Orient, MaxBad: e.MaxBad,
+	}) {
+		if err != nil {
+			return err
+		}
+		select {
+		case batches <- batch:
+		case <-ctx.Done(): // Load says why
+		}
+	}
+	return nil
 }
 
 // computed is a batch that a device is done with.

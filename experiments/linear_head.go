@@ -344,7 +344,8 @@ func readHead(file, key string, classes, dim int) (head *LinearHead, err error) 
 	if err := json.Unmarshal([]byte(text), &record); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if record.Key != key || len(bias) != classes || len(weight) != classes*dim {
+	named := len(record.ClassNames)
+	if record.Key != key || len(bias) != classes || len(weight) != classes*dim || named != 0 && named != classes {
 		return nil, fmt.Errorf("%s is the head of another model or other data", file)
 	}
 	return &LinearHead{weight, bias, record.ClassNames, record.Pictures, record.Labelled, record.Loss}, nil

@@ -21,6 +21,7 @@ func FuzzReadHead(f *testing.F) {
 	content, err := os.ReadFile(path)
 	require.NoError(f, err)
 	f.Add(content, `{"key": "k", "class_names": ["a", "b"], "pictures": 9, "labelled": 8, "loss": 0.5}`)
+	f.Add(content, `{"key": "k", "class_names": ["a"]}`)
 	f.Add(content[:len(content)-4], `{"key": "another"}`)
 	f.Fuzz(func(t *testing.T, content []byte, record string) {
 		if !utf8.ValidString(record) {
@@ -40,6 +41,7 @@ func FuzzReadHead(f *testing.F) {
 			}
 			require.Equal(t, head.Weight, read.Weight)
 			require.Equal(t, head.Bias, read.Bias)
+			require.Contains(t, []int{0, classes}, len(read.ClassNames))
 		}
 	})
 }

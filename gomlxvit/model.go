@@ -427,6 +427,10 @@ func (p *Program) bind(g *graph.Graph, buffers []compute.Buffer, _ []bool) error
 	if err != nil {
 		return err
 	}
+	if p.model != nil {
+		p.model.devices.mu.Lock() // a tensor that is copied to a device may not be read meanwhile
+		defer p.model.devices.mu.Unlock()
+	}
 	for handle := range buffers {
 		if buffers[handle] != nil {
 			continue
@@ -455,14 +459,13 @@ type deviceWeights struct {
 	copies map[compute.DeviceNum]map[*tensors.Tensor]*tensors.Tensor // by the tensor on the first device
 }
 
-// weightOn returns a weight on a device, copying it there when it is first used; nil if the model has none of this name.
+// weightOn returns a weight on a device, copying it there when it is first used; nil if the model has none of this name. The
+// caller holds the lock of the model's devices.
 func (m *Model) weightOn(backend compute.Backend, device compute.DeviceNum, name string) (*tensors.Tensor, error) {
 	original := m.weights[name]
 	if original == nil || device == 0 {
 		return original, nil
 	}
-	m.devices.mu.Lock()
-	defer m.devices.mu.Unlock()
 	if m.devices.copies == nil {
 		m.devices.copies = make(map[compute.DeviceNum]map[*tensors.Tensor]*tensors.Tensor)
 	}
