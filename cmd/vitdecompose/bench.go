@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
 
 	"vitdecompose/data/atomicfile"
@@ -119,10 +120,7 @@ takes the same steps, in turn.`,
 					return err
 				}
 			}
-			if err := checkWritable(jsonFile); err != nil {
-				return fmt.Errorf("--json: %w", err)
-			}
-			backend, err := session.Backend()
+			backend, err := benchBackend(jsonFile)
 			if err != nil {
 				return err
 			}
@@ -180,6 +178,14 @@ func gigabytes(bytes uint64) string {
 	return fmt.Sprintf("%.2f GB", float64(bytes)/1e9)
 }
 
+// benchBackend opens what computes, if what it says can be written.
+func benchBackend(jsonFile string) (compute.Backend, error) {
+	if err := checkWritable(jsonFile); err != nil {
+		return nil, fmt.Errorf("--json: %w", err)
+	}
+	return session.Backend()
+}
+
 // writeJSON writes a result as JSON, unless no file is named.
 func writeJSON(path string, result any) error {
 	if path == "" {
@@ -196,10 +202,7 @@ func benchAlign(c *cobra.Command, cfg experiments.BenchAlignConfig, jsonFile str
 	if cfg.Pictures < 1 || cfg.Components < 1 || cfg.Dim < 1 || cfg.ClipDim < 1 {
 		return usagef("--pictures, --components, --dim and --clip-dim must be at least 1")
 	}
-	if err := checkWritable(jsonFile); err != nil {
-		return fmt.Errorf("--json: %w", err)
-	}
-	backend, err := session.Backend()
+	backend, err := benchBackend(jsonFile)
 	if err != nil {
 		return err
 	}

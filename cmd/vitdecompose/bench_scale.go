@@ -10,7 +10,6 @@ import (
 
 	"vitdecompose/data/progress"
 	"vitdecompose/experiments"
-	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit"
 )
 
@@ -43,10 +42,7 @@ func benchPipeline(c *cobra.Command, models *modelFlags, name string, pictures *
 		}
 		cfg.Pictures = cfg.Data.Len()
 	}
-	if err := checkWritable(jsonFile); err != nil {
-		return fmt.Errorf("--json: %w", err)
-	}
-	backend, err := session.Backend()
+	backend, err := benchBackend(jsonFile)
 	if err != nil {
 		return err
 	}
@@ -82,10 +78,7 @@ func benchScale(c *cobra.Command, models *modelFlags, names []string, cfg experi
 	if cfg.Devices, err = positiveNumbers("--devices", devices); err != nil {
 		return err
 	}
-	if err := checkWritable(jsonFile); err != nil {
-		return fmt.Errorf("--json: %w", err)
-	}
-	backend, err := session.Backend()
+	backend, err := benchBackend(jsonFile)
 	if err != nil {
 		return err
 	}

@@ -32,14 +32,7 @@ func npy(t *testing.T, path string) (dictionary string, numbers []byte) {
 func TestExportNumPy(t *testing.T) {
 	dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
 	whole(t, dir)
-	entries, err := List(dir)
-	if err != nil || len(entries) != 1 {
-		t.Fatal(entries, err)
-	}
-	store, err := entries[0].Open()
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := openWhole(t, dir)
 	if err := store.ExportNumPy(out); err != nil {
 		t.Fatal(err)
 	}
