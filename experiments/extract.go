@@ -84,7 +84,7 @@ type Step struct {
 }
 
 // runBatch fills in the chunk of a batch on a device. Pixels are [Batch, 3, height, width], those behind the batch's own
-// zeros; Chunk.Index is set. It is called from one goroutine for each device.
+// zeros; Chunk.Index is set. It is called from several goroutines.
 type runBatch func(device int, pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error
 
 // fill opens the store of a key and computes what is missing in it.

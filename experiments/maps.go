@@ -48,8 +48,8 @@ func (e Extraction) maps(ctx context.Context, method string) (*pictureMaps, erro
 	if method != ByDecomposition {
 		key.Blocks = "none"
 	}
-	classes := make([]int, e.Batch)
 	store, err := e.fill(ctx, key, "mapping by "+method, func(_ int, pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error {
+		classes := make([]int, e.Batch)
 		for i, index := range chunk.Index {
 			classes[i] = max(0, e.Data.Item(index).Label)
 		}

@@ -32,6 +32,8 @@ type Job struct {
 	Blocks string
 	// Split is heads or attns, Biases const or shared.
 	Split, Biases string
+	// Precision is that of matrix products, float32 or bfloat16; "" for float32.
+	Precision string
 	// Keep is the type that contributions are rounded to in the store: float32, float16 or bfloat16.
 	Keep string
 	// Batch is the number of pictures decomposed at a time, and of a chunk of the store. Chunks is how many of them
@@ -64,6 +66,8 @@ func (j Job) Check() error {
 		return fmt.Errorf("--split %q is not one of heads, attns", j.Split)
 	case !slices.Contains([]string{string(decompose.BiasesApart), string(decompose.BiasesShared)}, j.Biases):
 		return fmt.Errorf("--biases %q is not one of const, shared", j.Biases)
+	case !slices.Contains([]string{"", "float32", "bfloat16"}, j.Precision):
+		return fmt.Errorf("--precision %q is not one of float32, bfloat16", j.Precision)
 	case !slices.Contains([]string{"float32", cache.Float16, cache.BFloat16}, j.Keep):
 		return fmt.Errorf("--keep %q is not one of float32, float16, bfloat16", j.Keep)
 	}
@@ -164,7 +168,11 @@ func (j Job) openModel(ctx context.Context) (*gomlxvit.Model, error) {
 		return nil, fmt.Errorf("--model: %w", err)
 	}
 	defer ckpt.Close()
-	return gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{ImageSize: j.ImageSize})
+	model, err := gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{ImageSize: j.ImageSize})
+	if err != nil {
+		return nil, err
+	}
+	return model.WithPrecision(j.Precision)
 }
 
 // openData opens the pictures, in their order.

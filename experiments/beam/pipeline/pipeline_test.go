@@ -394,6 +394,7 @@ func TestMistakes(t *testing.T) {
 		{func(j *Job) { j.Split = "tokens" }, "--split"},
 		{func(j *Job) { j.Biases = "none" }, "--biases"},
 		{func(j *Job) { j.Keep = "int8" }, "--keep"},
+		{func(j *Job) { j.Precision = "half" }, "--precision"},
 		{func(j *Job) { j.Blocks = "2..1" }, "--blocks"},
 		{func(j *Job) { j.Blocks = "0..2" }, "within 0..1"},
 		{func(j *Job) { j.Data = "nothing:1" }, "unknown kind"},

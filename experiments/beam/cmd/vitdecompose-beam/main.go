@@ -81,6 +81,7 @@ func init() {
 	flag.StringVar(&job.Blocks, "blocks", "", "blocks to take apart, such as 7..11, 7.. or, in a staged model, (2,14).. (default: all)")
 	flag.StringVar(&job.Split, "split", "heads", "heads or attns (heads together)")
 	flag.StringVar(&job.Biases, "biases", "const", "const (biases are a component of their own) or shared (over the components)")
+	flag.StringVar(&job.Precision, "precision", "float32", "of the numbers that matrix products multiply: float32 or bfloat16")
 	flag.StringVar(&job.Keep, "keep", "float32", "type that contributions are rounded to in the store: float32, float16 or bfloat16")
 	flag.IntVar(&job.Batch, "batch", 8, "pictures computed at a time, and of a chunk of the store")
 	flag.IntVar(&job.Chunks, "chunks", 16, "chunks of a shard: what a worker takes at a time")
