@@ -30,8 +30,11 @@ type BenchPipelineConfig struct {
 	Pictures int          `json:"pictures"`
 	Data     data.Dataset `json:"-"`
 	Batch    int          `json:"batch"`
-	Devices  int          `json:"devices"` // as in [Extraction]
-	Keep     string       `json:"keep"`
+	// Devices, Keep, Orient and MaxBad are as in [Extraction].
+	Devices int    `json:"devices"`
+	Keep    string `json:"keep"`
+	Orient  bool   `json:"orient,omitempty"`
+	MaxBad  int    `json:"max_bad,omitempty"`
 	// First and Last are the blocks that are taken apart.
 	First int `json:"first_block"`
 	Last  int `json:"last_block"`
@@ -82,6 +85,7 @@ func BenchPipeline(ctx context.Context, backend compute.Backend, model *gomlxvit
 
 	e := Extraction{
 		Backend: backend, Model: model, Data: cfg.Data, Pictures: cfg.Pictures, Batch: cfg.Batch, Keep: cfg.Keep, Devices: cfg.Devices,
+		Orient: cfg.Orient, MaxBad: cfg.MaxBad,
 		Options: decompose.Options{First: cfg.First, End: cfg.Last + 1}, CacheDir: dir, Progress: cfg.Progress,
 	}
 	e.setDefaults()
@@ -135,7 +139,7 @@ const loadedAlone = 500
 func loadRate(ctx context.Context, e Extraction) (float64, error) {
 	some := data.First(e.Data, min(loadedAlone, e.Pictures))
 	start := time.Now()
-	for _, err := range preprocess.Load(ctx, some, e.Model.Preprocess, preprocess.LoadOptions{Batch: e.Batch, Orient: e.Orient}) {
+	for _, err := range preprocess.Load(ctx, some, e.Model.Preprocess, preprocess.LoadOptions{Batch: e.Batch, Orient: e.Orient, MaxBad: e.MaxBad}) {
 		if err != nil {
 			return 0, err
 		}

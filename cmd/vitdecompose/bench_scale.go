@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vitdecompose/data/progress"
 	"vitdecompose/experiments"
 	"vitdecompose/gomlxvit"
 )
@@ -19,51 +18,40 @@ var papersModels = []string{
 	"swin_base_patch4_window7_224", "maxvit_small_tf_224",
 }
 
-// benchPipeline measures an extraction from pictures to a store.
-func benchPipeline(c *cobra.Command, models *modelFlags, name string, pictures *dataFlags, cfg experiments.BenchPipelineConfig, blocks, jsonFile string) error {
-	if err := pictures.check(); err != nil {
-		return err
+func newBenchScale(jsonFile *string) *cobra.Command {
+	var models modelFlags
+	var name, batches, devices string
+	cfg := experiments.BenchScaleConfig{}
+	c := &cobra.Command{
+		Use:   "scale",
+		Short: "Measure models at their best batch, on one and several devices",
+		Long: `Measure models (the paper's six architectures with random weights, unless --model names
+some) at the batch that is fastest: images per second of the forward pass and of the
+decomposition, which share of the speed of a matrix product that is, how far --precision
+bfloat16 is from float32, and what several --devices give together.`,
+		Example: `  vitdecompose bench scale --batches 4,8,16 --devices 1,2
+  vitdecompose bench scale --model deit-mini,swin-mini`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if cfg.Rounds < 1 {
+				return usagef("--rounds must be at least 1")
+			}
+			cfg.Log = c.ErrOrStderr()
+			names := strings.Split(name, ",")
+			if name == "" {
+				names, models.randomWeights = papersModels, true
+			}
+			return benchScale(c, &models, names, cfg, batches, devices, *jsonFile)
+		},
 	}
-	model, err := models.open(c.Context(), name)
-	if err != nil {
-		return err
-	}
-	options := experiments.PaperOptions(model)
-	cfg.First, cfg.Last = options.First, options.End-1
-	if blocks != "" {
-		if cfg.First, cfg.Last, err = parseBlocks(blocks, model.Arch.Blocks()); err != nil {
-			return err
-		}
-	}
-	cfg.Devices, cfg.Keep, cfg.Batch, cfg.Pictures = pictures.devices, pictures.keep, pictures.batch, pictures.pictures
-	if pictures.spec != "" {
-		if cfg.Data, err = pictures.open(); err != nil {
-			return err
-		}
-		cfg.Pictures = cfg.Data.Len()
-	}
-	backend, err := benchBackend(jsonFile)
-	if err != nil {
-		return err
-	}
-	cfg.Progress = progress.New(stderrFile(c))
-	r, err := experiments.BenchPipeline(c.Context(), backend, model, cfg)
-	if err != nil {
-		return err
-	}
-	if err := writeJSON(jsonFile, r); err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "model\t%s, %s, blocks %d..%d, batch %d\n", r.Model, r.Precision, cfg.First, cfg.Last, r.Config.Batch)
-	fmt.Fprintf(w, "pictures\t%d\n", r.Pictures)
-	fmt.Fprintf(w, "devices\t%d of %s\n", r.Devices, r.Backend)
-	fmt.Fprintf(w, "decoding and scaling\t%.1f images/s on all cores, alone\n", r.LoadRate)
-	fmt.Fprintf(w, "speed\t%.2f images/s over %.1f s, after a first batch of %.1f s\n", r.Rate, r.Seconds, r.CompileSeconds)
-	fmt.Fprintf(w, "devices waited\t%.1f %% of the time\n", 100*r.Waiting)
-	fmt.Fprintf(w, "store\t%.1f MB\n", float64(r.Bytes)/1e6)
-	fmt.Fprintf(w, "peak memory\t%s in the first tenth, %s after\n", gigabytes(r.EarlyPeakBytes), gigabytes(r.LaterPeakBytes))
-	return w.Flush()
+	c.Flags().StringVar(&name, "model", "", "models, separated by commas (default: the paper's architectures with random weights)")
+	c.Flags().IntVar(&cfg.Rounds, "rounds", 3, "times each job is run")
+	c.Flags().StringVar(&batches, "batches", "1,2,4,8,16,32,64,128,256,512", "the batches to try, until a larger one is no faster")
+	c.Flags().StringVar(&devices, "devices", "1", "numbers of devices to measure, such as 1,2,4")
+	c.Flags().IntVar(&cfg.Side, "side", 0, "side of the square matrices whose product counts as the peak (default: 2048, on accelerators 8192)")
+	models.add(c)
+	models.addRandom(c)
+	return c
 }
 
 // benchScale measures models on all of a backend.

@@ -142,7 +142,8 @@ func TestBenchPipeline(t *testing.T) {
 	require.Equal(t, exitDone, code, stderr)
 	require.Regexp(t, "(?m)^pictures +12$", stdout)
 	fail(t, exitFailed, []string{"each device needs two batches"}, "bench", "pipeline", "--model", model, "--pictures", "3")
-	fail(t, exitUsage, []string{"--devices none"}, "bench", "pipeline", "--model", model, "--devices", "none")
+	fail(t, exitUsage, []string{"--devices"}, "bench", "pipeline", "--model", model, "--devices", "-1")
+	fail(t, exitUsage, []string{"frob"}, "bench", "frob")
 }
 
 func TestBenchScale(t *testing.T) {
