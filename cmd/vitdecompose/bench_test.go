@@ -12,6 +12,15 @@ import (
 	"vitdecompose/experiments"
 )
 
+// readBench reads what --json wrote.
+func readBench[T any](t *testing.T, file string) (result T) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(content, &result))
+	return result
+}
+
 func TestBench(t *testing.T) {
 	model := tinyModel(t)
 	file := filepath.Join(t.TempDir(), "bench.json")
@@ -22,10 +31,7 @@ func TestBench(t *testing.T) {
 		require.Contains(t, stdout, want)
 	}
 
-	content, err := os.ReadFile(file)
-	require.NoError(t, err)
-	var r experiments.BenchResult
-	require.NoError(t, json.Unmarshal(content, &r))
+	r := readBench[experiments.BenchResult](t, file)
 	require.Equal(t, 2, r.Batch)
 	require.Equal(t, 1, r.Rounds)
 	require.Greater(t, r.Params, 1000)
@@ -46,10 +52,7 @@ func TestBenchStore(t *testing.T) {
 	code, stdout, stderr := program(t, "bench", "store", "--pictures", "21", "--components", "3", "--dim", "50", "--rounds", "2", "--dir", dir, "--json", file)
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(t, stdout, "store of 21 pictures x 3 components x 50, 8 in a file, 2 rounds\n")
-	content, err := os.ReadFile(file)
-	require.NoError(t, err)
-	var r experiments.BenchStoreResult
-	require.NoError(t, json.Unmarshal(content, &r))
+	r := readBench[experiments.BenchStoreResult](t, file)
 	require.Len(t, r.Rows, 9)
 	for i, row := range r.Rows {
 		require.Equal(t, []string{"float32", "float16", "bfloat16"}[i/3], row.Keep)
@@ -124,10 +127,7 @@ func TestBenchPipeline(t *testing.T) {
 	code, stdout, stderr := program(t, "bench", "pipeline", "--model", model, "--pictures", "50", "--batch", "4", "--keep", "float16", "--dir", dir, "--json", file)
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(t, stdout, "% of the time")
-	content, err := os.ReadFile(file)
-	require.NoError(t, err)
-	var r experiments.BenchPipelineResult
-	require.NoError(t, json.Unmarshal(content, &r))
+	r := readBench[experiments.BenchPipelineResult](t, file)
 	require.Equal(t, 50, r.Pictures)
 	require.Equal(t, 1, r.Devices)
 	require.Positive(t, r.Rate)
@@ -153,10 +153,7 @@ func TestBenchScale(t *testing.T) {
 	code, stdout, stderr := program(t, append(args, "--precision", "bfloat16")...)
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(t, stdout, "matrices, bfloat16: ")
-	content, err := os.ReadFile(file)
-	require.NoError(t, err)
-	var r experiments.BenchScaleResult
-	require.NoError(t, json.Unmarshal(content, &r))
+	r := readBench[experiments.BenchScaleResult](t, file)
 	require.Len(t, r.Rows, 1)
 	row := r.Rows[0]
 	require.Contains(t, []int{2, 4}, row.Batch)
