@@ -143,7 +143,7 @@ func TestBenchPipeline(t *testing.T) {
 	require.Regexp(t, "(?m)^pictures +12$", stdout)
 	fail(t, exitFailed, []string{"each device needs two batches"}, "bench", "pipeline", "--model", model, "--pictures", "3")
 	fail(t, exitUsage, []string{"--devices"}, "bench", "pipeline", "--model", model, "--devices", "-1")
-	fail(t, exitUsage, []string{"frob"}, "bench", "frob")
+	fail(t, exitUsage, []string{`unknown command "frob"`}, "bench", "frob")
 }
 
 func TestBenchScale(t *testing.T) {
