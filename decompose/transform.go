@@ -346,9 +346,10 @@ func (t *transform) wholeValue(n *graph.Node) *bundle {
 	if rounds(n) {
 		return t.value(inputs[0], nil)
 	}
+	carrying := t.carryingInputs(n)
 	values := make([]*bundle, len(inputs))
 	keys := make(map[Key]bool)
-	for _, i := range t.carryingInputs(n) {
+	for _, i := range carrying {
 		values[i] = t.value(inputs[i], nil)
 		for _, e := range values[i].entries {
 			keys[e.keys[0]] = true
@@ -357,7 +358,7 @@ func (t *transform) wholeValue(n *graph.Node) *bundle {
 	// Only these join several inputs: an input that is constant is a contribution of its own there.
 	joins := n.Type() == graph.NodeTypeAdd || n.Type() == graph.NodeTypeSub || n.Type() == graph.NodeTypeConcatenate
 	constKey := Key{Component: t.constComponent()}
-	constants := joins && len(t.carryingInputs(n)) < len(inputs)
+	constants := joins && len(carrying) < len(inputs)
 	if constants && t.opts.Biases == BiasesApart {
 		keys[constKey] = true
 	}
@@ -390,8 +391,8 @@ func (t *transform) wholeValue(n *graph.Node) *bundle {
 				clone[i] = graph.ZerosLike(input)
 			}
 		}
-		if carrying := t.carryingInputs(n); !joins {
-			for i := range clone {
+		for i := range clone {
+			if !joins {
 				clone[i] = alike(clone[i], clone[carrying[0]])
 			}
 		}

@@ -20,6 +20,7 @@ import (
 	"vitdecompose/data/progress"
 	"vitdecompose/data/scenes"
 	"vitdecompose/decompose"
+	"vitdecompose/experiments/cache"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/preprocess"
 )
@@ -126,9 +127,11 @@ func BenchPipeline(ctx context.Context, backend compute.Backend, model *gomlxvit
 	}
 	result.Rate = float64(measured) / result.Seconds
 	result.Waiting = waited.Seconds() / (waited + computed).Seconds()
-	if result.Bytes, err = directoryBytes(store.Dir()); err != nil {
+	entries, err := cache.List(dir)
+	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	result.Bytes = entries[0].Bytes
 	return result, store.Close()
 }
 
@@ -145,23 +148,6 @@ func loadRate(ctx context.Context, e Extraction) (float64, error) {
 		}
 	}
 	return float64(some.Len()) / time.Since(start).Seconds(), nil
-}
-
-// directoryBytes adds up the files of a directory.
-func directoryBytes(dir string) (int64, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return 0, err
-	}
-	var total int64
-	for _, entry := range entries {
-		info, err := entry.Info()
-		if err != nil {
-			return 0, err
-		}
-		total += info.Size()
-	}
-	return total, nil
 }
 
 // DrawnPhotos is a data set for measuring: drawn scenes as JPEG files of the size that pictures of ImageNet have on

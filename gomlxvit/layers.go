@@ -31,17 +31,25 @@ func (l *paramList) norm(name string, dim int) {
 // product prepares the product of two nodes in the type that the weights ask for, see [Model.InBFloat16]. Sums are float32,
 // and so is the result. (Its Einsum would forget the types.)
 func product(w Weights, a, b *graph.Node) *graph.DotBuilder {
-	operands, ok := w.(operandType)
-	if !ok || operands.OperandType() == dtypes.Float32 {
+	a, b, rounded := operands(w, a, b)
+	if !rounded {
 		return graph.Dot(a, b)
 	}
-	narrow := operands.OperandType()
-	return graph.Dot(graph.ConvertDType(a, narrow), graph.ConvertDType(b, narrow)).
-		WithAccumulatorDType(dtypes.InvalidDType).WithOutputDType(dtypes.Float32) // the result's type is that of the sums
+	// The result's type is that of the sums.
+	return graph.Dot(a, b).WithAccumulatorDType(dtypes.InvalidDType).WithOutputDType(dtypes.Float32)
 }
 
 // operandType is what Weights implement that say which type the operands of matrix products and convolutions have.
 type operandType interface{ OperandType() dtypes.DType }
+
+// operands are two nodes in the type that the weights ask for, and whether that is another than float32.
+func operands(w Weights, a, b *graph.Node) (x, y *graph.Node, rounded bool) {
+	typed, ok := w.(operandType)
+	if !ok || typed.OperandType() == dtypes.Float32 {
+		return a, b, false
+	}
+	return graph.ConvertDType(a, typed.OperandType()), graph.ConvertDType(b, typed.OperandType()), true
+}
 
 // multiHead splits qkv [batch, token, 3*width], ordered (3, head, headDim), into heads and computes scaled dot-product
 // attention. bias, added to the scores [batch, head, token, token], may be nil. It returns the concatenated heads

@@ -312,13 +312,12 @@ func convolve(w Weights, x, kernel *graph.Node, stride int) *graph.Node {
 	for i := range padding {
 		padding[i] = samePadding(x.Shape().Dim(1+i), kernel.Shape().Dim(2+i), stride)
 	}
-	kernel = graph.TransposeAllAxes(kernel, 2, 3, 1, 0)
-	operands, ok := w.(operandType)
-	if !ok || operands.OperandType() == dtypes.Float32 {
-		return graph.Convolve(x, kernel).Strides(stride).PaddingPerDim(padding).Done()
+	x, kernel, rounded := operands(w, x, graph.TransposeAllAxes(kernel, 2, 3, 1, 0))
+	y := graph.Convolve(x, kernel).Strides(stride).PaddingPerDim(padding).Done()
+	if rounded {
+		y = graph.ConvertDType(y, dtypes.Float32)
 	}
-	x, kernel = graph.ConvertDType(x, operands.OperandType()), graph.ConvertDType(kernel, operands.OperandType())
-	return graph.ConvertDType(graph.Convolve(x, kernel).Strides(stride).PaddingPerDim(padding).Done(), dtypes.Float32)
+	return y
 }
 
 // depthwise convolves every channel of x [batch, height, width, channel] on its own, with a kernel

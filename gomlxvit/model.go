@@ -132,28 +132,29 @@ type Model struct {
 // InBFloat16 returns the model with matrix products and convolutions that round their operands to bfloat16, as tensor cores
 // and matrix units take them. Their sums are float32, and so is all else: the residual stream, norms, softmax, weights in
 // memory. The models share their weights.
-func (m *Model) InBFloat16() *Model {
-	narrow := *m
-	narrow.operands = dtypes.BFloat16
-	return &narrow
-}
+func (m *Model) InBFloat16() *Model { return m.withOperands(dtypes.BFloat16) }
 
 // InFloat32 returns the model with all in float32, as a model is when it was opened.
-func (m *Model) InFloat32() *Model {
-	wide := *m
-	wide.operands = dtypes.Float32
-	return &wide
+func (m *Model) InFloat32() *Model { return m.withOperands(dtypes.Float32) }
+
+func (m *Model) withOperands(operands dtypes.DType) *Model {
+	other := *m
+	other.operands = operands
+	return &other
 }
+
+// precisions are the names that [Model.WithPrecision] takes.
+var precisions = map[string]dtypes.DType{"": dtypes.Float32, "float32": dtypes.Float32, "bfloat16": dtypes.BFloat16}
+
+// IsPrecision says whether [Model.WithPrecision] takes a name.
+func IsPrecision(name string) bool { return precisions[name] != dtypes.InvalidDType }
 
 // WithPrecision returns the model in a precision that [Model.Precision] names; "" is float32.
 func (m *Model) WithPrecision(name string) (*Model, error) {
-	switch name {
-	case "", "float32":
-		return m.InFloat32(), nil
-	case "bfloat16":
-		return m.InBFloat16(), nil
+	if !IsPrecision(name) {
+		return nil, fmt.Errorf("precision %q is not float32 or bfloat16", name)
 	}
-	return nil, fmt.Errorf("precision %q is not float32 or bfloat16", name)
+	return m.withOperands(precisions[name]), nil
 }
 
 // Precision names the type of the operands of matrix products and convolutions: "float32", or "bfloat16".
@@ -456,7 +457,13 @@ func (p *Program) bind(g *graph.Graph, buffers []compute.Buffer, _ []bool) error
 // deviceWeights are copies of a model's weights on devices other than the first.
 type deviceWeights struct {
 	mu     sync.Mutex
-	copies map[compute.DeviceNum]map[*tensors.Tensor]*tensors.Tensor // by the tensor on the first device
+	copies map[deviceWeight]*tensors.Tensor
+}
+
+// deviceWeight is a weight, as the tensor on the first device, on another.
+type deviceWeight struct {
+	original *tensors.Tensor
+	device   compute.DeviceNum
 }
 
 // weightOn returns a weight on a device, copying it there when it is first used; nil if the model has none of this name. The
@@ -466,20 +473,18 @@ func (m *Model) weightOn(backend compute.Backend, device compute.DeviceNum, name
 	if original == nil || device == 0 {
 		return original, nil
 	}
-	if m.devices.copies == nil {
-		m.devices.copies = make(map[compute.DeviceNum]map[*tensors.Tensor]*tensors.Tensor)
-	}
-	if m.devices.copies[device] == nil {
-		m.devices.copies[device] = make(map[*tensors.Tensor]*tensors.Tensor)
-	}
-	if there := m.devices.copies[device][original]; there != nil {
+	key := deviceWeight{original, device}
+	if there := m.devices.copies[key]; there != nil {
 		return there, nil
 	}
 	there, err := original.OnDeviceClone(backend, device)
 	if err != nil {
 		return nil, err
 	}
-	m.devices.copies[device][original] = there
+	if m.devices.copies == nil {
+		m.devices.copies = make(map[deviceWeight]*tensors.Tensor)
+	}
+	m.devices.copies[key] = there
 	return there, nil
 }
 

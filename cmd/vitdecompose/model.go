@@ -64,7 +64,7 @@ func (f *modelFlags) openFor(ctx context.Context, name string, classes []string)
 // load opens a model. A CLIP with its text tower has no head yet: names are those that its zero-shot head is to have.
 func (f *modelFlags) load(ctx context.Context, name string, classes []string) (model *gomlxvit.Model, names []string, err error) {
 	switch {
-	case f.precision != "" && f.precision != "float32" && f.precision != "bfloat16":
+	case !gomlxvit.IsPrecision(f.precision):
 		return nil, nil, usagef("--precision %s is not float32 or bfloat16", f.precision)
 	case f.imageSize < 0:
 		return nil, nil, usagef("--image-size %d is not a size", f.imageSize)

@@ -82,15 +82,25 @@ func TestNotebookByCell(t *testing.T) {
 	}
 }
 
-// TestNoTimestamps: an update that changes no output of a notebook changes nothing of its file.
-func TestNoTimestamps(t *testing.T) {
-	files, err := filepath.Glob("../*.ipynb")
+// contents are the files that a pattern names, of which there must be some.
+func contents(t testing.TB, pattern string) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
+	byName := make(map[string]string)
 	for _, name := range files {
 		b, err := os.ReadFile(name)
 		require.NoError(t, err)
-		require.NotContains(t, string(b), `"iopub.execute_input"`, "%s: `make notebooks UPDATE=1` executes without them", name)
+		byName[name] = string(b)
+	}
+	return byName
+}
+
+// TestNoTimestamps: an update that changes no output of a notebook changes nothing of its file.
+func TestNoTimestamps(t *testing.T) {
+	for name, content := range contents(t, "../*.ipynb") {
+		require.NotContains(t, content, `"iopub.execute_input"`, "%s: `make notebooks UPDATE=1` executes without them", name)
 	}
 }
 
@@ -120,13 +130,8 @@ func TestNotANotebook(t *testing.T) {
 
 // FuzzNotebook holds that no bytes make the check panic.
 func FuzzNotebook(f *testing.F) {
-	files, err := filepath.Glob("testdata/*.ipynb")
-	require.NoError(f, err)
-	require.NotEmpty(f, files)
-	for _, name := range files {
-		b, err := os.ReadFile(name)
-		require.NoError(f, err)
-		f.Add(string(b))
+	for _, content := range contents(f, "testdata/*.ipynb") {
+		f.Add(content)
 	}
 	f.Fuzz(func(t *testing.T, content string) {
 		if err := Notebook(strings.NewReader(content)); err != nil {

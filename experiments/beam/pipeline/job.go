@@ -66,7 +66,7 @@ func (j Job) Check() error {
 		return fmt.Errorf("--split %q is not one of heads, attns", j.Split)
 	case !slices.Contains([]string{string(decompose.BiasesApart), string(decompose.BiasesShared)}, j.Biases):
 		return fmt.Errorf("--biases %q is not one of const, shared", j.Biases)
-	case !slices.Contains([]string{"", "float32", "bfloat16"}, j.Precision):
+	case !gomlxvit.IsPrecision(j.Precision):
 		return fmt.Errorf("--precision %q is not one of float32, bfloat16", j.Precision)
 	case !slices.Contains([]string{"float32", cache.Float16, cache.BFloat16}, j.Keep):
 		return fmt.Errorf("--keep %q is not one of float32, float16, bfloat16", j.Keep)
