@@ -4,13 +4,15 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"vitdecompose/decompose"
-	"vitdecompose/gomlxvit"
+	"vitdecompose/experiments/extraction"
+	"vitdecompose/experiments/heads"
+	"vitdecompose/experiments/results"
+	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/statistics"
 )
 
 // Layer ablation, experiment 1 of arXiv 2406.01583:
@@ -24,34 +26,154 @@ import (
 //
 // About half a minute for deit-mini and 1000 pictures on 2 cores, 2 minutes for DeiT-B.
 
-// Ablation runs the layer ablation of a model with a head. The extraction's options are set: whole attention layers, and
-// each bias with the component it is added to, so that ablating a layer takes its bias along. It also returns the largest
-// relative difference between the sum of the components and the representation.
-func Ablation(ctx context.Context, e Extraction) (curve AblationCurve, exactness float64, err error) {
-	classes := e.Model.Arch.NumClasses()
-	if classes == 0 {
-		return curve, 0, fmt.Errorf("%s has no classifier head, which the layer ablation measures by", e.Model.Name)
+// AblationCurve is what one model loses as its components are replaced, one after the other, by their mean over the
+// pictures. An accuracy is a share of the pictures, 0 to 1.
+type AblationCurve struct {
+	// Model is the name the model goes by.
+	Model string `json:"model"`
+	// Pictures is how many pictures the accuracies are over.
+	Pictures int `json:"pictures"`
+	// Order names the components in the order of the ablation from init forward; the ablation from the last layer
+	// back takes the same list from its end.
+	Order []string `json:"order"`
+	// FromInit and FromLast are the accuracies, [len(Order)+1]: entry k has k components ablated, entry 0 none.
+	FromInit []float64 `json:"from_init"`
+	FromLast []float64 `json:"from_last"`
+	// Exactness is the largest difference between the sum of the components and the representation, relative to the
+	// representation.
+	Exactness float64 `json:"-"`
+}
+
+// AblationResult is the layer ablation (experiment 1) of one or more models.
+type AblationResult struct {
+	Curves []AblationCurve `json:"curves"`
+}
+
+// Check tells what is missing in the curve, if anything is: it must have a component at least, and accuracies between
+// 0 and 1, one more than components.
+func (c AblationCurve) Check() error {
+	if len(c.Order) == 0 {
+		return fmt.Errorf("ablation of %q: no components", c.Model)
 	}
+	for _, direction := range []struct {
+		name     string
+		accuracy []float64
+	}{{"from_init", c.FromInit}, {"from_last", c.FromLast}} {
+		if got, want := len(direction.accuracy), len(c.Order)+1; got != want {
+			return fmt.Errorf("ablation of %q: %d accuracies %s for %d components, want %d", c.Model, got, direction.name, len(c.Order), want)
+		}
+		for k, accuracy := range direction.accuracy {
+			if !(accuracy >= 0 && accuracy <= 1) {
+				return fmt.Errorf("ablation of %q: accuracy %v with %d components ablated (%s) is not between 0 and 1", c.Model, accuracy, k, direction.name)
+			}
+		}
+	}
+	return nil
+}
+
+// Layers returns how many layers are ablated at each entry of FromInit: [len(Order)+1], from 0 on. The components of
+// a layer ("layer:07, mlp" and "layer:07, attns") count for equal parts of it, and a component that belongs to no
+// layer ("init") for one. So models with different components in a layer share an axis.
+func (c AblationCurve) Layers() []float64 {
+	return layersAblated(c.Order)
+}
+
+// LayersBack is [AblationCurve.Layers] for FromLast.
+func (c AblationCurve) LayersBack() []float64 {
+	order := slices.Clone(c.Order)
+	slices.Reverse(order)
+	return layersAblated(order)
+}
+
+func layersAblated(order []string) []float64 {
+	ablated := make([]float64, 1, len(order)+1)
+	for whole := 0; len(order) > 0; whole++ {
+		parts := 1 // how many components the next layer has: they come together
+		for parts < len(order) && layerOf(order[parts]) == layerOf(order[0]) {
+			parts++
+		}
+		for part := 1; part <= parts; part++ {
+			ablated = append(ablated, float64(whole)+float64(part)/float64(parts))
+		}
+		order = order[parts:]
+	}
+	return ablated
+}
+
+// layerOf is what comes before the part of a layer: "layer:(2,14)" of "layer:(2,14), attns", "init" of "init".
+func layerOf(component string) string {
+	if i := strings.LastIndex(component, ", "); i >= 0 {
+		return component[:i]
+	}
+	return component
+}
+
+// Summary says the result in a line.
+func (c AblationCurve) Summary() []string {
+	return []string{fmt.Sprintf("%d pictures, accuracy %.1f %%; |sum of components - representation| is at most %.1e of the representation", c.Pictures, 100*c.FromInit[0], c.Exactness)}
+}
+
+// Table lists every accuracy with what was ablated last before it.
+func (r AblationResult) Table() results.Table {
+	table := results.Table{Header: []string{"model", "pictures", "direction", "components_ablated", "layers_ablated", "last_ablated", "accuracy"}}
+	for _, curve := range r.Curves {
+		back := slices.Clone(curve.Order)
+		slices.Reverse(back)
+		for _, direction := range []struct {
+			name             string
+			order            []string
+			layers, accuracy []float64
+		}{
+			{"from_init", curve.Order, curve.Layers(), curve.FromInit},
+			{"from_last", back, curve.LayersBack(), curve.FromLast},
+		} {
+			for k, accuracy := range direction.accuracy {
+				last := ""
+				if k > 0 {
+					last = direction.order[k-1]
+				}
+				table.Rows = append(table.Rows, []string{curve.Model, strconv.Itoa(curve.Pictures), direction.name,
+					strconv.Itoa(k), results.Number(direction.layers[k]), last, results.Number(accuracy)})
+			}
+		}
+	}
+	return table
+}
+
+// AblationConfig is empty: the layer ablation has no settings of its own.
+type AblationConfig struct{}
+
+func (c *AblationConfig) fill(context.Context, *session.Session) error { return nil }
+
+// Ablation runs the layer ablation of a model with a head: whole attention layers, and each bias with the component it is
+// added to, so that ablating a layer takes its bias along.
+func Ablation(ctx context.Context, s *session.Session, _ AblationConfig) (AblationCurve, error) {
+	curve := AblationCurve{Model: s.Name}
+	e, err := s.Classified(ctx)
+	if err != nil {
+		return curve, err
+	}
+	classes := e.Model.Arch.NumClasses()
 	e.Options = decompose.Options{Split: decompose.Attns, Biases: decompose.BiasesShared}
-	e.setDefaults()
-	if err := e.checkLabels(classes); err != nil {
-		return curve, 0, err
+	e.SetDefaults()
+	if err := e.CheckLabels(classes); err != nil {
+		return curve, err
 	}
 	store, err := e.Extract(ctx)
 	if err != nil {
-		return curve, 0, err
+		return curve, err
 	}
 	defer store.Close()
 
 	// First pass: the mean of every component.
 	var names []string
 	var sums []float64 // [component, dim]
-	pictures, dim, rounding := 0, 0, 0.0
+	pictures, dim, exactness, rounding := 0, 0, 0.0, 0.0
 	for chunk, err := range store.Chunks() {
 		if err != nil {
-			return curve, 0, err
+			return curve, err
 		}
-		exactness, rounding = max(exactness, Exactness(chunk)), max(rounding, Rounding(chunk, e.Keep))
+		exactness, rounding = max(exactness, extraction.Exactness(chunk)), max(rounding, extraction.Rounding(chunk, e.Keep))
 		if len(chunk.Index) == 0 {
 			continue
 		}
@@ -68,32 +190,30 @@ func Ablation(ctx context.Context, e Extraction) (curve AblationCurve, exactness
 		}
 		pictures += len(chunk.Index)
 	}
-	if err := e.checkExact(exactness, rounding); err != nil {
-		return curve, exactness, err
+	if err := e.CheckExact(exactness, rounding); err != nil {
+		return curve, err
 	}
-	if err := e.checkLeftOut(pictures); err != nil {
-		return curve, 0, err
+	if err := e.CheckLeftOut(pictures); err != nil {
+		return curve, err
 	}
 	if pictures == 0 {
-		return curve, 0, fmt.Errorf("none of the pictures could be read")
+		return curve, fmt.Errorf("none of the pictures could be read")
 	}
 	for i := range sums {
 		sums[i] /= float64(pictures)
 	}
 
 	order := ablationOrder(names)
-	curve = AblationCurve{Model: e.Model.Name, FromInit: make([]float64, len(order)+1), FromLast: make([]float64, len(order)+1)}
+	curve.FromInit, curve.FromLast, curve.Exactness = make([]float64, len(order)+1), make([]float64, len(order)+1), exactness
 	for _, component := range order {
 		curve.Order = append(curve.Order, names[component])
 	}
 	back := slices.Clone(order)
 	slices.Reverse(back)
 
-	head, err := e.Model.Compile(e.Backend, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
-		return []*graph.Node{e.Model.Arch.Head(w, in[0])}
-	})
+	head, err := heads.Of(e.Backend, e.Model)
 	if err != nil {
-		return curve, 0, err
+		return curve, err
 	}
 	defer head.Close()
 
@@ -105,21 +225,21 @@ func Ablation(ctx context.Context, e Extraction) (curve AblationCurve, exactness
 	labelled := 0
 	for chunk, err := range store.Chunks() {
 		if err != nil {
-			return curve, 0, err
+			return curve, err
 		}
 		if err := ctx.Err(); err != nil {
-			return curve, 0, err
+			return curve, err
 		}
 		for i := range chunk.Index {
 			for direction, sequence := range [][]int{order, back} {
-				ablateCumulatively(rows[(i*2+direction)*steps*dim:], chunk.Representation[i*dim:][:dim], func(component int) []float32 {
+				heads.Ablate(rows[(i*2+direction)*steps*dim:], chunk.Representation[i*dim:][:dim], func(component int) []float32 {
 					return chunk.Contributions[(component*len(chunk.Index)+i)*dim:][:dim]
 				}, sequence, sums)
 			}
 		}
-		logits, err := headLogits(head, rows, dim)
+		logits, err := head.Logits(rows)
 		if err != nil {
-			return curve, 0, err
+			return curve, err
 		}
 		for i, index := range chunk.Index {
 			label := e.Data.Item(index).Label
@@ -129,7 +249,7 @@ func Ablation(ctx context.Context, e Extraction) (curve AblationCurve, exactness
 			labelled++
 			for direction, accuracy := range [][]float64{curve.FromInit, curve.FromLast} {
 				for step := range steps {
-					if argmax(logits[((i*2+direction)*steps+step)*classes:][:classes]) == label {
+					if statistics.Argmax(logits[((i*2+direction)*steps+step)*classes:][:classes]) == label {
 						accuracy[step]++
 					}
 				}
@@ -138,61 +258,14 @@ func Ablation(ctx context.Context, e Extraction) (curve AblationCurve, exactness
 		e.Progress.Add(len(chunk.Index))
 	}
 	if labelled == 0 {
-		return curve, 0, fmt.Errorf("none of the pictures that could be read has a label")
+		return curve, fmt.Errorf("none of the pictures that could be read has a label")
 	}
 	for step := range steps {
 		curve.FromInit[step] /= float64(labelled)
 		curve.FromLast[step] /= float64(labelled)
 	}
 	curve.Pictures = labelled
-	return curve, exactness, nil
-}
-
-// checkLabels tells, before anything is computed, whether the accuracy can be counted.
-func (e *Extraction) checkLabels(classes int) error {
-	labelled := e.Pictures == 0
-	for i := range e.Pictures {
-		item := e.Data.Item(i)
-		if item.Label >= classes {
-			return fmt.Errorf("%s has label %d, but %s has only %d classes, counted from 0; check the labels", item.Name, item.Label, e.Model.Name, classes)
-		}
-		labelled = labelled || item.Label >= 0
-	}
-	if !labelled {
-		return fmt.Errorf("no picture has a label; sort the pictures into a sub-folder for each class or give --labels FILE.csv (columns file,label)")
-	}
-	return nil
-}
-
-// ablateCumulatively writes the representation z [dim] of a picture with 0, 1, 2, ... components of the sequence replaced by
-// their means [component, dim]: rows [step, dim]. contribution is what a component adds to z.
-func ablateCumulatively(rows, z []float32, contribution func(component int) []float32, sequence []int, means []float64) {
-	dim := len(z)
-	current := make([]float64, dim)
-	for c, v := range z {
-		current[c] = float64(v)
-		rows[c] = v
-	}
-	for step, component := range sequence {
-		own := contribution(component)
-		for c := range current {
-			current[c] += means[component*dim+c] - float64(own[c])
-			rows[(step+1)*dim+c] = float32(current[c])
-		}
-	}
-}
-
-// headLogits applies the head to rows [row, dim].
-func headLogits(head *gomlxvit.Program, rows []float32, dim int) ([]float32, error) {
-	outputs, err := head.Run(tensors.FromFlatDataAndDimensions(rows, len(rows)/dim, dim))
-	if err != nil {
-		return nil, err
-	}
-	logits, err := tensors.CopyFlatData[float32](outputs[0])
-	if err != nil {
-		return nil, err
-	}
-	return logits, outputs[0].FinalizeAll()
+	return curve, curve.Check()
 }
 
 // ablationOrder puts the components, given in forward order, into the order of the ablation: init, then in each block

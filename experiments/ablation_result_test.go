@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"vitdecompose/experiments/results"
 )
 
 func TestAblationLayers(t *testing.T) {
@@ -55,9 +57,32 @@ func TestAblationCheck(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), `"m"`) {
 				t.Errorf("Check() = %v, want an error about %q that names the model", err, test.want)
 			}
-			if _, err := (AblationResult{Curves: []AblationCurve{curve}}).Table(); err == nil {
-				t.Error("Table() of a spoilt curve gave no error")
-			}
 		})
+	}
+}
+
+func TestAblationTable(t *testing.T) {
+	table := AblationResult{Curves: []AblationCurve{{
+		Model:    "deit-mini",
+		Pictures: 4,
+		Order:    []string{"init", "layer:00, mlp", "layer:00, attns"},
+		FromInit: []float64{1, 0.75, 0.75, 0.25},
+		FromLast: []float64{1, 0.5, 0.25, 0.25},
+	}}}.Table()
+	want := results.Table{
+		Header: []string{"model", "pictures", "direction", "components_ablated", "layers_ablated", "last_ablated", "accuracy"},
+		Rows: [][]string{
+			{"deit-mini", "4", "from_init", "0", "0", "", "1"},
+			{"deit-mini", "4", "from_init", "1", "1", "init", "0.75"},
+			{"deit-mini", "4", "from_init", "2", "1.5", "layer:00, mlp", "0.75"},
+			{"deit-mini", "4", "from_init", "3", "2", "layer:00, attns", "0.25"},
+			{"deit-mini", "4", "from_last", "0", "0", "", "1"},
+			{"deit-mini", "4", "from_last", "1", "0.5", "layer:00, attns", "0.5"},
+			{"deit-mini", "4", "from_last", "2", "1", "layer:00, mlp", "0.25"},
+			{"deit-mini", "4", "from_last", "3", "2", "init", "0.25"},
+		},
+	}
+	if diff := cmp.Diff(want, table); diff != "" {
+		t.Errorf("table (-want +got):\n%s", diff)
 	}
 }

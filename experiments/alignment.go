@@ -9,9 +9,15 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/compute"
 
 	"vitdecompose/decompose"
+	"vitdecompose/experiments/extraction"
+	"vitdecompose/experiments/heads"
+	"vitdecompose/experiments/results"
+	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/statistics"
+	"vitdecompose/experiments/study"
 	"vitdecompose/gomlxvit"
 )
 
@@ -29,51 +35,111 @@ import (
 
 // AlignmentConfig says how alignments are compared. Zero fields stand for the paper's values.
 type AlignmentConfig struct {
-	// Lambdas are compared beside the one map; nil for 0 and 1.
+	// Lambdas are compared beside the one map; nil for 0 and the session's.
 	Lambdas []float64 `json:"lambdas"`
 	// Components is how many of those that matter most are described; 0: 10.
-	Components int `json:"components"`
+	Components int `json:"components" flag:"described" default:"10" min:"1" help:"how many of the components that matter most are described"`
 	// Texts is how many texts describe a component; 0: 10, but no more than a quarter of the classes, for among few classes
 	// any two choices of many match.
-	Texts int `json:"texts"`
-	// Bank holds texts to describe the components by in the end, for people to read.
-	Bank []string `json:"bank,omitempty"`
+	Texts int `json:"texts" flag:"texts" min:"1" usual:"10, or a quarter of the classes" help:"how many texts describe a component"`
+	// Bank holds texts to describe the components by in the end, for people to read; nil for the session's.
+	Bank []string `json:"-"`
 }
 
-// CompareAlignments measures the alignment quality for a study of a model with a head and class names.
-func CompareAlignments(ctx context.Context, s *Study, config AlignmentConfig) (AlignmentModel, error) {
-	result := AlignmentModel{Model: s.Model.Name}
-	model := s.headed()
+func (c *AlignmentConfig) fill(_ context.Context, s *session.Session) (err error) {
+	if s.Options().Aligner != "" {
+		return errors.New("option Aligner: the alignments that are compared are trained here")
+	}
+	if c.Lambdas == nil {
+		c.Lambdas = []float64{0}
+		if lambda := *s.Options().Lambda; lambda != 0 {
+			c.Lambdas = append(c.Lambdas, lambda)
+		}
+	}
+	c.Bank, err = s.Bank(c.Bank, s.Options().Data)
+	return errors.Join(err, settle(c))
+}
+
+// AlignmentMethod is how well one way of aligning does.
+type AlignmentMethod struct {
+	// Name is "one map", "lambda 0", "lambda 1" and so on; "identity" of a CLIP, which needs no alignment.
+	Name string `json:"name"`
+	// Cosine is the mean cosine similarity of aligned representation and CLIP's embedding on held-out pictures, and
+	// Distance is 1 - Cosine.
+	Cosine   float64 `json:"cosine_similarity"`
+	Distance float64 `json:"cosine_distance"`
+	// Orthogonality is the mean over components of the mean over entries of (W'W - I)^2, times the dimension.
+	Orthogonality float64 `json:"orthogonality"`
+	// MatchRate is the share of the texts that describe a component through the alignment that also describe it through
+	// the model's own head, mean over the components that matter most. Chance is what drawing texts would give.
+	MatchRate float64 `json:"match_rate"`
+	Chance    float64 `json:"chance"`
+}
+
+// DescribedComponent is a component and the texts that TextSpan finds for it, strongest first.
+type DescribedComponent struct {
+	Component string `json:"component"`
+	// Importance is the loss (cross entropy) that replacing the component by its mean adds.
+	Importance float64 `json:"importance"`
+	// ThroughHead are class names by the model's own head, ByMethod by each method of AlignmentModel.Methods.
+	ThroughHead []string   `json:"through_head"`
+	ByMethod    [][]string `json:"by_method"`
+	// Texts are descriptions from the whole text bank by the last method.
+	Texts []string `json:"texts"`
+}
+
+// AlignmentModel is the alignment quality of one model.
+type AlignmentModel struct {
+	Model      string               `json:"model"`
+	Trained    int                  `json:"trained_on"` // pictures
+	HeldOut    int                  `json:"held_out"`   // pictures
+	Methods    []AlignmentMethod    `json:"methods"`
+	Components []DescribedComponent `json:"components"` // those that matter most
+}
+
+// AlignmentResult is the alignment quality (experiment 8, Table 1) of one or more models.
+type AlignmentResult struct {
+	Models []AlignmentModel `json:"models"`
+}
+
+// CompareAlignments measures the alignment quality of a model with a head and class names.
+func CompareAlignments(ctx context.Context, s *session.Session, config AlignmentConfig) (AlignmentModel, error) {
+	result := AlignmentModel{Model: s.Name}
+	if err := config.fill(ctx, s); err != nil {
+		return result, err
+	}
+	model, err := s.Classifier(ctx)
+	if err != nil {
+		return result, err
+	}
 	classes := model.Arch.NumClasses()
 	switch {
 	case classes < 4 || len(model.ClassNames) != classes:
 		return result, fmt.Errorf("%s has a head of %d classes and %d class names; descriptions through its own head need four classes or more with their names", model.Name, classes, len(model.ClassNames))
-	case config.Components < 0 || config.Texts < 0 || config.Texts > classes:
-		return result, fmt.Errorf("%d components cannot be described by %d of %d classes", config.Components, config.Texts, classes)
-	}
-	if config.Components == 0 {
-		config.Components = 10
+	case config.Texts > classes:
+		return result, fmt.Errorf("option Texts: components cannot be described by %d of %d classes", config.Texts, classes)
 	}
 	if config.Texts == 0 {
 		config.Texts = min(10, classes/4)
 	}
-	if config.Lambdas == nil {
-		config.Lambdas = []float64{0, 1}
+	st, err := s.Study(ctx)
+	if err != nil {
+		return result, err
 	}
-	r, err := s.Read(ctx)
+	r, err := st.Read(ctx)
 	if err != nil {
 		return result, err
 	}
 	defer r.Close()
 	result.HeldOut = r.Pictures
-	if err := result.describe(ctx, s, r, config); err != nil {
+	if err := result.describe(ctx, st.Backend, model, r, config); err != nil {
 		return result, err
 	}
 	classNames, err := r.Phrases(ctx, model.ClassNames)
 	if err != nil {
 		return result, fmt.Errorf("%s: class names: %w", s.Model.Name, err)
 	}
-	methods, err := s.methods(ctx, r.Components, config.Lambdas)
+	methods, err := alignMethods(ctx, st, r.Components, config.Lambdas)
 	if err != nil {
 		return result, err
 	}
@@ -83,10 +149,10 @@ func CompareAlignments(ctx context.Context, s *Study, config AlignmentConfig) (A
 			if err := r.Through(ctx, method.aligner); err != nil {
 				return result, err
 			}
-			row.Orthogonality = mean(r.Aligner.Orthogonality)
+			row.Orthogonality = statistics.Mean(r.Aligner.Orthogonality)
 			result.Trained = r.Aligner.Pictures
 		}
-		row.Cosine = mean(r.Quality())
+		row.Cosine = statistics.Mean(r.Quality())
 		row.Distance = 1 - row.Cosine
 		for i := range result.Components {
 			described := &result.Components[i]
@@ -124,48 +190,46 @@ type alignMethod struct {
 	aligner *decompose.Aligner // nil for a CLIP
 }
 
-// methods trains the ways that are compared. A CLIP has one, which is to do nothing.
-func (s *Study) methods(ctx context.Context, components []string, lambdas []float64) ([]alignMethod, error) {
-	if s.identity() {
+// alignMethods trains the ways that are compared. A CLIP has one, which is to do nothing.
+func alignMethods(ctx context.Context, s *study.Study, components []string, lambdas []float64) ([]alignMethod, error) {
+	if s.Identity() {
 		return []alignMethod{{name: "identity"}}, nil
 	}
-	base := s.Align
-	defer func() { s.Align = base }()
-	s.Align.Lambda = 0
 	one, err := s.OneMap(ctx)
 	if err != nil {
 		return nil, err
 	}
 	methods := []alignMethod{{"one map", one.Spread(components)}}
 	for _, lambda := range lambdas {
-		s.Align.Lambda = lambda
-		a, err := s.Alignment(ctx)
+		config := s.Align
+		config.Lambda = lambda
+		a, err := s.AlignmentWith(ctx, config, nil)
 		if err != nil {
 			return nil, err
 		}
-		methods = append(methods, alignMethod{"lambda " + number(lambda), a})
+		methods = append(methods, alignMethod{"lambda " + results.Number(lambda), a})
 	}
 	return methods, nil
 }
 
 // describe finds the components that matter most and what the model's own head says of them.
-func (m *AlignmentModel) describe(ctx context.Context, s *Study, r *Reading, config AlignmentConfig) error {
-	head, err := newHead(s)
+func (m *AlignmentModel) describe(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, r *study.Reading, config AlignmentConfig) error {
+	head, err := heads.Of(backend, model)
 	if err != nil {
 		return err
 	}
-	defer head.program.Close()
-	importance, err := head.importance(ctx, r.Parts)
+	defer head.Close()
+	importance, err := importanceOf(ctx, head, r.Parts)
 	if err != nil {
 		return err
 	}
-	directions, err := head.directions(r.Parts)
+	directions, err := directionsOf(head, r.Parts)
 	if err != nil {
 		return err
 	}
 	most := decompose.Order(importance)
 	for _, component := range most[:min(config.Components, len(most))] {
-		texts, err := span(&r.Contributions, r.Components[component], directions, head.model.ClassNames, config.Texts)
+		texts, err := span(&r.Contributions, r.Components[component], directions, model.ClassNames, config.Texts)
 		if err != nil {
 			return err
 		}
@@ -200,25 +264,11 @@ func matchRate(a, b []string, count int) float64 {
 	return float64(common) / float64(count)
 }
 
-// head applies a model's head to representations.
-type head struct {
-	model   *gomlxvit.Model
-	program *gomlxvit.Program
-}
-
-func newHead(s *Study) (*head, error) {
-	model := s.headed()
-	program, err := model.Compile(s.Backend, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
-		return []*graph.Node{model.Arch.Head(w, in[0])}
-	})
-	return &head{model, program}, err
-}
-
-// importance is the loss that replacing a component by its mean over the pictures adds: the mean cross entropy with the
+// importanceOf is the loss that replacing a component by its mean over the pictures adds: the mean cross entropy with the
 // class that the model takes, so that no labels are needed.
-func (h *head) importance(ctx context.Context, p *Parts) ([]float64, error) {
-	dim, classes, n := p.Dim, h.model.Arch.NumClasses(), len(p.Components)
-	means := componentMeans(&p.Contributions)
+func importanceOf(ctx context.Context, h *heads.Head, p *extraction.Parts) ([]float64, error) {
+	dim, classes, n := p.Dim, h.Model.Arch.NumClasses(), len(p.Components)
+	means := heads.Means(&p.Contributions)
 	const batch = 8
 	added := make([]float64, n)
 	rows := make([]float32, batch*(n+1)*dim)
@@ -238,53 +288,30 @@ func (h *head) importance(ctx context.Context, p *Parts) ([]float64, error) {
 				}
 			}
 		}
-		logits, err := headLogits(h.program, rows, dim)
+		logits, err := h.Logits(rows)
 		if err != nil {
 			return nil, err
 		}
 		for k := range count {
 			at := logits[k*(n+1)*classes:]
-			class := argmax(at[:classes])
+			class := statistics.Argmax(at[:classes])
 			if class < 0 {
 				return nil, errors.New("the head gives no number")
 			}
-			whole := crossEntropy(at[:classes], class)
+			whole := heads.CrossEntropy(at[:classes], class)
 			for i := range n {
-				added[i] += (crossEntropy(at[(i+1)*classes:][:classes], class) - whole) / float64(p.Pictures)
+				added[i] += (heads.CrossEntropy(at[(i+1)*classes:][:classes], class) - whole) / float64(p.Pictures)
 			}
 		}
 	}
 	return added, nil
 }
 
-// componentMeans are the means over the pictures [component, dim].
-func componentMeans(c *decompose.Contributions) []float64 {
-	means := make([]float64, len(c.Components)*c.Dim)
-	for i := range c.Components {
-		for picture := range c.Pictures {
-			for d, v := range c.Row(i, picture) {
-				means[i*c.Dim+d] += float64(v) / float64(c.Pictures)
-			}
-		}
-	}
-	return means
-}
-
-// crossEntropy is -log softmax(logits)[class].
-func crossEntropy(logits []float32, class int) float64 {
-	most := float64(slices.Max(logits))
-	sum := 0.0
-	for _, v := range logits {
-		sum += math.Exp(float64(v) - most)
-	}
-	return math.Log(sum) + most - float64(logits[class])
-}
-
-// directions are the directions of the representation along which the logits of the classes rise, unit rows [class, dim]:
+// directionsOf are the directions of the representation along which the logits of the classes rise, unit rows [class, dim]:
 // the rows of a linear head's weight. A head that is not linear (MaxViT's, CLIP's cosine) is linearised at the mean
 // representation, by differences over a tenth of each channel's deviation to both sides.
-func (h *head) directions(p *Parts) ([]float32, error) {
-	dim, classes := p.Dim, h.model.Arch.NumClasses()
+func directionsOf(h *heads.Head, p *extraction.Parts) ([]float32, error) {
+	dim, classes := p.Dim, h.Model.Arch.NumClasses()
 	centre, deviation := make([]float64, dim), 0.0
 	for i, v := range p.Representation {
 		centre[i%dim] += float64(v) / float64(p.Pictures)
@@ -303,7 +330,7 @@ func (h *head) directions(p *Parts) ([]float32, error) {
 		}
 		rows[d*dim+d/2] += float32(step * float64(2*(d%2)-1))
 	}
-	logits, err := headLogits(h.program, rows, dim)
+	logits, err := h.Logits(rows)
 	if err != nil {
 		return nil, err
 	}
@@ -316,101 +343,41 @@ func (h *head) directions(p *Parts) ([]float32, error) {
 	return unitOrZero(out, dim), nil
 }
 
+// Summary says how well each way does.
+func (m AlignmentModel) Summary() []string {
+	var lines []string
+	for _, method := range m.Methods {
+		lines = append(lines, fmt.Sprintf("%s: cosine similarity %.3f, match rate %.2f (chance %.2f)", method.Name, method.Cosine, method.MatchRate, method.Chance))
+	}
+	return lines
+}
+
 // Table is Table 1.
-func (r AlignmentResult) Table() Table {
-	table := Table{Header: []string{"model", "trained_on", "held_out", "method", "cosine_similarity", "cosine_distance", "orthogonality", "match_rate", "chance"}}
+func (r AlignmentResult) Table() results.Table {
+	table := results.Table{Header: []string{"model", "trained_on", "held_out", "method", "cosine_similarity", "cosine_distance", "orthogonality", "match_rate", "chance"}}
 	for _, model := range r.Models {
 		for _, m := range model.Methods {
 			table.Rows = append(table.Rows, []string{model.Model, strconv.Itoa(model.Trained), strconv.Itoa(model.HeldOut), m.Name,
-				rounded(m.Cosine), rounded(m.Distance), rounded(m.Orthogonality), rounded(m.MatchRate), rounded(m.Chance)})
+				results.Rounded(m.Cosine), results.Rounded(m.Distance), results.Rounded(m.Orthogonality), results.Rounded(m.MatchRate), results.Rounded(m.Chance)})
 		}
 	}
 	return table
+}
+
+// Tables are the descriptions of components.
+func (r AlignmentResult) Tables() map[string]results.Table {
+	return map[string]results.Table{"descriptions.csv": r.Descriptions()}
 }
 
 // Descriptions lists the components that matter most with the texts that describe them.
-func (r AlignmentResult) Descriptions() Table {
-	table := Table{Header: []string{"model", "component", "importance", "through_head", "through_alignment", "texts"}}
+func (r AlignmentResult) Descriptions() results.Table {
+	table := results.Table{Header: []string{"model", "component", "importance", "through_head", "through_alignment", "texts"}}
 	for _, model := range r.Models {
 		for _, c := range model.Components {
 			last := c.ByMethod[len(c.ByMethod)-1]
-			table.Rows = append(table.Rows, []string{model.Model, c.Component, rounded(c.Importance),
+			table.Rows = append(table.Rows, []string{model.Model, c.Component, results.Rounded(c.Importance),
 				strings.Join(c.ThroughHead, "; "), strings.Join(last, "; "), strings.Join(c.Texts, "; ")})
 		}
-	}
-	return table
-}
-
-// Sweep trains an aligner for each of several lambdas, and measures it on the study's pictures.
-func Sweep(ctx context.Context, s *Study, lambdas []float64) (SweepCurve, error) {
-	curve := SweepCurve{Model: s.Model.Name}
-	if len(lambdas) == 0 {
-		return curve, errors.New("a sweep needs values of lambda")
-	}
-	lambdas = slices.Clone(lambdas)
-	slices.Sort(lambdas)
-	r, err := s.Read(ctx)
-	if err != nil {
-		return curve, err
-	}
-	defer r.Close()
-	base := s.Align
-	defer func() { s.Align = base }()
-	for _, lambda := range slices.Compact(lambdas) {
-		s.Align.Lambda = lambda
-		aligner, err := s.Alignment(ctx)
-		if err != nil {
-			return curve, err
-		}
-		if err := r.Through(ctx, aligner); err != nil {
-			return curve, err
-		}
-		train, err := s.trainCosine(ctx, aligner)
-		if err != nil {
-			return curve, err
-		}
-		curve.Points = append(curve.Points, SweepPoint{
-			Lambda: lambda, Steps: aligner.Steps, Cosine: mean(r.Quality()), TrainCosine: train,
-			Orthogonality: mean(aligner.Orthogonality), Least: slices.Min(aligner.Orthogonality), Most: slices.Max(aligner.Orthogonality),
-		})
-	}
-	return curve, nil
-}
-
-// trainCosine is the mean cosine similarity on the pictures that an aligner was trained on.
-func (s *Study) trainCosine(ctx context.Context, a *decompose.Aligner) (float64, error) {
-	pairs, err := s.trainingPairs(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if pairs.disk != nil {
-		cosines, err := pairs.disk.cosines(ctx, s.Backend, a, pairs.targets)
-		return mean(cosines), err
-	}
-	mapped, err := a.Map(ctx, s.Backend, &pairs.parts.Contributions)
-	if err != nil {
-		return 0, err
-	}
-	return mean(decompose.Cosines(mapped.Sum(upTo(len(mapped.Components))), pairs.targets, mapped.Dim)), nil
-}
-
-// Table lists the points.
-func (r SweepResult) Table() Table {
-	table := Table{Header: []string{"model", "lambda", "steps", "cosine_similarity", "train_cosine_similarity", "orthogonality", "least", "most"}}
-	for _, curve := range r.Curves {
-		for _, p := range curve.Points {
-			table.Rows = append(table.Rows, []string{curve.Model, number(p.Lambda), strconv.Itoa(p.Steps), rounded(p.Cosine), rounded(p.TrainCosine),
-				rounded(p.Orthogonality), rounded(p.Least), rounded(p.Most)})
-		}
-	}
-	return table
-}
-
-// OrthogonalityTable lists how far each component's map is from an isometry.
-func OrthogonalityTable(a *decompose.Aligner) Table {
-	table := Table{Header: []string{"component", "orthogonality"}}
-	for i, component := range a.Components {
-		table.Rows = append(table.Rows, []string{component, number(a.Orthogonality[i])})
 	}
 	return table
 }

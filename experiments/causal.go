@@ -10,12 +10,16 @@ import (
 	"strconv"
 	"strings"
 
-	"gonum.org/v1/gonum/stat/distuv"
-
 	"vitdecompose/data"
 	"vitdecompose/data/progress"
 	"vitdecompose/decompose"
 	"vitdecompose/decompose/phrases"
+	"vitdecompose/experiments/extraction"
+	"vitdecompose/experiments/heads"
+	"vitdecompose/experiments/results"
+	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/statistics"
+	"vitdecompose/experiments/study"
 )
 
 // A causal test of attributions, which the paper does not have:
@@ -35,11 +39,22 @@ import (
 
 // CausalConfig says what is ablated. Zero fields stand for the values in their comments.
 type CausalConfig struct {
-	Features []phrases.Feature `json:"features"` // those that the data knows nothing about are an error
-	Ablated  int               `json:"ablated"`  // components at a time; 0: 5
-	Order    CausalOrder       `json:"order"`    // empty: ByShare
-	Seeds    int               `json:"seeds"`    // from the study's on; 0: 5
-	Draws    int               `json:"draws"`    // random sets for each seed; 0: 400
+	Features []phrases.Feature `json:"features"`                                                                                              // those that the data knows nothing about are an error
+	Ablated  int               `json:"ablated" flag:"ablated" usual:"waterbirds 10, causal 5" min:"1" help:"how many components are ablated"` // 0: 5
+	Order    CausalOrder       `json:"order" flag:"order" default:"share" oneof:"share|correlation" help:"what causal ranks components by: their share of the variance along a feature, or correlation, the paper's variance attributed"`
+	Seeds    int               `json:"seeds" flag:"seeds" default:"5" min:"1" help:"how often everything is repeated, with seeds from --seed on"`
+	Draws    int               `json:"draws" flag:"draws" default:"400" min:"1" help:"random sets of components for each seed"`
+}
+
+func (c *CausalConfig) fill(_ context.Context, s *session.Session) (err error) {
+	c.Features, err = s.Features(c.Features, "scenes", "scenes")
+	if c.Ablated == 0 {
+		c.Ablated = 5
+	}
+	if err == nil && len(c.Features) < 2 {
+		err = errors.New("the causal test compares features: give two or more")
+	}
+	return errors.Join(err, settle(c))
 }
 
 // CausalOrder is what components are ranked by.
@@ -47,15 +62,57 @@ type CausalOrder string
 
 // The orders.
 const (
-	// ByShare ranks by the share of the variance of the whole representation along the feature ([Reading.Shares]).
+	// ByShare ranks by the share of the variance of the whole representation along the feature ([study.Reading.Shares]).
 	ByShare CausalOrder = "share"
 	// ByCorrelation ranks by the paper's variance attributed. It does not know how much a component says: one that says
 	// little, in step with the others, can come first, and little is lost with it.
 	ByCorrelation CausalOrder = "correlation"
 )
 
+// ReadoutLoss is what a linear read-out of one feature loses, in accuracy between 0 and 1.
+type ReadoutLoss struct {
+	Feature string              `json:"feature"`
+	Loss    statistics.Interval `json:"loss"` // over seeds
+}
+
+// CausalFeature is the causal score of the attribution of one feature.
+type CausalFeature struct {
+	Feature string `json:"feature"`
+	// Accuracy of the read-out of this feature with nothing ablated, mean over seeds; Chance is that of its most
+	// frequent value.
+	Accuracy float64 `json:"accuracy"`
+	Chance   float64 `json:"chance"`
+	// Components are those ranked first for the feature, of the first seed.
+	Components []string `json:"components"`
+	// Losses are what each read-out loses when they are ablated, this feature's among them.
+	Losses []ReadoutLoss `json:"losses"`
+	// Score is the loss of this feature's read-out minus the mean loss of the others', each in standard deviations of the
+	// same read-out's losses with random sets, over seeds.
+	Score statistics.Interval `json:"score"`
+	// Random is the same score for random sets of as many components, over the draws of all seeds: mean and the range
+	// that 95 % of the draws lie in.
+	Random statistics.Interval `json:"random"`
+	// P is the probability that a random set scores at least as high.
+	P float64 `json:"p"`
+}
+
+// CausalModel is the causal test of one model's attribution.
+type CausalModel struct {
+	Model    string          `json:"model"`
+	Pictures int             `json:"pictures"`
+	Ablated  int             `json:"ablated"` // components at a time
+	Seeds    int             `json:"seeds"`
+	Draws    int             `json:"draws"` // random sets, all seeds together
+	Features []CausalFeature `json:"features"`
+}
+
+// CausalResult is the causal test of attributions, which the paper does not have, for one or more models.
+type CausalResult struct {
+	Models []CausalModel `json:"models"`
+}
+
 // score scores components by the order: [feature][component].
-func (o CausalOrder) score(ctx context.Context, r *Reading, features []phrases.Feature) ([][]float64, error) {
+func (o CausalOrder) score(ctx context.Context, r *study.Reading, features []phrases.Feature) ([][]float64, error) {
 	if o == ByShare {
 		return r.Shares(ctx, features)
 	}
@@ -66,50 +123,36 @@ func (o CausalOrder) score(ctx context.Context, r *Reading, features []phrases.F
 	return attribution.Attributed, nil
 }
 
-// Causal tests the attributions of a study. Its Training pictures are also what the read-outs are trained on.
-func Causal(ctx context.Context, s *Study, config CausalConfig) (CausalModel, error) {
-	result := CausalModel{Model: s.Model.Name}
-	if config.Ablated < 0 || config.Seeds < 0 || config.Draws < 0 {
-		return result, fmt.Errorf("%d components, %d seeds and %d draws cannot be", config.Ablated, config.Seeds, config.Draws)
+// Causal tests the attributions of a model. The pictures that the alignment is trained on are also what the read-outs are
+// trained on.
+func Causal(ctx context.Context, s *session.Session, config CausalConfig) (CausalModel, error) {
+	result := CausalModel{Model: s.Name}
+	if err := config.fill(ctx, s); err != nil {
+		return result, err
 	}
-	for _, field := range []struct {
-		value *int
-		usual int
-	}{{&config.Ablated, 5}, {&config.Seeds, 5}, {&config.Draws, 400}} {
-		if *field.value == 0 {
-			*field.value = field.usual
-		}
+	st, err := s.Study(ctx)
+	if err != nil {
+		return result, err
 	}
-	switch config.Order {
-	case ByShare, ByCorrelation:
-	case "":
-		config.Order = ByShare
-	default:
-		return result, fmt.Errorf("components are ordered by %s or by %s, not by %q", ByShare, ByCorrelation, config.Order)
-	}
-	if len(config.Features) < 2 {
-		return result, errors.New("the causal test compares features: give two or more")
-	}
-	r, err := s.Read(ctx)
+	r, err := st.Read(ctx)
 	if err != nil {
 		return result, err
 	}
 	defer r.Close()
 	if config.Ablated >= len(r.Components) {
-		return result, fmt.Errorf("%d of %s's %d components cannot be ablated and others be left", config.Ablated, s.Model.Name, len(r.Components))
+		return result, fmt.Errorf("%d of %s's %d components cannot be ablated and others be left", config.Ablated, s.Name, len(r.Components))
 	}
-	training, err := s.trainingRepresentations(ctx)
+	training, err := st.TrainingRepresentations(ctx)
 	if err != nil {
 		return result, err
 	}
-	means := componentMeans(&r.Contributions)
-	base := s.Align
-	defer func() { s.Align = base }()
+	means := heads.Means(&r.Contributions)
 	tally := make([]causalTally, len(config.Features))
 	for seed := range config.Seeds {
-		s.Align.Seed = base.Seed + uint64(seed)
-		if !s.identity() {
-			aligner, err := s.Alignment(ctx)
+		align := st.Align
+		align.Seed += uint64(seed)
+		if !st.Identity() {
+			aligner, err := st.AlignmentWith(ctx, align, nil)
 			if err != nil {
 				return result, err
 			}
@@ -122,15 +165,15 @@ func Causal(ctx context.Context, s *Study, config CausalConfig) (CausalModel, er
 			return result, err
 		}
 		readouts := make([]*readout, len(config.Features))
-		s.Progress.Start(fmt.Sprintf("training read-outs, seed %d of %d", seed+1, config.Seeds), len(config.Features))
+		st.Progress.Start(fmt.Sprintf("training read-outs, seed %d of %d", seed+1, config.Seeds), len(config.Features))
 		for f, feature := range config.Features {
-			if readouts[f], err = s.readout(ctx, training, r, means, feature, s.Align.Seed); err != nil {
+			if readouts[f], err = newReadout(ctx, st, training, r, means, feature, align.Seed); err != nil {
 				return result, err
 			}
-			s.Progress.Add(1)
+			st.Progress.Add(1)
 		}
-		s.Progress.Done()
-		rng := rand.New(rand.NewPCG(s.Align.Seed, causalStream))
+		st.Progress.Done()
+		rng := rand.New(rand.NewPCG(align.Seed, causalStream))
 		random := make([][]float64, config.Draws) // [draw][feature]
 		for draw := range random {
 			random[draw] = losses(readouts, rng.Perm(len(r.Components))[:config.Ablated])
@@ -138,7 +181,7 @@ func Causal(ctx context.Context, s *Study, config CausalConfig) (CausalModel, er
 		for f := range config.Features {
 			first := decompose.Order(scores[f])[:config.Ablated]
 			if seed == 0 {
-				tally[f].components = names(r.Components, first)
+				tally[f].components = at(r.Components, first)
 			}
 			tally[f].add(f, readouts[f], losses(readouts, first), random)
 		}
@@ -220,37 +263,16 @@ func specific(losses []float64, feature int) float64 {
 func (t *causalTally) sum(features []phrases.Feature, f int) CausalFeature {
 	out := CausalFeature{
 		Feature: features[f].Name, Accuracy: t.accuracy / float64(len(t.scores)), Chance: t.chance, Components: t.components,
-		Score: confidence(t.scores), Random: spread(t.random), P: float64(1+t.atLeast) / float64(1+len(t.random)),
+		Score: statistics.Confidence(t.scores), Random: statistics.Spread(t.random), P: float64(1+t.atLeast) / float64(1+len(t.random)),
 	}
 	for other, feature := range features {
 		var lost []float64
 		for _, seed := range t.losses {
 			lost = append(lost, seed[other])
 		}
-		out.Losses = append(out.Losses, ReadoutLoss{feature.Name, confidence(lost)})
+		out.Losses = append(out.Losses, ReadoutLoss{feature.Name, statistics.Confidence(lost)})
 	}
 	return out
-}
-
-// confidence is the mean with its 95 % interval by Student's t; of one value, the value alone.
-func confidence(values []float64) Interval {
-	m, n := mean(values), float64(len(values))
-	if n < 2 {
-		return Interval{m, m, m}
-	}
-	square := 0.0
-	for _, v := range values {
-		square += (v - m) * (v - m)
-	}
-	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile(0.975) * math.Sqrt(square/(n-1)/n)
-	return Interval{m, m - half, m + half}
-}
-
-// spread is the mean and the range that the middle 95 % of the values lie in.
-func spread(values []float64) Interval {
-	sorted := slices.Sorted(slices.Values(values))
-	at := func(share float64) float64 { return sorted[int(math.Round(share*float64(len(sorted)-1)))] }
-	return Interval{mean(values), at(0.025), at(0.975)}
 }
 
 // readout reads one feature from representations, linearly: what every component adds to its logits, on the pictures whose
@@ -264,9 +286,9 @@ type readout struct {
 	whole  float64 // accuracy with nothing ablated
 }
 
-// readout trains the read-out of a feature on some pictures, and applies it to those of the reading, whose components have
+// newReadout trains the read-out of a feature on some pictures, and applies it to those of the reading, whose components have
 // these means [component, dim].
-func (s *Study) readout(ctx context.Context, training *Parts, r *Reading, means []float64, feature phrases.Feature, seed uint64) (*readout, error) {
+func newReadout(ctx context.Context, s *study.Study, training *extraction.Parts, r *study.Reading, means []float64, feature phrases.Feature, seed uint64) (*readout, error) {
 	index := make(map[string]int) // of the values, in the feature's order
 	for _, instance := range feature.Instances {
 		if value := phrases.Value(feature.Name, instance); index[value] == 0 {
@@ -297,7 +319,7 @@ func (s *Study) readout(ctx context.Context, training *Parts, r *Reading, means 
 	for i := range rows {
 		rows[i] = float32((float64(rows[i]) - centre[i%training.Dim]) / scale[i%training.Dim])
 	}
-	weight, bias, _, err := fitLinear(ctx, s.Backend, rows, labels, len(index), readoutConfig(len(labels), seed), progress.Silent)
+	weight, bias, _, err := heads.Fit(ctx, s.Backend, rows, labels, len(index), readoutConfig(len(labels), seed), progress.Silent)
 	if err != nil {
 		return nil, fmt.Errorf("feature %s: read-out: %w", feature.Name, err)
 	}
@@ -329,10 +351,10 @@ func (s *Study) readout(ctx context.Context, training *Parts, r *Reading, means 
 }
 
 // readoutConfig trains a read-out on so many pictures for ten epochs, or for at least 1000 steps.
-func readoutConfig(pictures int, seed uint64) LinearHeadConfig {
+func readoutConfig(pictures int, seed uint64) heads.Config {
 	const batch, steps = 64, 1000
 	perEpoch := (pictures + batch - 1) / batch
-	return LinearHeadConfig{Epochs: max(10, (steps+perEpoch-1)/perEpoch), LearningRate: 3e-3, Batch: batch, Seed: seed}
+	return heads.Config{Epochs: max(10, (steps+perEpoch-1)/perEpoch), LearningRate: 3e-3, Batch: batch, Seed: seed}
 }
 
 // standard is the mean and the deviation of each channel of rows [row, dim]; a channel that does not vary has deviation 1.
@@ -395,17 +417,26 @@ func losses(readouts []*readout, ablated []int) []float64 {
 	return out
 }
 
+// Summary says the score of each feature.
+func (m CausalModel) Summary() []string {
+	var lines []string
+	for _, f := range m.Features {
+		lines = append(lines, fmt.Sprintf("%s: causal score %.2f standard deviations of random sets (p = %.2g)", f.Feature, f.Score.Mean, f.P))
+	}
+	return lines
+}
+
 // Table lists scores and losses.
-func (r CausalResult) Table() Table {
-	table := Table{Header: []string{"model", "feature", "accuracy", "chance", "components", "score", "low", "high", "random", "random_low", "random_high", "p", "losses"}}
+func (r CausalResult) Table() results.Table {
+	table := results.Table{Header: []string{"model", "feature", "accuracy", "chance", "components", "score", "low", "high", "random", "random_low", "random_high", "p", "losses"}}
 	for _, model := range r.Models {
 		for _, f := range model.Features {
 			var lost []string
 			for _, loss := range f.Losses {
-				lost = append(lost, loss.Feature+" "+rounded(loss.Loss.Mean))
+				lost = append(lost, loss.Feature+" "+results.Rounded(loss.Loss.Mean))
 			}
-			table.Rows = append(table.Rows, []string{model.Model, f.Feature, rounded(f.Accuracy), rounded(f.Chance), strings.Join(f.Components, "; "),
-				rounded(f.Score.Mean), rounded(f.Score.Low), rounded(f.Score.High), rounded(f.Random.Mean), rounded(f.Random.Low), rounded(f.Random.High),
+			table.Rows = append(table.Rows, []string{model.Model, f.Feature, results.Rounded(f.Accuracy), results.Rounded(f.Chance), strings.Join(f.Components, "; "),
+				results.Rounded(f.Score.Mean), results.Rounded(f.Score.Low), results.Rounded(f.Score.High), results.Rounded(f.Random.Mean), results.Rounded(f.Random.Low), results.Rounded(f.Random.High),
 				strconv.FormatFloat(f.P, 'g', 3, 64), strings.Join(lost, "; ")})
 		}
 	}

@@ -12,7 +12,10 @@ import (
 	"vitdecompose/data/picture"
 	"vitdecompose/decompose"
 	"vitdecompose/decompose/phrases"
-	"vitdecompose/gomlxvit/backend"
+	"vitdecompose/experiments/extraction"
+	"vitdecompose/experiments/heads"
+	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/study"
 )
 
 // By hand: the first feature loses 10, the others 1 and 3.
@@ -28,25 +31,6 @@ func TestStandardiser(t *testing.T) {
 	require.Equal(t, []float64{-1, 0}, standardise([]float64{1, 0}))
 }
 
-// Of 2, 4, 4, 6 the mean is 4 and the deviation the root of 8/3; Student's t with 3 degrees of freedom has its 97.5 % point
-// at 3.1824 (any table), so half the interval is 3.1824 * sqrt(8/3)/2.
-func TestConfidence(t *testing.T) {
-	got := confidence([]float64{2, 4, 4, 6})
-	half := 3.1824463 * math.Sqrt(8.0/3) / 2
-	require.InDelta(t, 4, got.Mean, 1e-12)
-	require.InDelta(t, 4-half, got.Low, 1e-5)
-	require.InDelta(t, 4+half, got.High, 1e-5)
-	require.Equal(t, Interval{7, 7, 7}, confidence([]float64{7}))
-}
-
-func TestSpread(t *testing.T) {
-	var values []float64
-	for i := range 201 {
-		values = append(values, float64((i*7)%201)) // 0 to 200, shuffled
-	}
-	require.Equal(t, Interval{100, 5, 195}, spread(values))
-}
-
 // painted is a data set that knows the colour of its pictures, which are not there.
 type painted []string
 
@@ -56,10 +40,10 @@ func (p painted) Item(i int) data.Item                { return data.Item{Name: f
 func (painted) Picture(int) (*picture.Picture, error) { panic("not asked for") }
 func (painted) Hash() (string, error)                 { return "painted", nil }
 func (p painted) Attributes(i int) map[string]string  { return map[string]string{"color": p[i]} }
-func (p painted) parts(rng *rand.Rand, noise float64) *Parts {
+func (p painted) parts(rng *rand.Rand, noise float64) *extraction.Parts {
 	// Component 0 says the colour in the first two of four channels, component 1 says something else in the others.
 	c := decompose.Contributions{Components: []string{"colour", "other"}, Pictures: len(p), Dim: 4, Values: make([]float32, 2*4*len(p))}
-	out := &Parts{Contributions: c}
+	out := &extraction.Parts{Contributions: c}
 	for i, colour := range p {
 		copy(out.Row(0, i), map[string][]float32{"red": {3, 0}, "blue": {0, 3}, "": {0, 0}}[colour])
 		for d := range 4 {
@@ -77,7 +61,7 @@ func (p painted) parts(rng *rand.Rand, noise float64) *Parts {
 // A read-out learns what one component says and the other does not: without that component it is at chance, without the
 // other nothing is lost.
 func TestReadout(t *testing.T) {
-	b, err := backend.Open("")
+	b, err := session.Backend()
 	require.NoError(t, err)
 	rng := rand.New(rand.NewPCG(1, 2))
 	draw := func(n int) painted {
@@ -88,11 +72,11 @@ func TestReadout(t *testing.T) {
 		return p
 	}
 	train, test := draw(800), draw(300)
-	s := &Study{Extraction: Extraction{Backend: b, Data: test}, Training: train}
+	s := &study.Study{Extraction: extraction.Extraction{Backend: b, Data: test}, Training: train}
 	feature := phrases.Feature{Name: "color", Instances: []string{"red color", "blue color"}}
-	r := &Reading{Data: test, Parts: test.parts(rng, 0.2)}
-	means := componentMeans(&r.Contributions)
-	o, err := s.readout(t.Context(), train.parts(rng, 0.2), r, means, feature, 0)
+	r := &study.Reading{Data: test, Parts: test.parts(rng, 0.2)}
+	means := heads.Means(&r.Contributions)
+	o, err := newReadout(t.Context(), s, train.parts(rng, 0.2), r, means, feature, 0)
 	require.NoError(t, err)
 	known := 0
 	for _, colour := range test {
@@ -107,13 +91,13 @@ func TestReadout(t *testing.T) {
 	require.InDelta(t, 0.67, o.chance(), 0.1)
 	require.InDelta(t, o.accuracy(nil)-o.chance(), losses([]*readout{o}, []int{0})[0], 1e-9)
 
-	_, err = s.readout(t.Context(), train.parts(rng, 0.2), r, means, phrases.Feature{Name: "color", Instances: []string{"mauve"}}, 0)
+	_, err = newReadout(t.Context(), s, train.parts(rng, 0.2), r, means, phrases.Feature{Name: "color", Instances: []string{"mauve"}}, 0)
 	require.ErrorContains(t, err, "feature color: the truth is known of 0 pictures")
 }
 
 // Ranking agreement of made-up numbers: features agree fully, the reverse, and not at all because one side is constant.
 func TestAgree(t *testing.T) {
-	a := &Attribution{Components: []string{"a", "b", "c"}, Features: []phrases.Feature{{Name: "f"}, {Name: "g"}, {Name: "h"}},
+	a := &study.Attribution{Components: []string{"a", "b", "c"}, Features: []phrases.Feature{{Name: "f"}, {Name: "g"}, {Name: "h"}},
 		Attributed: [][]float64{{1, 2, 3}, {1, 2, 3}, {1, 1, 1}}}
 	var m RankingModel
 	require.NoError(t, m.agree(a, [][]float64{{0.1, 0.2, 0.9}, {3, 2, 1}, {1, 2, 3}}))
@@ -123,16 +107,5 @@ func TestAgree(t *testing.T) {
 	// 0.9, 1, 3: ranks 2.5, 2.5, 1 against 1, 2.5, 2.5 correlate with -0.5, and against 1, 2, 3 with -0.8660.
 	require.InDelta(t, (-0.5-math.Sqrt(0.75))/2, m.Within, 1e-9)
 	require.Equal(t, 2, m.Undefined)
-	require.ErrorContains(t, m.agree(&Attribution{Components: a.Components, Features: a.Features[:1], Attributed: [][]float64{{1, 1, 1}}}, [][]float64{{1, 2, 3}}), "constants")
-}
-
-// What does not fit into memory is an error that says what would.
-func TestFitsMemory(t *testing.T) {
-	free := memoryFree
-	defer func() { memoryFree = free }()
-	memoryFree = func() uint64 { return 1_000_000 }
-	require.NoError(t, fitsMemory(1000, 1000))
-	require.EqualError(t, fitsMemory(1000, 1001), "the contributions of 1001 pictures take 0.0 GB, and 0.0 GB of memory are free; take at most 1000 pictures, or fewer blocks")
-	memoryFree = func() uint64 { return 0 } // a system that does not tell
-	require.NoError(t, fitsMemory(1<<30, 1<<30))
+	require.ErrorContains(t, m.agree(&study.Attribution{Components: a.Components, Features: a.Features[:1], Attributed: [][]float64{{1, 1, 1}}}, [][]float64{{1, 2, 3}}), "constants")
 }

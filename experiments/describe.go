@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,8 @@ import (
 
 	"vitdecompose/decompose"
 	"vitdecompose/decompose/phrases"
+	"vitdecompose/experiments/results"
+	"vitdecompose/experiments/session"
 )
 
 // A component in words:
@@ -20,10 +23,18 @@ import (
 // DescribeConfig says what components are described by.
 type DescribeConfig struct {
 	Features []phrases.Feature `json:"features"`
-	Bank     []string          `json:"bank"`
-	Texts    int               `json:"texts"` // for each component; 0: 5
+	Bank     []string          `json:"-"`
+	Texts    int               `json:"texts" flag:"texts" default:"5" min:"1" help:"how many texts describe a component"` // 0: 5
 	// Rank projects the bank on so many top singular vectors of a component first; 0: not.
-	Rank int `json:"rank,omitempty"`
+	Rank int `json:"rank,omitempty" flag:"rank" min:"0" help:"project the texts on so many top singular vectors of the component first; 0: not"`
+}
+
+func (c *DescribeConfig) fill(_ context.Context, s *session.Session) (err error) {
+	if c.Features, err = s.Features(c.Features, "retrieval", "scenes"); err != nil {
+		return err
+	}
+	c.Bank, err = s.Bank(c.Bank, s.Options().Data)
+	return errors.Join(err, settle(c))
 }
 
 // ComponentInWords is a component's description.
@@ -39,35 +50,45 @@ type ComponentInWords struct {
 	Explained float64  `json:"explained"`
 }
 
-// Describe puts the components of a reading into words.
-func Describe(ctx context.Context, r *Reading, config DescribeConfig) ([]ComponentInWords, error) {
-	if config.Texts == 0 {
-		config.Texts = 5
+// Words are the components of one model in words.
+type Words struct {
+	Model string
+	Words []ComponentInWords
+}
+
+// MarshalJSON implements [json.Marshaler]: the words alone.
+func (w Words) MarshalJSON() ([]byte, error) { return json.Marshal(w.Words) }
+
+// Describe puts the components of a model into words.
+func Describe(ctx context.Context, s *session.Session, config DescribeConfig) (Words, error) {
+	out := Words{Model: s.Name}
+	if err := config.fill(ctx, s); err != nil {
+		return out, err
 	}
-	if len(config.Bank) == 0 || len(config.Features) == 0 {
-		return nil, errors.New("describing components takes a bank of texts and a list of features")
+	r, err := s.Reading(ctx)
+	if err != nil {
+		return out, err
 	}
 	attribution, err := r.Attribute(ctx, config.Features)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	bank, err := r.Texts(ctx, config.Bank)
 	if err != nil {
-		return nil, fmt.Errorf("text bank: %w", err)
+		return out, fmt.Errorf("text bank: %w", err)
 	}
 	variances, total := make([]float64, len(r.Components)), 0.0
 	for i := range r.Components {
 		variances[i] = variance(r.Aligned.Of(i), r.Aligned.Dim)
 		total += variances[i]
 	}
-	var out []ComponentInWords
 	for i, component := range r.Components {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return out, err
 		}
 		found, err := decompose.TextSpan(r.Aligned.Of(i), r.Aligned.Dim, bank, decompose.TextSpanOptions{Texts: config.Texts, Rank: config.Rank})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", component, err)
+			return out, fmt.Errorf("%s: %w", component, err)
 		}
 		words := ComponentInWords{Component: component, Texts: []string{}}
 		if total > 0 {
@@ -83,7 +104,7 @@ func Describe(ctx context.Context, r *Reading, config DescribeConfig) ([]Compone
 		}
 		best := decompose.Order(scores)[0]
 		words.Feature, words.Attributed = config.Features[best].Name, scores[best]
-		out = append(out, words)
+		out.Words = append(out.Words, words)
 	}
 	return out, nil
 }
@@ -106,11 +127,14 @@ func variance(rows []float32, dim int) float64 {
 	return sum
 }
 
-// WordsTable lists components in words.
-func WordsTable(words []ComponentInWords) Table {
-	table := Table{Header: []string{"component", "share_of_variance", "feature", "variance_attributed", "texts", "explained"}}
-	for _, w := range words {
-		table.Rows = append(table.Rows, []string{w.Component, rounded(w.Share), w.Feature, rounded(w.Attributed), strings.Join(w.Texts, "; "), rounded(w.Explained)})
+// Summary is empty: the words are the result.
+func (w Words) Summary() []string { return nil }
+
+// Table lists components in words.
+func (w Words) Table() results.Table {
+	table := results.Table{Header: []string{"component", "share_of_variance", "feature", "variance_attributed", "texts", "explained"}}
+	for _, w := range w.Words {
+		table.Rows = append(table.Rows, []string{w.Component, results.Rounded(w.Share), w.Feature, results.Rounded(w.Attributed), strings.Join(w.Texts, "; "), results.Rounded(w.Explained)})
 	}
 	return table
 }

@@ -14,6 +14,11 @@ import (
 	"vitdecompose/data"
 	"vitdecompose/decompose"
 	"vitdecompose/decompose/phrases"
+	"vitdecompose/experiments/extraction"
+	"vitdecompose/experiments/results"
+	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/statistics"
+	"vitdecompose/experiments/study"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/preprocess"
 )
@@ -32,9 +37,27 @@ type HeatmapConfig struct {
 	// Features are drawn by the instance that the reference finds nearest to the picture, Texts as they are.
 	Features []phrases.Feature `json:"features,omitempty"`
 	Texts    []string          `json:"texts,omitempty"`
-	Heads    int               `json:"heads"` // whose maps are summed; 0: 3
+	Heads    int               `json:"heads" flag:"heads" default:"3" min:"1" help:"of how many heads, those that explain a text best, the maps are summed"` // 0: 3
 	// Each draws, instead of their sum, every head by itself, all heads of the decomposed blocks.
 	Each bool `json:"each,omitempty"`
+	// Pictures are those that are drawn over, by their position in the data; nil for the first three.
+	Pictures []int `json:"-" flag:"probes" usual:"0,1,2" min:"0" help:"the pictures that are shown, by their position in the data: image-retrieval finds their neighbours, heatmaps draws over them"`
+	// Over is another data set whose pictures are drawn over; nil for the session's own. Those of the session say which heads
+	// explain a feature.
+	Over data.Dataset `json:"-"`
+}
+
+func (c *HeatmapConfig) fill(_ context.Context, s *session.Session) (err error) {
+	if len(c.Texts) == 0 {
+		c.Features, err = s.Features(c.Features, "heatmaps", "scenes")
+	}
+	if c.Pictures == nil {
+		c.Pictures = firstProbes()
+	}
+	if c.Over == nil {
+		c.Over = s.Data
+	}
+	return errors.Join(err, settle(c))
 }
 
 // drawn is a text that is drawn: which heads, and in which direction each counts.
@@ -44,40 +67,75 @@ type drawn struct {
 	heads         []int     // indices of components of the reading
 }
 
-// Heatmaps draws texts over some of the pictures of ds, by the components of a reading of s. The pictures need not be the
-// reading's: those say which heads explain a feature.
-func Heatmaps(ctx context.Context, s *Study, r *Reading, ds data.Dataset, pictures []int, config HeatmapConfig) (HeatmapSheet, error) {
-	sheet := HeatmapSheet{Model: r.Model}
-	switch {
-	case len(config.Features)+len(config.Texts) == 0:
-		return sheet, errors.New("there is nothing to draw: no feature and no text")
-	case config.Heads < 0:
-		return sheet, fmt.Errorf("%d heads cannot be drawn", config.Heads)
-	case len(pictures) == 0:
-		return sheet, errors.New("there are no pictures to draw over")
+// HeatmapPanel is what some components draw of one text over one picture: for each position of the grid the product of
+// what they contributed from the token there, in CLIP's space, with the text's embedding.
+type HeatmapPanel struct {
+	// Feature is the feature that the text is an instance of; empty for a text of its own.
+	Feature string `json:"feature,omitempty"`
+	Text    string `json:"text"`
+	// Components are those whose maps are summed.
+	Components []string  `json:"components"`
+	Rows       int       `json:"rows"`
+	Columns    int       `json:"columns"`
+	Values     []float32 `json:"values"` // [Rows*Columns], row by row
+	// Limit is the magnitude at which the colours of the panel end. Panels that are to be compared share one.
+	Limit float64 `json:"limit"`
+	// Others is what the tokens beside the grid's (class and register tokens) add; the values and it sum to the score.
+	Others float64 `json:"others"`
+}
+
+// HeatmapPicture is one picture with its panels.
+type HeatmapPicture struct {
+	Picture int            `json:"picture"` // position in the data
+	Name    string         `json:"name"`
+	Panels  []HeatmapPanel `json:"panels"`
+}
+
+// HeatmapSheet is what one model draws over pictures: experiment 5 of arXiv 2406.01583.
+type HeatmapSheet struct {
+	Model    string           `json:"model"`
+	Pictures []HeatmapPicture `json:"pictures"`
+}
+
+// HeatmapResult is experiment 5 for one model or more.
+type HeatmapResult struct {
+	Sheets []HeatmapSheet `json:"sheets"`
+}
+
+// Heatmaps draws texts over pictures.
+func Heatmaps(ctx context.Context, s *session.Session, config HeatmapConfig) (HeatmapSheet, error) {
+	sheet := HeatmapSheet{Model: s.Name}
+	if err := config.fill(ctx, s); err != nil {
+		return sheet, err
 	}
+	ds, pictures := config.Over, config.Pictures
 	for _, index := range pictures {
 		if index < 0 || index >= ds.Len() {
-			return sheet, fmt.Errorf("there is no picture %d to draw over: the data has %d, counted from 0", index, ds.Len())
+			return sheet, noPicture(index, ds)
 		}
 	}
-	if config.Heads == 0 {
-		config.Heads = 3
+	r, err := s.Reading(ctx)
+	if err != nil {
+		return sheet, err
+	}
+	st, err := s.Study(ctx)
+	if err != nil {
+		return sheet, err
 	}
 	features := slices.Clone(config.Features)
 	for _, text := range config.Texts {
 		features = append(features, phrases.Feature{Instances: []string{text}})
 	}
-	choices, err := r.choices(ctx, features, config)
+	chosen, err := choices(ctx, r, features, config)
 	if err != nil {
 		return sheet, err
 	}
 	shown := data.Subset(ds, pictures)
-	nearest, err := s.nearestInstances(ctx, shown, choices)
+	nearest, err := nearestInstances(ctx, st, shown, chosen)
 	if err != nil {
 		return sheet, err
 	}
-	d, err := decompose.New(s.Backend, s.Model, decompose.Options{First: s.Options.First, End: s.Options.End, Split: decompose.Tokens})
+	d, err := decompose.New(st.Backend, s.Model, decompose.Options{First: st.Options.First, End: st.Options.End, Split: decompose.Tokens})
 	if err != nil {
 		return sheet, err
 	}
@@ -86,15 +144,15 @@ func Heatmaps(ctx context.Context, s *Study, r *Reading, ds data.Dataset, pictur
 		if err := ctx.Err(); err != nil {
 			return sheet, err
 		}
-		pixels, err := pixelsOf(s.Model, shown, i, s.Orient)
+		pixels, err := pixelsOf(s.Model, shown, i, st.Orient)
 		if err != nil {
 			return sheet, err
 		}
 		var texts []drawn
-		for f := range choices {
-			texts = append(texts, choices[f][nearest[i][f]])
+		for f := range chosen {
+			texts = append(texts, chosen[f][nearest[i][f]])
 		}
-		scored, err := r.scoreTokens(d, pixels, texts)
+		scored, err := scoreTokens(r, d, pixels, texts)
 		if err != nil {
 			return sheet, fmt.Errorf("%s: %s: %w", r.Model, ds.Item(index).Name, err)
 		}
@@ -113,12 +171,12 @@ func Heatmaps(ctx context.Context, s *Study, r *Reading, ds data.Dataset, pictur
 
 // choices are for each feature what may be drawn of it, a choice for each instance, over the heads that explain the feature
 // best.
-func (r *Reading) choices(ctx context.Context, features []phrases.Feature, config HeatmapConfig) ([][]drawn, error) {
-	explained, err := r.score(ctx, features, decompose.VarianceExplained)
+func choices(ctx context.Context, r *study.Reading, features []phrases.Feature, config HeatmapConfig) ([][]drawn, error) {
+	explained, err := r.Score(ctx, features, decompose.VarianceExplained)
 	if err != nil {
 		return nil, err
 	}
-	var choices [][]drawn
+	var all [][]drawn
 	for f, feature := range features {
 		embeddings, err := r.Phrases(ctx, feature.Instances)
 		if err != nil {
@@ -137,14 +195,14 @@ func (r *Reading) choices(ctx context.Context, features []phrases.Feature, confi
 		for i, text := range feature.Instances {
 			instances = append(instances, drawn{feature.Name, text, embeddings[i*r.Aligned.Dim:][:r.Aligned.Dim], heads})
 		}
-		choices = append(choices, instances)
+		all = append(all, instances)
 	}
-	return choices, nil
+	return all, nil
 }
 
 // nearestInstances chooses for each picture and each feature the instance whose embedding is nearest to the reference's of
 // the picture.
-func (s *Study) nearestInstances(ctx context.Context, ds data.Dataset, choices [][]drawn) ([][]int, error) {
+func nearestInstances(ctx context.Context, s *study.Study, ds data.Dataset, choices [][]drawn) ([][]int, error) {
 	nearest := make([][]int, ds.Len())
 	for i := range nearest {
 		nearest[i] = make([]int, len(choices))
@@ -152,13 +210,13 @@ func (s *Study) nearestInstances(ctx context.Context, ds data.Dataset, choices [
 	if !slices.ContainsFunc(choices, func(c []drawn) bool { return len(c) > 1 }) {
 		return nearest, nil // there is no choice
 	}
-	reference, err := s.reference()
+	reference, err := s.Referenced()
 	if err != nil {
 		return nil, err
 	}
 	e := s.Extraction
 	e.Data, e.Pictures, e.MaxBad = ds, 0, 0
-	embedded, err := s.embedded(ctx, e, reference)
+	embedded, err := s.Embedded(ctx, e, reference)
 	if err != nil {
 		return nil, err
 	}
@@ -169,14 +227,14 @@ func (s *Study) nearestInstances(ctx context.Context, ds data.Dataset, choices [
 			for _, d := range instances {
 				scores = append(scores, products(own, d.embedding)...)
 			}
-			nearest[i][f] = max(0, argmax(scores))
+			nearest[i][f] = max(0, statistics.Argmax(scores))
 		}
 	}
 	return nearest, nil
 }
 
 // scoreTokens scores the source tokens of the heads of each text on one picture, pixels [1, 3, height, width].
-func (r *Reading) scoreTokens(d *decompose.Decomposer, pixels *tensors.Tensor, texts []drawn) ([][]decompose.ScoredComponent, error) {
+func scoreTokens(r *study.Reading, d *decompose.Decomposer, pixels *tensors.Tensor, texts []drawn) ([][]decompose.ScoredComponent, error) {
 	scored := make([][]decompose.ScoredComponent, len(texts))
 	_, err := d.RunTokens(pixels, func(b decompose.TokenBlock) error {
 		for i, index := range b.Components {
@@ -203,13 +261,37 @@ func (r *Reading) scoreTokens(d *decompose.Decomposer, pixels *tensors.Tensor, t
 	return scored, err
 }
 
-// ClassHeatmaps draws, over some of the pictures of ds, what the tokens add to the logit of a class: of every component that
-// has tokens in the blocks of e.Options, their sum first and, with each, every component by itself. class chooses by the
-// logits of a picture; nil takes the largest.
-func ClassHeatmaps(ctx context.Context, e Extraction, pictures []int, each bool, class func(logits []float32) int) (HeatmapSheet, error) {
-	sheet := HeatmapSheet{Model: e.Model.Name}
-	if class == nil {
-		class = argmax
+// ClassHeatmapConfig says what is drawn of the logit of a class.
+type ClassHeatmapConfig struct {
+	// Pictures are those that are drawn over, by their position in the data.
+	Pictures []int
+	// Over is another data set whose pictures are drawn over; nil for the session's own.
+	Over data.Dataset
+	// Each draws, beside the sum, every component by itself.
+	Each bool
+	// Class is the class whose logit it is; nil for the best of each picture.
+	Class *int
+}
+
+// ClassHeatmaps draws over pictures what the tokens add to the logit of a class: of every component that has tokens in the
+// blocks of the paper's segmentation, or the session's, their sum first and, with Each, every component by itself.
+func ClassHeatmaps(ctx context.Context, s *session.Session, config ClassHeatmapConfig) (HeatmapSheet, error) {
+	sheet := HeatmapSheet{Model: s.Name}
+	model, err := s.Classifier(ctx)
+	if err != nil {
+		return sheet, err
+	}
+	e, err := s.Extraction()
+	if err != nil {
+		return sheet, err
+	}
+	e.Model = model
+	if config.Over != nil {
+		e.Data = config.Over
+	}
+	first, last := extraction.SegmentationBlocks(model.Arch.Blocks())
+	if err := s.SetBlocks(&e.Options, first, last); err != nil {
+		return sheet, err
 	}
 	scorer, err := decompose.NewScorer(e.Backend, e.Model, e.Options)
 	if err != nil {
@@ -217,9 +299,12 @@ func ClassHeatmaps(ctx context.Context, e Extraction, pictures []int, each bool,
 	}
 	defer scorer.Close()
 	prefix := e.Model.Arch.PrefixTokens()
-	for _, index := range pictures {
+	for _, index := range config.Pictures {
 		if err := ctx.Err(); err != nil {
 			return sheet, err
+		}
+		if index < 0 || index >= e.Data.Len() {
+			return sheet, noPicture(index, e.Data)
 		}
 		pixels, err := pixelsOf(e.Model, e.Data, index, e.Orient)
 		if err != nil {
@@ -229,7 +314,10 @@ func ClassHeatmaps(ctx context.Context, e Extraction, pictures []int, each bool,
 		if err != nil {
 			return sheet, err
 		}
-		chosen := class(logits)
+		chosen := statistics.Argmax(logits)
+		if config.Class != nil {
+			chosen = *config.Class
+		}
 		if chosen < 0 || chosen >= len(logits) {
 			return sheet, fmt.Errorf("%s: %s has no class %d", e.Data.Item(index).Name, e.Model.Name, chosen)
 		}
@@ -239,7 +327,7 @@ func ClassHeatmaps(ctx context.Context, e Extraction, pictures []int, each bool,
 			}
 		}
 		of := HeatmapPicture{Picture: index, Name: e.Data.Item(index).Name, Panels: panelsOf(scored, prefix, false)}
-		if each {
+		if config.Each {
 			of.Panels = append(of.Panels, panelsOf(scored, prefix, true)...)
 		}
 		for p := range of.Panels {
@@ -286,6 +374,10 @@ func panelOf(scored []decompose.ScoredComponent, prefix int) HeatmapPanel {
 	return panel
 }
 
+func noPicture(index int, ds data.Dataset) error {
+	return fmt.Errorf("there is no picture %d: the data has %d, counted from 0", index, ds.Len())
+}
+
 // pixelsOf is picture i of ds as the model sees it, [1, 3, height, width].
 func pixelsOf(model *gomlxvit.Model, ds data.Dataset, i int, orient bool) (*tensors.Tensor, error) {
 	p, err := ds.Picture(i)
@@ -300,12 +392,17 @@ func pixelsOf(model *gomlxvit.Model, ds data.Dataset, i int, orient bool) (*tens
 		return nil, fmt.Errorf("%s: %w", ds.Item(i).Name, err)
 	}
 	side := model.Arch.InputSize()
-	return PaddedBatch(preprocess.Batch{N: 1, Pixels: values}, 1, side), nil
+	return extraction.PaddedBatch(preprocess.Batch{N: 1, Pixels: values}, 1, side), nil
+}
+
+// Summary says how much was drawn.
+func (s HeatmapSheet) Summary() []string {
+	return []string{fmt.Sprintf("%d pictures, %d maps of each", len(s.Pictures), len(s.Pictures[0].Panels))}
 }
 
 // Table lists the panels.
-func (r HeatmapResult) Table() Table {
-	table := Table{Header: []string{"model", "picture", "feature", "text", "components", "least", "most", "sum"}}
+func (r HeatmapResult) Table() results.Table {
+	table := results.Table{Header: []string{"model", "picture", "feature", "text", "components", "least", "most", "sum"}}
 	for _, sheet := range r.Sheets {
 		for _, p := range sheet.Pictures {
 			for _, panel := range p.Panels {
@@ -318,7 +415,7 @@ func (r HeatmapResult) Table() Table {
 					sum += float64(v)
 				}
 				table.Rows = append(table.Rows, []string{sheet.Model, p.Name, panel.Feature, panel.Text, components,
-					rounded(float64(slices.Min(panel.Values))), rounded(float64(slices.Max(panel.Values))), rounded(sum)})
+					results.Rounded(float64(slices.Min(panel.Values))), results.Rounded(float64(slices.Max(panel.Values))), results.Rounded(sum)})
 			}
 		}
 	}

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 
 	"vitdecompose/decompose"
 	"vitdecompose/decompose/phrases"
+	"vitdecompose/experiments/results"
+	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/statistics"
 )
 
 // Image to image retrieval by a property, experiment 4 of arXiv 2406.01583:
@@ -25,12 +27,62 @@ import (
 // ImageRetrievalConfig says what is compared with what. Zero fields stand for the paper's values.
 type ImageRetrievalConfig struct {
 	Features []phrases.Feature `json:"features"` // the properties, each measured against the others
-	// Components is how many are summed for each feature; those without a number take 3. See [PaperComponents].
+	// Components is how many are summed for each feature; those without a number take 3. nil for [PaperComponents].
 	Components map[string]int `json:"components,omitempty"`
-	Probes     []int          `json:"probes"`  // pictures shown, as positions in the data
-	Nearest    int            `json:"nearest"` // pictures found for each; 0: 3
+	Probes     []int          `json:"probes" flag:"probes" usual:"0,1,2" min:"0" help:"the pictures that are shown, by their position in the data: image-retrieval finds their neighbours, heatmaps draws over them"`
+	Nearest    int            `json:"nearest" flag:"nearest" default:"3" min:"1" help:"pictures found for each probe"` // 0: 3
 	// Counted is how many pictures, from the first on, are probes for the shares; 0: 200.
-	Counted int `json:"counted"`
+	Counted int `json:"counted" flag:"counted" default:"200" min:"1" help:"how many pictures, from the first on, are probes for the shares"`
+}
+
+func (c *ImageRetrievalConfig) fill(_ context.Context, s *session.Session) (err error) {
+	c.Features, err = s.Features(c.Features, "retrieval", "scenes")
+	if c.Probes == nil {
+		c.Probes = firstProbes()
+	}
+	return errors.Join(err, settle(c))
+}
+
+// firstProbes are the pictures that are shown where none are named.
+func firstProbes() []int { return []int{0, 1, 2} }
+
+// PropertySearch is what was found for a probe picture by one property.
+type PropertySearch struct {
+	Feature    string   `json:"feature"`
+	Components []string `json:"components"` // whose contributions are summed, first ones first
+	Found      []Match  `json:"found"`      // nearest first, without the probe itself
+	// Share is the share of those found that have the probe's value of the feature, Base the share among all pictures;
+	// nil where the data does not know.
+	Share *float64 `json:"share,omitempty"`
+	Base  *float64 `json:"base,omitempty"`
+}
+
+// ImageProbe is a picture that others were compared with.
+type ImageProbe struct {
+	Picture  int              `json:"picture"`
+	Name     string           `json:"name"`
+	Searches []PropertySearch `json:"searches"`
+}
+
+// PropertyShare sums up a feature over the probes.
+type PropertyShare struct {
+	Feature string  `json:"feature"`
+	Share   float64 `json:"share"`
+	Base    float64 `json:"base"`
+	Probes  int     `json:"probes"`
+}
+
+// ImageRetrievalSheet is image to image retrieval by a property with one model.
+type ImageRetrievalSheet struct {
+	Model    string          `json:"model"`
+	Pictures int             `json:"pictures"`
+	Probes   []ImageProbe    `json:"probes"` // those shown
+	Shares   []PropertyShare `json:"shares,omitempty"`
+}
+
+// ImageRetrievalResult is image to image retrieval (experiment 4) with one or more models.
+type ImageRetrievalResult struct {
+	Sheets []ImageRetrievalSheet `json:"sheets"`
 }
 
 // PaperComponents is how many components the paper sums for each feature with a checkpoint, by timm's or open_clip's name
@@ -56,22 +108,21 @@ func PaperComponents(architecture string) map[string]int {
 	return components
 }
 
-// ImageRetrieval compares pictures of a reading by properties.
-func ImageRetrieval(ctx context.Context, r *Reading, config ImageRetrievalConfig) (ImageRetrievalSheet, error) {
-	sheet := ImageRetrievalSheet{Model: r.Model, Pictures: r.Pictures}
-	switch {
-	case len(config.Features) == 0:
-		return sheet, errors.New("there are no properties to compare by")
-	case config.Nearest < 0 || config.Counted < 0:
-		return sheet, fmt.Errorf("%d nearest pictures for %d probes cannot be", config.Nearest, config.Counted)
-	case r.Pictures < 2:
+// ImageRetrieval compares pictures by properties.
+func ImageRetrieval(ctx context.Context, s *session.Session, config ImageRetrievalConfig) (sheet ImageRetrievalSheet, err error) {
+	if err := config.fill(ctx, s); err != nil {
+		return sheet, err
+	}
+	if config.Components == nil {
+		config.Components = PaperComponents(s.Model.ArchName)
+	}
+	r, err := s.Reading(ctx)
+	if err != nil {
+		return sheet, err
+	}
+	sheet = ImageRetrievalSheet{Model: s.Name, Pictures: r.Pictures}
+	if r.Pictures < 2 {
 		return sheet, errors.New("one picture alone has none to be compared with")
-	}
-	if config.Nearest == 0 {
-		config.Nearest = 3
-	}
-	if config.Counted == 0 {
-		config.Counted = 200
 	}
 	attribution, err := r.Attribute(ctx, config.Features)
 	if err != nil {
@@ -97,17 +148,17 @@ func ImageRetrieval(ctx context.Context, r *Reading, config ImageRetrievalConfig
 			return sheet, fmt.Errorf("feature %s: %d components cannot be summed", feature.Name, count)
 		}
 		rows := unitOrZero(r.Sum(chosen), r.Dim)
-		truth := values(r.Data, r.Index, feature.Name)
+		truth := truths(r.Data, r.Index, feature.Name)
 		for p := range sheet.Probes {
 			probe, _ := slices.BinarySearch(r.Index, sheet.Probes[p].Picture)
 			found, scores := nearest(rows, r.Dim, probe, config.Nearest)
-			search := PropertySearch{Feature: feature.Name, Components: names(r.Components, chosen)}
+			search := PropertySearch{Feature: feature.Name, Components: at(r.Components, chosen)}
 			if truth != nil && truth[probe] != "" {
 				share, base := trueNeighbours(found, truth, probe)
 				search.Share, search.Base = &share, &base
-				search.Found = r.matches(found, scores, truth, truth[probe])
+				search.Found = matches(r, found, scores, truth, truth[probe])
 			} else {
-				search.Found = r.matches(found, scores, nil, "")
+				search.Found = matches(r, found, scores, nil, "")
 			}
 			sheet.Probes[p].Searches = append(sheet.Probes[p].Searches, search)
 		}
@@ -132,27 +183,10 @@ func ImageRetrieval(ctx context.Context, r *Reading, config ImageRetrievalConfig
 	return sheet, nil
 }
 
-// unitOrZero scales rows [row, dim] to length 1; a row of zeros, which has no direction, stays.
-func unitOrZero(rows []float32, dim int) []float32 {
-	for row := range slices.Chunk(rows, dim) {
-		square := 0.0
-		for _, v := range row {
-			square += float64(v) * float64(v)
-		}
-		if square == 0 {
-			continue
-		}
-		for d := range row {
-			row[d] = float32(float64(row[d]) / math.Sqrt(square))
-		}
-	}
-	return rows
-}
-
 // nearest finds the k pictures whose unit rows have the largest cosine with the probe's, without the probe.
 func nearest(rows []float32, dim, probe, k int) (found []int, scores []float32) {
 	scores = products(rows, rows[probe*dim:][:dim])
-	for _, picture := range Top(scores, k+1) {
+	for _, picture := range statistics.Top(scores, k+1) {
 		if picture != probe && len(found) < k {
 			found = append(found, picture)
 		}
@@ -171,16 +205,25 @@ func trueNeighbours(found []int, truth []string, probe int) (share, base float64
 	return share, (shareOf(truth, truth[probe])*float64(len(truth)) - 1) / others
 }
 
+// Summary says for each feature how many of the nearest are alike.
+func (s ImageRetrievalSheet) Summary() []string {
+	var lines []string
+	for _, share := range s.Shares {
+		lines = append(lines, fmt.Sprintf("%s: %.0f %% of the nearest are alike, %.0f %% of all pictures", share.Feature, 100*share.Share, 100*share.Base))
+	}
+	return lines
+}
+
 // Table lists the shares of true neighbours.
-func (r ImageRetrievalResult) Table() Table {
-	table := Table{Header: []string{"model", "feature", "probes", "share_of_nearest", "base_rate", "times_base"}}
+func (r ImageRetrievalResult) Table() results.Table {
+	table := results.Table{Header: []string{"model", "feature", "probes", "share_of_nearest", "base_rate", "times_base"}}
 	for _, sheet := range r.Sheets {
 		for _, share := range sheet.Shares {
 			times := ""
 			if share.Base > 0 {
-				times = rounded(share.Share / share.Base)
+				times = results.Rounded(share.Share / share.Base)
 			}
-			table.Rows = append(table.Rows, []string{sheet.Model, share.Feature, strconv.Itoa(share.Probes), rounded(share.Share), rounded(share.Base), times})
+			table.Rows = append(table.Rows, []string{sheet.Model, share.Feature, strconv.Itoa(share.Probes), results.Rounded(share.Share), results.Rounded(share.Base), times})
 		}
 	}
 	return table

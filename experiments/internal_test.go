@@ -4,6 +4,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"vitdecompose/data/scenes"
+	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/tiny"
 )
 
 func TestAblationOrder(t *testing.T) {
@@ -30,19 +34,18 @@ func TestAblationOrder(t *testing.T) {
 	}
 }
 
-func TestMedian(t *testing.T) {
-	require.Zero(t, median(nil))
-	require.Equal(t, 3.0, median([]float64{3}))
-	require.Equal(t, 2.5, median([]float64{4, 1, 2, 3}))
-	values := []float64{9, 1, 5}
-	require.Equal(t, 5.0, median(values))
-	require.Equal(t, []float64{9, 1, 5}, values, "the caller's order stays")
-}
-
-func TestArgmax(t *testing.T) {
-	nan := float32(0)
-	nan /= nan
-	require.Equal(t, 1, argmax([]float32{-3, 2, 2}))
-	require.Equal(t, 1, argmax([]float32{nan, -1, nan}))
-	require.Equal(t, -1, argmax([]float32{nan}), "a picture of no class is no class's picture")
+// A CLIP tells birds apart by what the drawn ones are called in scenes, and others by the names of their classes.
+func TestBirdNames(t *testing.T) {
+	s, err := session.With(t.Context(), session.Options{Model: "clip-mini", Data: "scenes:1"}, session.Given{Backend: tiny.Backend(t)})
+	require.NoError(t, err)
+	defer s.Close()
+	birds := BirdData{Test: scenes.NewBirds(2, 4, false)}
+	for uncorrelated, want := range map[string][]string{
+		"scenes-birds:4": {"finch or hummingbird", "swan or pelican"}, "waterbirds:DIR:test": {"landbird", "waterbird"},
+	} {
+		config := WaterbirdsConfig{Uncorrelated: uncorrelated}
+		headed, err := config.head(t.Context(), s, birds)
+		require.NoError(t, err)
+		require.Equal(t, want, headed.ClassNames)
+	}
 }

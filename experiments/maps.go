@@ -9,6 +9,7 @@ import (
 
 	"vitdecompose/decompose"
 	"vitdecompose/experiments/cache"
+	"vitdecompose/experiments/extraction"
 	"vitdecompose/gomlxvit/preprocess"
 	"vitdecompose/gomlxvit/saliency"
 )
@@ -29,18 +30,18 @@ type mapper interface {
 	Close()
 }
 
-// maps makes the maps of a method for the true classes, or reads them from the cache. A picture without a label gets one of
+// mapPictures makes the maps of a method for the true classes, or reads them from the cache. A picture without a label gets one of
 // class 0, which nobody should look at.
-func (e Extraction) maps(ctx context.Context, method string) (*pictureMaps, error) {
-	e.setDefaults()
+func mapPictures(ctx context.Context, e extraction.Extraction, method string) (*pictureMaps, error) {
+	e.SetDefaults()
 	e.Devices = 1
 	e.Keep = "" // maps are small, and read as they were computed
-	m, err := e.newMapper(method)
+	m, err := newMapper(&e, method)
 	if err != nil {
 		return nil, err
 	}
 	defer m.Close()
-	key, err := e.key(e.Options)
+	key, err := e.Key(e.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func (e Extraction) maps(ctx context.Context, method string) (*pictureMaps, erro
 	if method != ByDecomposition {
 		key.Blocks = "none"
 	}
-	store, err := e.fill(ctx, key, "mapping by "+method, func(_ int, pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error {
+	store, err := e.Fill(ctx, key, "mapping by "+method, func(_ int, pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error {
 		classes := make([]int, e.Batch)
 		for i, index := range chunk.Index {
 			classes[i] = max(0, e.Data.Item(index).Label)
@@ -82,11 +83,11 @@ func (e Extraction) maps(ctx context.Context, method string) (*pictureMaps, erro
 		}
 		all.index = append(all.index, chunk.Index...)
 	}
-	return all, e.checkLeftOut(len(all.index))
+	return all, e.CheckLeftOut(len(all.index))
 }
 
 // newMapper prepares a method.
-func (e *Extraction) newMapper(method string) (mapper, error) {
+func newMapper(e *extraction.Extraction, method string) (mapper, error) {
 	switch method {
 	case ByDecomposition:
 		scorer, err := decompose.NewScorer(e.Backend, e.Model, e.Options)

@@ -9,6 +9,10 @@ import (
 
 	"vitdecompose/decompose"
 	"vitdecompose/decompose/phrases"
+	"vitdecompose/experiments/results"
+	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/statistics"
+	"vitdecompose/experiments/study"
 )
 
 // Ranking agreement, experiment 3 (Table 2) of arXiv 2406.01583:
@@ -23,22 +27,52 @@ import (
 // RankingConfig says what is ranked by. Zero fields stand for the paper's values.
 type RankingConfig struct {
 	Features  []phrases.Feature `json:"features"`
-	Instances int               `json:"instances"` // of each feature, from the first on; 0: 4
+	Instances int               `json:"instances" flag:"instances" default:"4" min:"1" help:"texts of each feature that are ranked by, from the first on"` // 0: 4
 }
 
-// Ranking measures the agreement for a reading.
-func Ranking(ctx context.Context, r *Reading, config RankingConfig) (RankingModel, error) {
-	result := RankingModel{Model: r.Model, Pictures: r.Pictures, Components: len(r.Components)}
-	switch {
-	case len(config.Features) == 0:
-		return result, errors.New("there are no features to rank by")
-	case config.Instances < 0:
-		return result, fmt.Errorf("%d instances of each feature cannot be", config.Instances)
-	case r.Pictures < 3:
-		return result, fmt.Errorf("%d pictures are too few to compare rankings of", r.Pictures)
+func (c *RankingConfig) fill(_ context.Context, s *session.Session) (err error) {
+	c.Features, err = s.Features(c.Features, "ranking", "scenes")
+	return errors.Join(err, settle(c))
+}
+
+// FeatureAgreement is how well the ranking of components by one feature's variance attributed agrees with their ranking
+// by correlation with CLIP's ranking of the pictures.
+type FeatureAgreement struct {
+	Feature  string  `json:"feature"`
+	Spearman float64 `json:"spearman"`
+}
+
+// RankingModel is the agreement of one model.
+type RankingModel struct {
+	Model      string `json:"model"`
+	Pictures   int    `json:"pictures"`
+	Components int    `json:"components"`
+	// Within is the Spearman correlation over the features, mean over components.
+	Within float64 `json:"within_component"`
+	// Features are the Spearman correlations over the components, Between is their mean.
+	Features []FeatureAgreement `json:"features"`
+	Between  float64            `json:"between_components"`
+	// Undefined counts correlations that do not exist, because one side is constant, and are left out of the means.
+	Undefined int `json:"undefined,omitempty"`
+}
+
+// RankingResult is the ranking agreement (experiment 3, Table 2) of one or more models.
+type RankingResult struct {
+	Models []RankingModel `json:"models"`
+}
+
+// Ranking measures the agreement of the attribution with CLIP's ranking.
+func Ranking(ctx context.Context, s *session.Session, config RankingConfig) (result RankingModel, err error) {
+	if err := config.fill(ctx, s); err != nil {
+		return result, err
 	}
-	if config.Instances == 0 {
-		config.Instances = 4
+	r, err := s.Reading(ctx)
+	if err != nil {
+		return result, err
+	}
+	result = RankingModel{Model: s.Name, Pictures: r.Pictures, Components: len(r.Components)}
+	if r.Pictures < 3 {
+		return result, fmt.Errorf("%d pictures are too few to compare rankings of", r.Pictures)
 	}
 	var features []phrases.Feature
 	for _, feature := range config.Features {
@@ -73,7 +107,7 @@ func Ranking(ctx context.Context, r *Reading, config RankingConfig) (RankingMode
 }
 
 // agree fills in the Spearman correlations of attribution and correlations [feature][component].
-func (m *RankingModel) agree(a *Attribution, correlations [][]float64) error {
+func (m *RankingModel) agree(a *study.Attribution, correlations [][]float64) error {
 	var within, between []float64
 	for i := range a.Components {
 		var attributed, correlated []float64
@@ -98,7 +132,7 @@ func (m *RankingModel) agree(a *Attribution, correlations [][]float64) error {
 	if len(within) == 0 || len(between) == 0 {
 		return fmt.Errorf("%s: all correlations are of constants; take more components, features and pictures", m.Model)
 	}
-	m.Within, m.Between = mean(within), mean(between)
+	m.Within, m.Between = statistics.Mean(within), statistics.Mean(between)
 	return nil
 }
 
@@ -111,9 +145,14 @@ func wide(values []float32) []float64 {
 	return out
 }
 
+// Summary says the agreement in a line.
+func (m RankingModel) Summary() []string {
+	return []string{fmt.Sprintf("agreement (Spearman) %.3f within a component, %.3f between components", m.Within, m.Between)}
+}
+
 // Table is Table 2, with a column for every feature.
-func (r RankingResult) Table() Table {
-	table := Table{Header: []string{"model", "pictures", "components", "within_component", "between_components"}}
+func (r RankingResult) Table() results.Table {
+	table := results.Table{Header: []string{"model", "pictures", "components", "within_component", "between_components"}}
 	column := make(map[string]int)
 	for _, model := range r.Models {
 		for _, feature := range model.Features {
@@ -125,9 +164,9 @@ func (r RankingResult) Table() Table {
 	}
 	for _, model := range r.Models {
 		row := make([]string, len(table.Header))
-		copy(row, []string{model.Model, strconv.Itoa(model.Pictures), strconv.Itoa(model.Components), rounded(model.Within), rounded(model.Between)})
+		copy(row, []string{model.Model, strconv.Itoa(model.Pictures), strconv.Itoa(model.Components), results.Rounded(model.Within), results.Rounded(model.Between)})
 		for _, feature := range model.Features {
-			row[column[feature.Feature]] = rounded(feature.Spearman)
+			row[column[feature.Feature]] = results.Rounded(feature.Spearman)
 		}
 		table.Rows = append(table.Rows, row)
 	}

@@ -10,9 +10,12 @@ import (
 	"testing"
 
 	"vitdecompose/data"
+	"vitdecompose/decompose"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/extraction"
+	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/statistics"
 	"vitdecompose/gomlxvit"
-	"vitdecompose/gomlxvit/backend"
 	"vitdecompose/gomlxvit/checkpoint"
 	"vitdecompose/gomlxvit/golden"
 )
@@ -41,7 +44,7 @@ func TestRealAblation(t *testing.T) {
 	if err := json.Unmarshal(text, &reference); err != nil {
 		t.Fatal(err)
 	}
-	b, err := backend.Open("")
+	b, err := session.Backend()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,14 +60,14 @@ func TestRealAblation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	extraction := experiments.Extraction{Backend: b, Model: model, Data: ds, Batch: 12, CacheDir: t.TempDir()}
+	e := extraction.Extraction{Backend: b, Model: model, Data: ds, Batch: 12, CacheDir: t.TempDir()}
 
-	curve, exactness, err := experiments.Ablation(context.Background(), extraction)
+	curve, err := experiments.Ablation(context.Background(), sessionOf(t, e), experiments.AblationConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if exactness > 1e-5 {
-		t.Errorf("components sum to the representation within %.2g, allowed 1e-5", exactness)
+	if curve.Exactness > 1e-5 {
+		t.Errorf("components sum to the representation within %.2g, allowed 1e-5", curve.Exactness)
 	}
 	if !slices.Equal(curve.Order, reference.Order) {
 		t.Fatalf("order of ablation %v, want %v", curve.Order, reference.Order)
@@ -79,8 +82,8 @@ func TestRealAblation(t *testing.T) {
 		}
 	}
 
-	extraction.Options.Split = "attns"
-	store, err := extraction.Extract(context.Background())
+	e.Options.Split = decompose.Attns
+	store, err := e.Extract(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +99,7 @@ func TestRealAblation(t *testing.T) {
 				t.Fatalf("photo %d is %s, want %s", index, ds.Item(index).Name, photo.File)
 			}
 			logits := chunk.Logits[i*chunk.Classes():][:chunk.Classes()]
-			if experiments.Top(logits, 1)[0] == photo.Top5[0] {
+			if statistics.Top(logits, 1)[0] == photo.Top5[0] {
 				same++
 			}
 			differences = append(differences, math.Abs(float64(logits[photo.Top5[0]])-photo.Logit[0]))

@@ -11,6 +11,9 @@ import (
 	"sync"
 
 	"vitdecompose/data"
+	"vitdecompose/experiments/extraction"
+	"vitdecompose/experiments/results"
+	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit/saliency"
 )
 
@@ -28,21 +31,74 @@ type SegmentationConfig struct {
 	// Methods are compared; nil for all that the model allows.
 	Methods []string `json:"methods"`
 	// Examples is how many pictures, from the first on, are shown.
-	Examples int `json:"examples"`
+	Examples int `json:"examples" flag:"examples" default:"4" min:"1" help:"how many pictures, from the first on, are shown"` // 0: 4
 }
 
-// Segmentation segments the pictures of an extraction, whose model has a head and whose data has masks and labels that mean
-// the model's classes. The extraction's Options say which blocks are decomposed: see [SegmentationBlocks].
-func Segmentation(ctx context.Context, e Extraction, config SegmentationConfig) (SegmentationModel, error) {
-	result := SegmentationModel{Model: e.Model.Name}
-	e.setDefaults()
+func (c *SegmentationConfig) fill(context.Context, *session.Session) error { return settle(c) }
+
+// The ways to segment that experiment 6 compares.
+const (
+	ByDecomposition = "decomposition"
+	ByGradCAM       = "GradCAM"
+	ByChefer        = "Chefer"
+)
+
+// MethodScore is how well one method finds the objects of a model's pictures.
+type MethodScore struct {
+	Method string `json:"method"`
+	SegmentationScore
+}
+
+// SegmentationMap is what a method says of a picture: a saliency for each position of the model's grid. The largest is 1; what
+// is below 0 speaks against the class.
+type SegmentationMap struct {
+	Method  string    `json:"method"`
+	Rows    int       `json:"rows"`
+	Columns int       `json:"columns"`
+	Values  []float32 `json:"values"` // [Rows*Columns], row by row
+}
+
+// SegmentationExample is one picture with its maps, for a figure.
+type SegmentationExample struct {
+	Picture int               `json:"picture"` // position in the data
+	Name    string            `json:"name"`
+	Class   string            `json:"class"` // the true one, whose logit is taken apart
+	Maps    []SegmentationMap `json:"maps"`
+}
+
+// SegmentationModel is experiment 6 of arXiv 2406.01583 for one model.
+type SegmentationModel struct {
+	Model    string                `json:"model"`
+	Blocks   string                `json:"blocks"` // that were decomposed
+	Pictures int                   `json:"pictures"`
+	Scores   []MethodScore         `json:"scores"`
+	Examples []SegmentationExample `json:"examples"`
+}
+
+// SegmentationResult is experiment 6 for one model or more.
+type SegmentationResult struct {
+	Models []SegmentationModel `json:"models"`
+}
+
+// Segmentation segments the pictures of a session, whose data has masks and labels that mean the model's classes, by the
+// blocks of the paper's segmentation or the session's.
+func Segmentation(ctx context.Context, s *session.Session, config SegmentationConfig) (SegmentationModel, error) {
+	result := SegmentationModel{Model: s.Name}
+	if err := config.fill(ctx, s); err != nil {
+		return result, err
+	}
+	e, err := s.Segmented(ctx)
+	if err != nil {
+		return result, err
+	}
+	e.SetDefaults()
 	switch {
 	case !data.HasMasks(e.Data):
 		return result, errors.New("nothing is known of where the objects of these pictures are; segmentation needs pictures with masks")
 	case e.Orient:
-		return result, errors.New("--orient does not go with masks, which lie as the files have the pictures")
+		return result, errors.New("option Orient does not go with masks, which lie as the files have the pictures")
 	}
-	if err := e.checkLabels(e.Model.Arch.NumClasses()); err != nil {
+	if err := e.CheckLabels(e.Model.Arch.NumClasses()); err != nil {
 		return result, err
 	}
 	methods := config.Methods
@@ -63,11 +119,11 @@ func Segmentation(ctx context.Context, e Extraction, config SegmentationConfig) 
 	maps := make([]*pictureMaps, len(methods))
 	for i, method := range methods {
 		var err error
-		if maps[i], err = e.maps(ctx, method); err != nil {
+		if maps[i], err = mapPictures(ctx, e, method); err != nil {
 			return result, fmt.Errorf("%s: %w", e.Model.Name, err)
 		}
 	}
-	counts, err := e.count(ctx, methods, maps)
+	counts, err := countAll(ctx, &e, methods, maps)
 	if err != nil {
 		return result, fmt.Errorf("%s: %w", e.Model.Name, err)
 	}
@@ -117,8 +173,8 @@ func className(names []string, class int) string {
 	return "class " + strconv.Itoa(class)
 }
 
-// count compares all maps with the masks, on all cores: [method][picture].
-func (e *Extraction) count(ctx context.Context, methods []string, maps []*pictureMaps) ([][]SegmentationCounts, error) {
+// countAll compares all maps with the masks, on all cores: [method][picture].
+func countAll(ctx context.Context, e *extraction.Extraction, methods []string, maps []*pictureMaps) ([][]SegmentationCounts, error) {
 	pictures := len(maps[0].index)
 	counts := make([][]SegmentationCounts, len(methods))
 	for i := range counts {
@@ -132,7 +188,7 @@ func (e *Extraction) count(ctx context.Context, methods []string, maps []*pictur
 	for range runtime.GOMAXPROCS(0) {
 		running.Go(func() {
 			for position := range next {
-				errs[position] = e.countPicture(maps, position, counts)
+				errs[position] = countPicture(e, maps, position, counts)
 				e.Progress.Add(1)
 			}
 		})
@@ -156,13 +212,13 @@ func (e *Extraction) count(ctx context.Context, methods []string, maps []*pictur
 }
 
 // countPicture compares the maps of a picture with its mask.
-func (e *Extraction) countPicture(maps []*pictureMaps, position int, counts [][]SegmentationCounts) error {
+func countPicture(e *extraction.Extraction, maps []*pictureMaps, position int, counts [][]SegmentationCounts) error {
 	index := maps[0].index[position]
 	item := e.Data.Item(index)
 	if item.Label < 0 {
 		return nil
 	}
-	mask, err := MaskView(e, index)
+	mask, err := e.MaskView(index)
 	if err != nil {
 		return err
 	}
@@ -176,29 +232,22 @@ func (e *Extraction) countPicture(maps []*pictureMaps, position int, counts [][]
 	return nil
 }
 
-// MaskView is the mask of picture i of an extraction's data where the model sees the picture: [side*side].
-func MaskView(e *Extraction, i int) ([]uint8, error) {
-	mask, err := data.MaskOf(e.Data, i)
-	if err != nil {
-		return nil, err
+// Summary says the scores of each method.
+func (m SegmentationModel) Summary() []string {
+	var lines []string
+	for _, s := range m.Scores {
+		lines = append(lines, fmt.Sprintf("%s: pixel accuracy %.3f, mIoU %.3f, mAP %.3f", s.Method, s.PixelAccuracy, s.MIoU, s.MAP))
 	}
-	if err := mask.Check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", e.Data.Item(i).Name, err)
-	}
-	values, err := e.Model.Preprocess.Mask(mask.Pix, mask.Width, mask.Height, data.MaskIgnored)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", e.Data.Item(i).Name, err)
-	}
-	return values, nil
+	return lines
 }
 
 // Table lists the scores.
-func (r SegmentationResult) Table() Table {
-	table := Table{Header: []string{"model", "pictures", "blocks", "method", "pixel_accuracy", "foreground_iou", "mean_average_precision"}}
+func (r SegmentationResult) Table() results.Table {
+	table := results.Table{Header: []string{"model", "pictures", "blocks", "method", "pixel_accuracy", "foreground_iou", "mean_average_precision"}}
 	for _, model := range r.Models {
 		for _, s := range model.Scores {
 			table.Rows = append(table.Rows, []string{model.Model, strconv.Itoa(model.Pictures), model.Blocks, s.Method,
-				rounded(s.PixelAccuracy), rounded(s.MIoU), rounded(s.MAP)})
+				results.Rounded(s.PixelAccuracy), results.Rounded(s.MIoU), results.Rounded(s.MAP)})
 		}
 	}
 	return table

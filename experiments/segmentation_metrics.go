@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"vitdecompose/data"
+	"vitdecompose/experiments/statistics"
 )
 
 // SegmentationCounts are what a map of one picture, read as a segmentation of its foreground, gets right against a mask
@@ -102,7 +103,7 @@ func CountSegmentation(values []float32, mask []uint8) (SegmentationCounts, erro
 // values: sum over thresholds of the recall gained times the precision there. Equal values are taken together. A mask
 // without foreground has nothing to recall: 0.
 func averagePrecision(values []float32, mask []bool) float64 {
-	order := upTo(len(values))
+	order := statistics.Indices(len(values))
 	slices.SortFunc(order, func(a, b int) int {
 		switch {
 		case values[a] > values[b]:

@@ -15,18 +15,20 @@ import (
 	"vitdecompose/data"
 	"vitdecompose/decompose"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/extraction"
+	"vitdecompose/experiments/tiny"
 )
 
 // maskedNoise is noise with an object in a corner of each picture.
-type maskedNoise struct{ noise }
+type maskedNoise struct{ tiny.Noise }
 
 func (d maskedNoise) Mask(i int) (*data.Mask, error) {
 	if i == 13 {
 		return nil, errors.New("noise-13.png is no mask")
 	}
-	m := &data.Mask{Width: tinySide, Height: tinySide, Pix: make([]uint8, tinySide*tinySide)}
+	m := &data.Mask{Width: tiny.Side, Height: tiny.Side, Pix: make([]uint8, tiny.Side*tiny.Side)}
 	for p := range m.Pix {
-		switch x, y := p%tinySide, p/tinySide; {
+		switch x, y := p%tiny.Side, p/tiny.Side; {
 		case x < 4+i && y < 9:
 			m.Pix[p] = data.MaskObject
 		case x == 15:
@@ -37,19 +39,19 @@ func (d maskedNoise) Mask(i int) (*data.Mask, error) {
 }
 
 // tinySegmentation is the extraction of some masked noise by the tiny model, whose 16 x 16 pictures have 2 x 2 patches.
-func tinySegmentation(t testing.TB, ds data.Dataset) experiments.Extraction {
+func tinySegmentation(t testing.TB, ds data.Dataset) extraction.Extraction {
 	t.Helper()
-	return experiments.Extraction{
-		Backend: openPureGo(t), Model: tinyModel(t), Data: ds, Batch: 3, CacheDir: t.TempDir(), Options: decompose.Options{First: 1, End: 2},
+	return extraction.Extraction{
+		Backend: tiny.Backend(t), Model: tiny.Model(t), Data: ds, Batch: 3, CacheDir: t.TempDir(), Options: decompose.Options{First: 1, End: 2},
 	}
 }
 
 // The scores again, in the plain way: the token scores of each picture, the sum over components, the two patches of a row and
 // of a column blended by hand, the counts.
 func TestSegmentation(t *testing.T) {
-	ds := maskedNoise{noise{n: 7, label: func(i int) int { return i%tinyClasses - i/6 }}} // the last has the label 0, none -1
+	ds := maskedNoise{tiny.Noise{N: 7, Label: func(i int) int { return i%tiny.Classes - i/6 }}} // the last has the label 0, none -1
 	e := tinySegmentation(t, ds)
-	got, err := experiments.Segmentation(t.Context(), e, experiments.SegmentationConfig{Examples: 2})
+	got, err := experiments.Segmentation(t.Context(), sessionOf(t, e), experiments.SegmentationConfig{Examples: 2})
 	require.NoError(t, err)
 	require.Equal(t, 7, got.Pictures)
 	require.Equal(t, "layer:01 to 01", got.Blocks)
@@ -59,12 +61,12 @@ func TestSegmentation(t *testing.T) {
 	require.NoError(t, err)
 	defer scorer.Close()
 	var counts []experiments.SegmentationCounts
-	for i := range ds.n {
+	for i := range ds.N {
 		p, err := ds.Picture(i)
 		require.NoError(t, err)
 		pixels, err := e.Model.Preprocess.Apply(p)
 		require.NoError(t, err)
-		scored, _, err := scorer.Run(tensors.FromFlatDataAndDimensions(pixels, 1, 3, tinySide, tinySide), []int{ds.Item(i).Label})
+		scored, _, err := scorer.Run(tensors.FromFlatDataAndDimensions(pixels, 1, 3, tiny.Side, tiny.Side), []int{ds.Item(i).Label})
 		require.NoError(t, err)
 		require.Len(t, scored, 3, "two heads and an MLP")
 		var patches [4]float64
@@ -74,10 +76,10 @@ func TestSegmentation(t *testing.T) {
 				patches[k] += float64(v)
 			}
 		}
-		full := make([]float32, tinySide*tinySide)
+		full := make([]float32, tiny.Side*tiny.Side)
 		for at := range full {
 			blend := func(i int) float64 { return min(max((float64(i)+0.5)/8-0.5, 0), 1) }
-			x, y := blend(at%tinySide), blend(at/tinySide)
+			x, y := blend(at%tiny.Side), blend(at/tiny.Side)
 			full[at] = float32((1-y)*((1-x)*patches[0]+x*patches[1]) + y*((1-x)*patches[2]+x*patches[3]))
 		}
 		mask, err := ds.Mask(i)
@@ -103,8 +105,8 @@ func TestSegmentation(t *testing.T) {
 		var mu sync.Mutex
 		drawn := 0
 		again := e
-		again.Data = maskedNoise{noise{n: 7, label: ds.label, drawn: func(int) { mu.Lock(); drawn++; mu.Unlock() }}}
-		second, err := experiments.Segmentation(t.Context(), again, experiments.SegmentationConfig{Examples: 2})
+		again.Data = maskedNoise{tiny.Noise{N: 7, Label: ds.Label, Drawn: func(int) { mu.Lock(); drawn++; mu.Unlock() }}}
+		second, err := experiments.Segmentation(t.Context(), sessionOf(t, again), experiments.SegmentationConfig{Examples: 2})
 		require.NoError(t, err)
 		require.Equal(t, got, second)
 		require.Zero(t, drawn)
@@ -113,11 +115,11 @@ func TestSegmentation(t *testing.T) {
 
 func TestSegmentationGoesOnAfterAnInterruption(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	ds := maskedNoise{noise{n: 9}}
+	ds := maskedNoise{tiny.Noise{N: 9}}
 	e := tinySegmentation(t, ds)
 	drawn := map[int]int{}
 	var mu sync.Mutex
-	ds.drawn = func(i int) {
+	ds.Drawn = func(i int) {
 		mu.Lock()
 		defer mu.Unlock()
 		drawn[i]++
@@ -127,13 +129,13 @@ func TestSegmentationGoesOnAfterAnInterruption(t *testing.T) {
 	}
 	e.Data = ds
 	config := experiments.SegmentationConfig{Methods: []string{experiments.ByDecomposition}}
-	_, err := experiments.Segmentation(ctx, e, config)
+	_, err := experiments.Segmentation(ctx, sessionOf(t, e), config)
 	require.ErrorIs(t, err, context.Canceled)
-	got, err := experiments.Segmentation(t.Context(), e, config)
+	got, err := experiments.Segmentation(t.Context(), sessionOf(t, e), config)
 	require.NoError(t, err)
 	fresh := e
 	fresh.CacheDir = t.TempDir()
-	want, err := experiments.Segmentation(t.Context(), fresh, config)
+	want, err := experiments.Segmentation(t.Context(), sessionOf(t, fresh), config)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 }
@@ -141,34 +143,34 @@ func TestSegmentationGoesOnAfterAnInterruption(t *testing.T) {
 func TestSegmentationMistakes(t *testing.T) {
 	for name, test := range map[string]struct {
 		ds     data.Dataset
-		change func(e *experiments.Extraction, c *experiments.SegmentationConfig)
+		change func(e *extraction.Extraction, c *experiments.SegmentationConfig)
 		want   string
 	}{
-		"no masks":               {ds: noise{n: 3}, want: "segmentation needs pictures with masks"},
-		"orient":                 {change: func(e *experiments.Extraction, _ *experiments.SegmentationConfig) { e.Orient = true }, want: "--orient does not go with masks"},
-		"no labels":              {ds: maskedNoise{noise{n: 3, label: func(int) int { return -1 }}}, want: "no picture has a label"},
-		"labels too big":         {ds: maskedNoise{noise{n: 3, label: func(int) int { return 99 }}}, want: "has label 99"},
-		"no such method":         {change: func(_ *experiments.Extraction, c *experiments.SegmentationConfig) { c.Methods = []string{"magic"} }, want: `called "magic"`},
-		"a bad mask":             {ds: maskedNoise{noise{n: 14}}, want: "noise-13.png is no mask"},
-		"a mask of another size": {ds: badMask{maskedNoise{noise{n: 3}}}, want: "3 values are no mask of 2 x 2 pixels"},
-		"a bad picture":          {ds: maskedNoise{noise{n: 3, bad: map[int]bool{1: true}}}, want: "noise-1 is too noisy"},
+		"no masks":               {ds: tiny.Noise{N: 3}, want: "segmentation needs pictures with masks"},
+		"orient":                 {change: func(e *extraction.Extraction, _ *experiments.SegmentationConfig) { e.Orient = true }, want: "option Orient does not go with masks"},
+		"no labels":              {ds: maskedNoise{tiny.Noise{N: 3, Label: func(int) int { return -1 }}}, want: "no picture has a label"},
+		"labels too big":         {ds: maskedNoise{tiny.Noise{N: 3, Label: func(int) int { return 99 }}}, want: "has label 99"},
+		"no such method":         {change: func(_ *extraction.Extraction, c *experiments.SegmentationConfig) { c.Methods = []string{"magic"} }, want: `called "magic"`},
+		"a bad mask":             {ds: maskedNoise{tiny.Noise{N: 14}}, want: "noise-13.png is no mask"},
+		"a mask of another size": {ds: badMask{maskedNoise{tiny.Noise{N: 3}}}, want: "3 values are no mask of 2 x 2 pixels"},
+		"a bad picture":          {ds: maskedNoise{tiny.Noise{N: 3, Bad: map[int]bool{1: true}}}, want: "noise-1 is too noisy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.ds == nil {
-				test.ds = maskedNoise{noise{n: 3}}
+				test.ds = maskedNoise{tiny.Noise{N: 3}}
 			}
 			e, c := tinySegmentation(t, test.ds), experiments.SegmentationConfig{Methods: []string{experiments.ByDecomposition}}
 			if test.change != nil {
 				test.change(&e, &c)
 			}
-			_, err := experiments.Segmentation(t.Context(), e, c)
+			_, err := experiments.Segmentation(t.Context(), sessionOf(t, e), c)
 			require.ErrorContains(t, err, test.want)
 		})
 	}
 	t.Run("a bad picture may be left out", func(t *testing.T) {
-		e := tinySegmentation(t, maskedNoise{noise{n: 3, bad: map[int]bool{1: true}}})
+		e := tinySegmentation(t, maskedNoise{tiny.Noise{N: 3, Bad: map[int]bool{1: true}}})
 		e.MaxBad = 1
-		got, err := experiments.Segmentation(t.Context(), e, experiments.SegmentationConfig{Methods: []string{experiments.ByGradCAM}})
+		got, err := experiments.Segmentation(t.Context(), sessionOf(t, e), experiments.SegmentationConfig{Methods: []string{experiments.ByGradCAM}})
 		require.NoError(t, err)
 		require.Equal(t, 2, got.Pictures)
 	})
@@ -182,12 +184,9 @@ func (badMask) Mask(int) (*data.Mask, error) {
 
 // What a token of a coarse grid says is spread over the positions that it covers: the sum stays.
 func TestClassHeatmapsOfStages(t *testing.T) {
-	b, err := xla()
-	require.NoError(t, err)
 	model := zooModel(t, "swin-mini")
-	first, last := experiments.SegmentationBlocks(model.Arch.Blocks())
-	e := experiments.Extraction{Backend: b, Model: model, Data: noise{n: 1}, Options: decompose.Options{First: first, End: last + 1}}
-	sheet, err := experiments.ClassHeatmaps(t.Context(), e, []int{0}, true, func([]float32) int { return 2 })
+	s := sessionOf(t, extraction.Extraction{Backend: tiny.Backend(t), Model: model, Data: tiny.Noise{N: 1}}) // done before XLA has compiled
+	sheet, err := experiments.ClassHeatmaps(t.Context(), s, experiments.ClassHeatmapConfig{Pictures: []int{0}, Each: true, Class: new(2)})
 	require.NoError(t, err)
 	panels := sheet.Pictures[0].Panels
 	sides := map[int]bool{}
@@ -209,19 +208,24 @@ func TestClassHeatmapsOfStages(t *testing.T) {
 	}
 	require.Len(t, sides, 2, "stages 2 and 3 have different grids: %v", sides)
 	require.InDelta(t, sum, each, 1e-4*math.Abs(sum)+1e-4)
-	_, err = experiments.ClassHeatmaps(t.Context(), e, []int{0}, false, func([]float32) int { return -1 })
+	_, err = experiments.ClassHeatmaps(t.Context(), s, experiments.ClassHeatmapConfig{Pictures: []int{0}, Class: new(-1)})
 	require.ErrorContains(t, err, "has no class -1")
+	_, err = experiments.ClassHeatmaps(t.Context(), s, experiments.ClassHeatmapConfig{Pictures: []int{1}})
+	require.ErrorContains(t, err, "there is no picture 1: the data has 1")
 }
 
 // The maps of all heads of a CLIP, over all tokens, sum to what its components say of the text.
 func TestHeatmaps(t *testing.T) {
-	s := smallStudy(t, "clip-mini", t.TempDir())
-	s.Options.Biases = decompose.BiasesApart // so that heads are what tokens sum to
-	r := openStudy(t, s)
+	s := smallSession(t, "clip-mini", sharedCache(t))
+	st, err := s.Study(t.Context())
+	require.NoError(t, err)
+	st.Options.Biases = decompose.BiasesApart // so that heads are what tokens sum to
+	r := readingOf(t, s)
 	features := sceneFeatures(t, "color", "object")
+	var colours []experiments.HeatmapPanel // of the two pictures
 	for _, each := range []bool{false, true} {
-		sheet, err := experiments.Heatmaps(t.Context(), s, r, s.Data, []int{4, 77}, experiments.HeatmapConfig{
-			Features: features, Texts: []string{"a red car"}, Heads: 2, Each: each,
+		sheet, err := experiments.Heatmaps(t.Context(), s, experiments.HeatmapConfig{
+			Features: features, Texts: []string{"a red car"}, Heads: 2, Each: each, Pictures: []int{4, 77},
 		})
 		require.NoError(t, err)
 		require.Len(t, sheet.Pictures, 2)
@@ -230,6 +234,7 @@ func TestHeatmaps(t *testing.T) {
 			require.True(t, found)
 			if !each {
 				require.Len(t, p.Panels, 3)
+				colours = append(colours, p.Panels[0])
 				require.Equal(t, "a red car", p.Panels[2].Text)
 			}
 			for _, panel := range p.Panels {
@@ -252,14 +257,22 @@ func TestHeatmaps(t *testing.T) {
 		// Of the colours, the one is drawn that the CLIP finds nearest; mostly it is the scene's.
 		require.Equal(t, data.Attributes(s.Data, 4)["color"]+" color", sheet.Pictures[0].Panels[0].Text)
 	}
-	for _, config := range []experiments.HeatmapConfig{{}, {Texts: []string{"x"}, Heads: -1}} {
-		_, err := experiments.Heatmaps(t.Context(), s, r, s.Data, []int{0}, config)
-		require.Error(t, err)
+	// What is left open is the first three pictures and the features of scenes; other pictures are drawn over as the session's are.
+	usual, err := experiments.Heatmaps(t.Context(), s, experiments.HeatmapConfig{Over: data.Subset(s.Data, []int{77, 149, 4, 0}), Heads: 2})
+	require.NoError(t, err)
+	require.Len(t, usual.Pictures, 3)
+	require.Equal(t, 0, usual.Pictures[0].Picture)
+	require.Len(t, usual.Pictures[0].Panels, 5)
+	require.Equal(t, colours[0], usual.Pictures[2].Panels[0])
+	require.Equal(t, colours[1], usual.Pictures[0].Panels[0])
+
+	for want, config := range map[string]experiments.HeatmapConfig{
+		"option Heads: -1 is not at least 1": {Texts: []string{"x"}, Heads: -1},
+		"no picture 150":                     {Texts: []string{"x"}, Pictures: []int{150}},
+	} {
+		_, err := experiments.Heatmaps(t.Context(), s, config)
+		require.ErrorContains(t, err, want)
 	}
-	_, err := experiments.Heatmaps(t.Context(), s, r, s.Data, []int{150}, experiments.HeatmapConfig{Texts: []string{"x"}})
-	require.ErrorContains(t, err, "no picture 150")
-	_, err = experiments.Heatmaps(t.Context(), s, r, s.Data, nil, experiments.HeatmapConfig{Texts: []string{"x"}})
-	require.ErrorContains(t, err, "no pictures")
 }
 
 // Through an aligner the direction of a text is that in which the mapped contribution scores.

@@ -10,6 +10,10 @@ import (
 
 	"vitdecompose/decompose"
 	"vitdecompose/decompose/phrases"
+	"vitdecompose/experiments/results"
+	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/statistics"
+	"vitdecompose/experiments/study"
 )
 
 // Text to image retrieval, experiment 2 of arXiv 2406.01583:
@@ -25,40 +29,83 @@ import (
 
 // TextRetrievalConfig says what is looked for. Zero fields stand for the paper's values.
 type TextRetrievalConfig struct {
-	Features []phrases.Feature `json:"features"` // every instance is a probe
-	Group    int               `json:"group"`    // components in a group; 0: 3
-	Groups   int               `json:"groups"`   // from the first on; 0: 4
-	Top      int               `json:"top"`      // pictures counted in shares; 0: 9
+	Features []phrases.Feature `json:"features"`                                                                      // every instance is a probe
+	Group    int               `json:"group" flag:"group" default:"3" min:"1" help:"components in a group"`           // 0: 3
+	Groups   int               `json:"groups" flag:"groups" default:"4" min:"1" help:"groups, from the first on"`     // 0: 4
+	Top      int               `json:"top" flag:"top" default:"9" min:"1" help:"pictures that are counted in shares"` // 0: 9
 }
 
-func (c *TextRetrievalConfig) setDefaults() error {
-	if c.Group < 0 || c.Groups < 0 || c.Top < 0 {
-		return fmt.Errorf("%d groups of %d components and the best %d pictures cannot be", c.Groups, c.Group, c.Top)
-	}
-	for _, field := range []struct {
-		value *int
-		paper int
-	}{{&c.Group, 3}, {&c.Groups, 4}, {&c.Top, 9}} {
-		if *field.value == 0 {
-			*field.value = field.paper
-		}
-	}
-	if len(c.Features) == 0 {
-		return errors.New("there are no features to look for")
-	}
-	return nil
+func (c *TextRetrievalConfig) fill(_ context.Context, s *session.Session) (err error) {
+	c.Features, err = s.Features(c.Features, "retrieval", "scenes")
+	return errors.Join(err, settle(c))
 }
 
-// TextRetrieval looks for pictures of a reading by text.
-func TextRetrieval(ctx context.Context, r *Reading, config TextRetrievalConfig) (sheet RetrievalSheet, err error) {
-	if err := config.setDefaults(); err != nil {
+// Match is a picture that was found.
+type Match struct {
+	// Picture is its position in the data, Name what the data calls it.
+	Picture int    `json:"picture"`
+	Name    string `json:"name"`
+	// Score is the dot product with the probe's text, or the cosine with the probe picture.
+	Score float64 `json:"score"`
+	// True tells whether the picture has what was looked for; nil where the data does not know.
+	True *bool `json:"true,omitempty"`
+}
+
+// TextProbe is a text that pictures were looked for by, and what each group of components found.
+type TextProbe struct {
+	Text string `json:"text"`
+	// Found is what the groups found, [group][rank], best first: as many for the figure as for the share of true ones.
+	Found [][]Match `json:"found"`
+	// Share is, for each group, the share of true pictures among the best found; nil where the data does not know.
+	Share []float64 `json:"share,omitempty"`
+	// Base is the share of true pictures among all.
+	Base float64 `json:"base,omitempty"`
+}
+
+// ComponentGroup is a group of components whose contributions are summed.
+type ComponentGroup struct {
+	Components []string  `json:"components"`
+	Attributed []float64 `json:"variance_attributed"` // one per component
+}
+
+// FeatureRetrieval is what was found for the probes of one feature.
+type FeatureRetrieval struct {
+	Feature string           `json:"feature"`
+	Groups  []ComponentGroup `json:"groups"` // in the order of variance attributed to the feature
+	Probes  []TextProbe      `json:"probes"`
+	// Share and Base are the means over the probes: Share for each group.
+	Share []float64 `json:"share,omitempty"`
+	Base  float64   `json:"base,omitempty"`
+}
+
+// RetrievalSheet is text to image retrieval with one model.
+type RetrievalSheet struct {
+	Model    string             `json:"model"`
+	Pictures int                `json:"pictures"` // that were searched
+	Top      int                `json:"-"`        // how many of the best are counted in shares
+	Features []FeatureRetrieval `json:"features"`
+}
+
+// TextRetrievalResult is text to image retrieval (experiment 2) with one or more models.
+type TextRetrievalResult struct {
+	Top    int              `json:"top"` // how many of the best are counted in shares
+	Sheets []RetrievalSheet `json:"sheets"`
+}
+
+// TextRetrieval looks for pictures by text.
+func TextRetrieval(ctx context.Context, s *session.Session, config TextRetrievalConfig) (sheet RetrievalSheet, err error) {
+	if err := config.fill(ctx, s); err != nil {
+		return sheet, err
+	}
+	r, err := s.Reading(ctx)
+	if err != nil {
 		return sheet, err
 	}
 	attribution, err := r.Attribute(ctx, config.Features)
 	if err != nil {
 		return sheet, err
 	}
-	sheet = RetrievalSheet{Model: r.Model, Pictures: r.Pictures}
+	sheet = RetrievalSheet{Model: s.Name, Pictures: r.Pictures, Top: config.Top}
 	for f, feature := range config.Features {
 		if err := ctx.Err(); err != nil {
 			return sheet, err
@@ -70,7 +117,7 @@ func TextRetrieval(ctx context.Context, r *Reading, config TextRetrievalConfig) 
 				break
 			}
 			sums = append(sums, r.Aligned.Sum(group))
-			members := ComponentGroup{Components: names(r.Components, group)}
+			members := ComponentGroup{Components: at(r.Components, group)}
 			for _, component := range group {
 				members.Attributed = append(members.Attributed, attribution.Attributed[f][component])
 			}
@@ -80,7 +127,7 @@ func TextRetrieval(ctx context.Context, r *Reading, config TextRetrievalConfig) 
 		if err != nil {
 			return sheet, fmt.Errorf("feature %s: %w", feature.Name, err)
 		}
-		truth := values(r.Data, r.Index, feature.Name)
+		truth := truths(r.Data, r.Index, feature.Name)
 		if truth != nil {
 			found.Share = make([]float64, len(sums))
 		}
@@ -90,8 +137,8 @@ func TextRetrieval(ctx context.Context, r *Reading, config TextRetrievalConfig) 
 			value := phrases.Value(feature.Name, instance)
 			for g, sum := range sums {
 				scores := products(sum, text)
-				best := Top(scores, config.Top)
-				probe.Found = append(probe.Found, r.matches(best, scores, truth, value))
+				best := statistics.Top(scores, config.Top)
+				probe.Found = append(probe.Found, matches(r, best, scores, truth, value))
 				if truth == nil {
 					continue
 				}
@@ -115,21 +162,8 @@ func TextRetrieval(ctx context.Context, r *Reading, config TextRetrievalConfig) 
 	return sheet, nil
 }
 
-// products are the dot products of rows with a vector.
-func products(rows, vector []float32) []float32 {
-	out := make([]float32, len(rows)/len(vector))
-	for i := range out {
-		sum := 0.0
-		for d, v := range rows[i*len(vector):][:len(vector)] {
-			sum += float64(v) * float64(vector[d])
-		}
-		out[i] = float32(sum)
-	}
-	return out
-}
-
 // matches describes found pictures, given by their positions in the reading. truth is nil where the data does not know.
-func (r *Reading) matches(found []int, scores []float32, truth []string, value string) []Match {
+func matches(r *study.Reading, found []int, scores []float32, truth []string, value string) []Match {
 	var out []Match
 	for _, picture := range found {
 		match := Match{Picture: r.Index[picture], Name: r.Data.Item(r.Index[picture]).Name, Score: float64(scores[picture])}
@@ -142,21 +176,33 @@ func (r *Reading) matches(found []int, scores []float32, truth []string, value s
 	return out
 }
 
+// Summary says for each feature how many of the pictures found are true.
+func (s RetrievalSheet) Summary() []string {
+	var lines []string
+	for _, feature := range s.Features {
+		if feature.Share != nil {
+			lines = append(lines, fmt.Sprintf("%s: %.0f %% of the %d best are true with the first %d components, %.0f %% of all pictures", feature.Feature,
+				100*feature.Share[0], s.Top, len(feature.Groups[0].Components), 100*feature.Base))
+		}
+	}
+	return lines
+}
+
 // Table lists, for every feature and group, what share of the best pictures is true.
-func (r TextRetrievalResult) Table() Table {
-	table := Table{Header: []string{"model", "feature", "group", "components", "variance_attributed", "share_of_top_" + strconv.Itoa(r.Top), "base_rate", "times_base"}}
+func (r TextRetrievalResult) Table() results.Table {
+	table := results.Table{Header: []string{"model", "feature", "group", "components", "variance_attributed", "share_of_top_" + strconv.Itoa(r.Top), "base_rate", "times_base"}}
 	for _, sheet := range r.Sheets {
 		for _, feature := range sheet.Features {
 			for g, group := range feature.Groups {
 				var attributed []string
 				for _, v := range group.Attributed {
-					attributed = append(attributed, rounded(v))
+					attributed = append(attributed, results.Rounded(v))
 				}
 				row := []string{sheet.Model, feature.Feature, strconv.Itoa(g + 1), strings.Join(group.Components, "; "), strings.Join(attributed, "; "), "", "", ""}
 				if feature.Share != nil {
-					row[5], row[6] = rounded(feature.Share[g]), rounded(feature.Base)
+					row[5], row[6] = results.Rounded(feature.Share[g]), results.Rounded(feature.Base)
 					if feature.Base > 0 {
-						row[7] = rounded(feature.Share[g] / feature.Base)
+						row[7] = results.Rounded(feature.Share[g] / feature.Base)
 					}
 				}
 				table.Rows = append(table.Rows, row)
@@ -165,6 +211,3 @@ func (r TextRetrievalResult) Table() Table {
 	}
 	return table
 }
-
-// rounded writes x to four decimals, enough to compare by.
-func rounded(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) }

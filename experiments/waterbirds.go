@@ -8,11 +8,14 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gomlx/gomlx/core/graph"
-
 	"vitdecompose/data"
 	"vitdecompose/decompose"
 	"vitdecompose/decompose/phrases"
+	"vitdecompose/experiments/heads"
+	"vitdecompose/experiments/results"
+	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/statistics"
+	"vitdecompose/experiments/study"
 	"vitdecompose/gomlxvit"
 )
 
@@ -27,13 +30,98 @@ import (
 
 // WaterbirdsConfig says how it is done. Zero fields stand for the paper's values.
 type WaterbirdsConfig struct {
-	// Spurious and Core are the texts about what must not tell and what may.
+	// Correlated and Uncorrelated are the pictures: of birds at the place that fits most of them, on 80 % of which a head is
+	// trained, and of birds at any place.
+	Correlated   string `json:"-" flag:"correlated" default:"scenes-birds:6000:1:correlated" help:"pictures of birds at the place that fits most of them; a head is trained on 80 % of these"`
+	Uncorrelated string `json:"-" flag:"uncorrelated" default:"scenes-birds:2000:2:uncorrelated" help:"pictures of birds at any place, such as waterbirds:DIR:test"`
+	// Spurious and Core are the texts about what must not tell and what may; without names, those of the list Features.
 	Spurious phrases.Feature `json:"spurious"`
 	Core     phrases.Feature `json:"core"`
-	Ablated  int             `json:"ablated"` // components ablated in the table; 0: 10
-	Steps    int             `json:"steps"`   // components ablated at the end of the curve; 0: half as many again
-	// Bank holds texts for the words of the components ablated; nil for no words.
+	Features string          `json:"-" flag:"features" usual:"waterbirds, or scenes-birds for drawn ones" help:"the two features spurious and core: a shipped list or a file with a line FEATURE: INSTANCE, INSTANCE, ... for each"`
+	Ablated  int             `json:"ablated" flag:"ablated" usual:"waterbirds 10, causal 5" min:"1" help:"how many components are ablated"` // 0: 10
+	Steps    int             `json:"steps"`                                                                                                 // components ablated at the end of the curve; 0: half as many again
+	// Bank holds texts for the words of the components ablated; nil for the session's.
 	Bank []string `json:"-"`
+}
+
+func (c *WaterbirdsConfig) fill(_ context.Context, s *session.Session) error {
+	if err := settle(c); err != nil {
+		return err
+	}
+	if c.Ablated == 0 {
+		c.Ablated = 10
+	}
+	drawn := session.Drawn(c.Uncorrelated)
+	if session.Drawn(c.Correlated) != drawn {
+		return fmt.Errorf("option Correlated %s and option Uncorrelated %s are not of one world; name both", c.Correlated, c.Uncorrelated)
+	}
+	if c.Features == "" {
+		if c.Features = "waterbirds"; drawn {
+			c.Features = "scenes-birds"
+		}
+	}
+	if c.Spurious.Name == "" {
+		features, err := phrases.OpenFeatures(c.Features)
+		if err == nil {
+			err = c.choose(features)
+		}
+		if err != nil {
+			return fmt.Errorf("option Features: %w", err)
+		}
+	}
+	var err error
+	c.Bank, err = s.Bank(c.Bank, c.Uncorrelated)
+	return err
+}
+
+// choose finds the two features in a list.
+func (c *WaterbirdsConfig) choose(features []phrases.Feature) error {
+	for _, f := range features {
+		switch strings.ToLower(f.Name) {
+		case "spurious":
+			c.Spurious = f
+		case "core":
+			c.Core = f
+		}
+	}
+	if c.Spurious.Name == "" || c.Core.Name == "" {
+		return errors.New("waterbirds wants two features, spurious and core")
+	}
+	return nil
+}
+
+// open opens the pictures and splits them for training and test.
+func (c *WaterbirdsConfig) open(s *session.Session) (BirdData, error) {
+	correlated, err := s.OpenData("Correlated", c.Correlated)
+	if err != nil {
+		return BirdData{}, err
+	}
+	uncorrelated, err := s.OpenData("Uncorrelated", c.Uncorrelated)
+	if err != nil {
+		return BirdData{}, err
+	}
+	birds, err := SplitBirds(correlated, uncorrelated, s.Options().Seed)
+	if err != nil {
+		return birds, fmt.Errorf("option Correlated %s, option Uncorrelated %s: %w", c.Correlated, c.Uncorrelated, err)
+	}
+	return birds, nil
+}
+
+// head is the model with a head that tells the two classes: a CLIP's made of words, and for others a linear one, whatever
+// head they have.
+func (c *WaterbirdsConfig) head(ctx context.Context, s *session.Session, birds BirdData) (*gomlxvit.Model, error) {
+	if s.Model.Text == nil {
+		headed, _, err := s.Headed(ctx, birds.Train)
+		return headed, err
+	}
+	names := birds.Test.Classes()
+	switch {
+	case s.Options().ClassNames != "":
+		names = s.ClassNames()
+	case session.Drawn(c.Uncorrelated):
+		names = []string{"finch or hummingbird", "swan or pelican"} // what scenes call them
+	}
+	return s.ZeroShot(ctx, names)
 }
 
 // BirdData are the pictures of Waterbirds. Their attribute "place" is "land" or "water".
@@ -44,6 +132,58 @@ type BirdData struct {
 
 // The attribute that the groups of Waterbirds are told apart by.
 const birdPlace = "place"
+
+// BirdGroup is the pictures of one kind of bird at one kind of place.
+type BirdGroup struct {
+	Bird     string `json:"bird"`  // landbird or waterbird
+	Place    string `json:"place"` // land or water
+	Pictures int    `json:"pictures"`
+	// Accuracy is the share classified rightly with 0, 1, 2, ... components replaced by their mean, in the order of
+	// WaterbirdsModel.Order.
+	Accuracy []float64 `json:"accuracy"`
+}
+
+// BirdComponent is a component with how it was judged.
+type BirdComponent struct {
+	Component string `json:"component"`
+	// Spurious and Core are the variances attributed to the texts about places and about birds.
+	Spurious float64  `json:"spurious"`
+	Core     float64  `json:"core"`
+	Words    []string `json:"words"` // what TextSpan says of it; nil where it was not asked
+}
+
+// WaterbirdsModel is experiment 7 of arXiv 2406.01583 for one model.
+type WaterbirdsModel struct {
+	Model  string      `json:"model"`
+	Groups []BirdGroup `json:"groups"`
+	// Order are the components as they are ablated: those first that carry the place more than the bird.
+	Order []BirdComponent `json:"order"`
+	// Ablated is how many the result is about; the paper's 10.
+	Ablated int `json:"ablated"`
+}
+
+// WaterbirdsResult is experiment 7 for one model or more.
+type WaterbirdsResult struct {
+	Models []WaterbirdsModel `json:"models"`
+}
+
+// Worst is the accuracy of the worst group with k components ablated.
+func (m WaterbirdsModel) Worst(k int) float64 {
+	worst := 1.0
+	for _, g := range m.Groups {
+		worst = min(worst, g.Accuracy[k])
+	}
+	return worst
+}
+
+// Mean is the mean accuracy of the groups with k components ablated, each group counting once.
+func (m WaterbirdsModel) Mean(k int) float64 {
+	sum := 0.0
+	for _, g := range m.Groups {
+		sum += g.Accuracy[k]
+	}
+	return sum / float64(len(m.Groups))
+}
 
 // SplitBirds takes 80 % of the correlated pictures, drawn by a seed, for training, and puts the rest before the uncorrelated
 // ones for the test.
@@ -69,26 +209,41 @@ func SplitBirds(correlated, uncorrelated data.Dataset, seed uint64) (BirdData, e
 	return BirdData{Train: data.Subset(correlated, train), Test: test}, err
 }
 
-// Waterbirds measures a study whose Data is the test set, and whose model, or Head, tells the two classes.
-func Waterbirds(ctx context.Context, s *Study, config WaterbirdsConfig) (WaterbirdsModel, error) {
-	result := WaterbirdsModel{Model: s.Model.Name, Ablated: config.Ablated}
-	if result.Ablated == 0 {
-		result.Ablated = 10
+// Waterbirds measures how a model tells birds at the wrong place, before and after components are ablated. The session's own
+// pictures do not count.
+func Waterbirds(ctx context.Context, s *session.Session, config WaterbirdsConfig) (WaterbirdsModel, error) {
+	result := WaterbirdsModel{Model: s.Name}
+	if err := config.fill(ctx, s); err != nil {
+		return result, err
 	}
+	result.Ablated = config.Ablated
 	if config.Steps == 0 {
 		config.Steps = result.Ablated + result.Ablated/2
 	}
-	if n := s.headed().Arch.NumClasses(); n != 2 {
-		return result, fmt.Errorf("%s has a head of %d classes; Waterbirds has two", s.Model.Name, n)
+	if config.Steps < result.Ablated {
+		return result, fmt.Errorf("%d components cannot be ablated on the way to %d", result.Ablated, config.Steps)
 	}
-	r, err := s.Open(ctx)
+	birds, err := config.open(s)
+	if err != nil {
+		return result, err
+	}
+	s.Use(config.Correlated, birds.Train)
+	s.Use(config.Uncorrelated, birds.Test)
+	st, err := s.StudyOf(ctx, birds.Test)
+	if err != nil {
+		return result, err
+	}
+	if st.Head, err = config.head(ctx, s, birds); err != nil {
+		return result, err
+	}
+	if n := st.Head.Arch.NumClasses(); n != 2 {
+		return result, fmt.Errorf("%s has a head of %d classes; Waterbirds has two", s.Name, n)
+	}
+	r, err := st.Open(ctx)
 	if err != nil {
 		return result, err
 	}
 	defer r.Close()
-	if config.Steps < result.Ablated || result.Ablated < 1 {
-		return result, fmt.Errorf("%d components cannot be ablated on the way to %d", result.Ablated, config.Steps)
-	}
 	config.Steps = min(config.Steps, len(r.Components))
 	result.Ablated = min(result.Ablated, config.Steps)
 	attribution, err := r.Attribute(ctx, []phrases.Feature{config.Spurious, config.Core})
@@ -107,14 +262,14 @@ func Waterbirds(ctx context.Context, s *Study, config WaterbirdsConfig) (Waterbi
 	if err := result.describe(ctx, r, config.Bank); err != nil {
 		return result, err
 	}
-	return result, result.measure(ctx, s, r, order)
+	return result, result.measure(ctx, st, r, order)
 }
 
 // birdWords is how many texts describe an ablated component.
 const birdWords = 5
 
 // describe finds words for the components that the table ablates.
-func (m *WaterbirdsModel) describe(ctx context.Context, r *Reading, bank []string) error {
+func (m *WaterbirdsModel) describe(ctx context.Context, r *study.Reading, bank []string) error {
 	if len(bank) == 0 {
 		return nil
 	}
@@ -131,15 +286,12 @@ func (m *WaterbirdsModel) describe(ctx context.Context, r *Reading, bank []strin
 }
 
 // measure counts, in each group, the pictures that the head tells rightly with more and more components ablated.
-func (m *WaterbirdsModel) measure(ctx context.Context, s *Study, r *Reading, order []int) error {
-	model := s.headed()
-	program, err := model.Compile(s.Backend, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
-		return []*graph.Node{model.Arch.Head(w, in[0])}
-	})
+func (m *WaterbirdsModel) measure(ctx context.Context, s *study.Study, r *study.Reading, order []int) error {
+	head, err := heads.Of(s.Backend, s.Headed())
 	if err != nil {
 		return err
 	}
-	defer program.Close()
+	defer head.Close()
 	birds := []string{"landbird", "waterbird"}
 	groups := make(map[[2]string]*BirdGroup)
 	for _, bird := range birds {
@@ -147,7 +299,7 @@ func (m *WaterbirdsModel) measure(ctx context.Context, s *Study, r *Reading, ord
 			groups[[2]string{bird, place}] = &BirdGroup{Bird: bird, Place: place, Accuracy: make([]float64, len(order)+1)}
 		}
 	}
-	means := componentMeans(&r.Contributions)
+	means := heads.Means(&r.Contributions)
 	rows := make([]float32, (len(order)+1)*r.Dim)
 	for position, index := range r.Index {
 		if err := ctx.Err(); err != nil {
@@ -162,16 +314,16 @@ func (m *WaterbirdsModel) measure(ctx context.Context, s *Study, r *Reading, ord
 		if group == nil {
 			return fmt.Errorf("%s is at the place %q; Waterbirds has land and water", r.Data.Item(index).Name, place)
 		}
-		ablateCumulatively(rows, r.Representation[position*r.Dim:][:r.Dim], func(component int) []float32 {
+		heads.Ablate(rows, r.Representation[position*r.Dim:][:r.Dim], func(component int) []float32 {
 			return r.Row(component, position)
 		}, order, means)
-		logits, err := headLogits(program, rows, r.Dim)
+		logits, err := head.Logits(rows)
 		if err != nil {
 			return err
 		}
 		group.Pictures++
 		for step := range group.Accuracy {
-			if argmax(logits[2*step:][:2]) == label {
+			if statistics.Argmax(logits[2*step:][:2]) == label {
 				group.Accuracy[step]++
 			}
 		}
@@ -191,12 +343,17 @@ func (m *WaterbirdsModel) measure(ctx context.Context, s *Study, r *Reading, ord
 	return nil
 }
 
+// Summary says what ablating has changed.
+func (m WaterbirdsModel) Summary() []string {
+	return []string{fmt.Sprintf("worst group %.3f -> %.3f, mean of groups %.3f -> %.3f with %d components ablated", m.Worst(0), m.Worst(m.Ablated), m.Mean(0), m.Mean(m.Ablated), m.Ablated)}
+}
+
 // Table is Table 3, the groups beside it.
-func (r WaterbirdsResult) Table() Table {
-	table := Table{Header: []string{"model", "group", "pictures", "ablated", "before", "after"}}
+func (r WaterbirdsResult) Table() results.Table {
+	table := results.Table{Header: []string{"model", "group", "pictures", "ablated", "before", "after"}}
 	for _, m := range r.Models {
 		row := func(name string, pictures int, before, after float64) {
-			table.Rows = append(table.Rows, []string{m.Model, name, strconv.Itoa(pictures), strconv.Itoa(m.Ablated), rounded(before), rounded(after)})
+			table.Rows = append(table.Rows, []string{m.Model, name, strconv.Itoa(pictures), strconv.Itoa(m.Ablated), results.Rounded(before), results.Rounded(after)})
 		}
 		pictures := 0
 		for _, g := range m.Groups {
@@ -209,12 +366,17 @@ func (r WaterbirdsResult) Table() Table {
 	return table
 }
 
+// Tables are the components that were ablated.
+func (r WaterbirdsResult) Tables() map[string]results.Table {
+	return map[string]results.Table{"components.csv": r.Components()}
+}
+
 // Components lists what was ablated, with its words.
-func (r WaterbirdsResult) Components() Table {
-	table := Table{Header: []string{"model", "rank", "component", "spurious", "core", "words"}}
+func (r WaterbirdsResult) Components() results.Table {
+	table := results.Table{Header: []string{"model", "rank", "component", "spurious", "core", "words"}}
 	for _, m := range r.Models {
 		for i, c := range m.Order[:m.Ablated] {
-			table.Rows = append(table.Rows, []string{m.Model, strconv.Itoa(i + 1), c.Component, rounded(c.Spurious), rounded(c.Core), strings.Join(c.Words, "; ")})
+			table.Rows = append(table.Rows, []string{m.Model, strconv.Itoa(i + 1), c.Component, results.Rounded(c.Spurious), results.Rounded(c.Core), strings.Join(c.Words, "; ")})
 		}
 	}
 	return table

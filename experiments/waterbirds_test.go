@@ -1,6 +1,8 @@
 package experiments_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -8,9 +10,10 @@ import (
 
 	"vitdecompose/data"
 	"vitdecompose/data/scenes"
-	"vitdecompose/decompose"
 	"vitdecompose/decompose/phrases"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/tiny"
 )
 
 func TestSplitBirds(t *testing.T) {
@@ -35,7 +38,7 @@ func TestSplitBirds(t *testing.T) {
 
 	_, err = experiments.SplitBirds(correlated, scenes.New(0, 5), 0)
 	require.ErrorContains(t, err, "must be of two classes")
-	placeless := noise{n: 5, classes: []string{"landbird", "waterbird"}}
+	placeless := tiny.Noise{N: 5, ClassNames: []string{"landbird", "waterbird"}}
 	_, err = experiments.SplitBirds(placeless, placeless, 0)
 	require.ErrorContains(t, err, "nothing is known of the place of noise-0")
 }
@@ -49,25 +52,27 @@ func hashed(t *testing.T, ds data.Dataset) string {
 
 // The accuracies again, in the plain way: from the linear head's numbers in float64, a picture and a step at a time.
 func TestWaterbirds(t *testing.T) {
-	s := smallStudy(t, "dino-mini", t.TempDir())
+	s := smallSession(t, "dino-mini", t.TempDir())
 	birds, err := experiments.SplitBirds(scenes.NewBirds(1, 400, true), scenes.NewBirds(2, 80, false), 0)
 	require.NoError(t, err)
-	s.Data = birds.Test
-	train := s.Extraction
-	train.Data, train.Options = birds.Train, decompose.Options{Split: decompose.Attns, First: 3}
-	head, err := experiments.TrainLinearHead(t.Context(), train, experiments.LinearHeadConfig{})
-	require.NoError(t, err)
-	s.Head, err = head.ApplyTo(s.Model)
+	_, head, err := s.Headed(t.Context(), birds.Train)
 	require.NoError(t, err)
 	list, err := phrases.Features("scenes-birds")
 	require.NoError(t, err)
-	config := experiments.WaterbirdsConfig{Spurious: list[0], Core: list[1], Ablated: 4, Bank: []string{"a bird", "water", "trees", "blue"}}
+	config := experiments.WaterbirdsConfig{
+		Correlated: "scenes-birds:400:1:correlated", Uncorrelated: "scenes-birds:80:2:uncorrelated",
+		Spurious: list[0], Core: list[1], Ablated: 4, Bank: []string{"a bird", "water", "trees", "blue"},
+	}
 	got, err := experiments.Waterbirds(t.Context(), s, config)
 	require.NoError(t, err)
 	require.Equal(t, 4, got.Ablated)
 	require.Len(t, got.Order, 6)
 
-	r := openStudy(t, s)
+	st, err := s.StudyOf(t.Context(), birds.Test)
+	require.NoError(t, err)
+	r, err := st.Open(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(r.Close)
 	attribution, err := r.Attribute(t.Context(), []phrases.Feature{list[0], list[1]})
 	require.NoError(t, err)
 	index := func(name string) int { return slices.Index(r.Components, name) }
@@ -123,18 +128,27 @@ func TestWaterbirds(t *testing.T) {
 	require.Equal(t, worst, got.Worst(4))
 	require.InDelta(t, mean, got.Mean(4), 1e-12)
 
-	for name, change := range map[string]func(c *experiments.WaterbirdsConfig){
-		"more in the table than in the curve": func(c *experiments.WaterbirdsConfig) { c.Steps = 2 },
-		"none":                                func(c *experiments.WaterbirdsConfig) { c.Ablated = -1 },
+	for name, c := range map[string]struct {
+		change func(c *experiments.WaterbirdsConfig)
+		says   string
+	}{
+		"more in the table than in the curve": {func(c *experiments.WaterbirdsConfig) { c.Steps = 2 }, "cannot be ablated"},
+		"none":                                {func(c *experiments.WaterbirdsConfig) { c.Ablated = -1 }, "option Ablated: -1 is not at least 1"},
+		"another world":                       {func(c *experiments.WaterbirdsConfig) { c.Uncorrelated = "waterbirds:DIR:test" }, "are not of one world"},
+		"no birds":                            {func(c *experiments.WaterbirdsConfig) { c.Correlated = "scenes:5" }, "must be of two classes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wrong := config
-			change(&wrong)
+			c.change(&wrong)
 			_, err := experiments.Waterbirds(t.Context(), s, wrong)
-			require.ErrorContains(t, err, "cannot be ablated")
+			require.ErrorContains(t, err, c.says)
 		})
 	}
-	s.Head = nil
-	_, err = experiments.Waterbirds(t.Context(), s, config)
-	require.ErrorContains(t, err, "Waterbirds has two")
+	t.Run("a head of three classes", func(t *testing.T) {
+		names := filepath.Join(t.TempDir(), "names.txt")
+		require.NoError(t, os.WriteFile(names, []byte("finch\nswan\npelican\n"), 0o666))
+		three := smallSession(t, "clip-mini", t.TempDir(), func(o *session.Options) { o.ClassNames = names })
+		_, err := experiments.Waterbirds(t.Context(), three, config)
+		require.ErrorContains(t, err, "a head of 3 classes; Waterbirds has two")
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/statistics"
 )
 
 // Significant is the P below which a causal score gets a star.
@@ -55,7 +56,7 @@ func causal(result experiments.CausalResult, width vg.Length) (*Figure, error) {
 		var names []string
 		for k, f := range m.Features {
 			names = append(names, f.Feature)
-			add := func(to *dots, place int, v experiments.Interval) {
+			add := func(to *dots, place int, v statistics.Interval) {
 				to.dots = append(to.dots, dot{float64(k) + beside(place, 2, 2), v.Mean, v.Low, v.High})
 			}
 			add(ours, 0, f.Score)
@@ -108,7 +109,7 @@ func checkCausal(m experiments.CausalModel) error {
 	return nil
 }
 
-func checkInterval(what string, v experiments.Interval) error {
+func checkInterval(what string, v statistics.Interval) error {
 	if err := cmp.Or(finite(what+" mean", v.Mean), finite(what+" low", v.Low), finite(what+" high", v.High)); err != nil {
 		return err
 	}

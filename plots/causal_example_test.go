@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/statistics"
 	"vitdecompose/plots"
 )
 
@@ -18,8 +19,8 @@ func tested(model string, effect float64) experiments.CausalModel {
 			p = 0.002
 		}
 		m.Features = append(m.Features, experiments.CausalFeature{Feature: feature, P: p,
-			Score:  experiments.Interval{Mean: score, Low: score - 0.4, High: score + 0.4},
-			Random: experiments.Interval{Mean: 0, Low: -2.1, High: 1.9}})
+			Score:  statistics.Interval{Mean: score, Low: score - 0.4, High: score + 0.4},
+			Random: statistics.Interval{Mean: 0, Low: -2.1, High: 1.9}})
 	}
 	return m
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/statistics"
 	"vitdecompose/plots"
 )
 
@@ -46,7 +47,7 @@ func TestCausalRefuses(t *testing.T) {
 		"no features":                           func(m *experiments.CausalModel) { m.Features = nil },
 		"color: score mean is NaN":              func(m *experiments.CausalModel) { m.Features[0].Score.Mean = math.NaN() },
 		"pattern: random high is +Inf":          func(m *experiments.CausalModel) { m.Features[1].Random.High = math.Inf(1) },
-		"color: score interval from 1 to 0.5":   func(m *experiments.CausalModel) { m.Features[0].Score = experiments.Interval{Low: 1, High: 0.5} },
+		"color: score interval from 1 to 0.5":   func(m *experiments.CausalModel) { m.Features[0].Score = statistics.Interval{Low: 1, High: 0.5} },
 		"shape: P NaN is not between 0 and 1":   func(m *experiments.CausalModel) { m.Features[4].P = math.NaN() },
 		"animal: P -0.1 is not between 0 and 1": func(m *experiments.CausalModel) { m.Features[3].P = -0.1 },
 	} {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"vitdecompose/experiments"
+	"vitdecompose/experiments/results"
 )
 
 var (
@@ -16,7 +16,7 @@ var (
 
 // Markdown writes a table as GitHub Markdown, its columns aligned in the source too, those of numbers to the right. Rows
 // that are too short get empty cells. A table without columns is no text.
-func Markdown(table experiments.Table) string {
+func Markdown(table results.Table) string {
 	right := NumberColumns(table)
 	columns := len(right)
 	if columns == 0 {
@@ -64,7 +64,7 @@ func Markdown(table experiments.Table) string {
 
 // NumberColumns tells for each column of a table whether numbers stand in it and nothing else, but for cells that are empty
 // or a dash. The table may have rows that are longer than its header, and shorter ones.
-func NumberColumns(table experiments.Table) []bool {
+func NumberColumns(table results.Table) []bool {
 	columns := len(table.Header)
 	for _, row := range table.Rows {
 		columns = max(columns, len(row))

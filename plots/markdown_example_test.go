@@ -3,12 +3,12 @@ package plots_test
 import (
 	"fmt"
 
-	"vitdecompose/experiments"
+	"vitdecompose/experiments/results"
 	"vitdecompose/plots"
 )
 
 func ExampleMarkdown() {
-	fmt.Print(plots.Markdown(experiments.Table{
+	fmt.Print(plots.Markdown(results.Table{
 		Header: []string{"model", "cosine", "P"},
 		Rows:   [][]string{{"deit-mini", "0.82", "0.004"}, {"dinov2-mini", "-0.7", ""}},
 	}))

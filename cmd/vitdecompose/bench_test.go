@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
+	"vitdecompose/experiments/bench"
 
-	"vitdecompose/experiments"
+	"github.com/stretchr/testify/require"
 )
 
 // readBench reads what --json wrote.
@@ -31,7 +31,7 @@ func TestBench(t *testing.T) {
 		require.Contains(t, stdout, want)
 	}
 
-	r := readBench[experiments.BenchResult](t, file)
+	r := readBench[bench.ModelResult](t, file)
 	require.Equal(t, 2, r.Batch)
 	require.Equal(t, 1, r.Rounds)
 	require.Greater(t, r.Params, 1000)
@@ -52,7 +52,7 @@ func TestBenchStore(t *testing.T) {
 	code, stdout, stderr := program(t, "bench", "store", "--pictures", "21", "--components", "3", "--dim", "50", "--rounds", "2", "--dir", dir, "--json", file)
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(t, stdout, "store of 21 pictures x 3 components x 50, 8 in a file, 2 rounds\n")
-	r := readBench[experiments.BenchStoreResult](t, file)
+	r := readBench[bench.StoreResult](t, file)
 	require.Len(t, r.Rows, 9)
 	for i, row := range r.Rows {
 		require.Equal(t, []string{"float32", "float16", "bfloat16"}[i/3], row.Keep)
@@ -127,7 +127,7 @@ func TestBenchPipeline(t *testing.T) {
 	code, stdout, stderr := program(t, "bench", "pipeline", "--model", model, "--pictures", "50", "--batch", "4", "--keep", "float16", "--dir", dir, "--json", file)
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(t, stdout, "% of the time")
-	r := readBench[experiments.BenchPipelineResult](t, file)
+	r := readBench[bench.PipelineResult](t, file)
 	require.Equal(t, 50, r.Pictures)
 	require.Equal(t, 1, r.Devices)
 	require.Positive(t, r.Rate)
@@ -153,7 +153,7 @@ func TestBenchScale(t *testing.T) {
 	code, stdout, stderr := program(t, append(args, "--precision", "bfloat16")...)
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(t, stdout, "matrices, bfloat16: ")
-	r := readBench[experiments.BenchScaleResult](t, file)
+	r := readBench[bench.ScaleResult](t, file)
 	require.Len(t, r.Rows, 1)
 	row := r.Rows[0]
 	require.Contains(t, []int{2, 4}, row.Batch)
@@ -164,5 +164,5 @@ func TestBenchScale(t *testing.T) {
 	require.Less(t, row.Difference, 0.05)
 	require.Equal(t, 1, row.ByDevices[0].Devices)
 	fail(t, exitUsage, []string{"--batches"}, "bench", "scale", "--model", model, "--batches", "0")
-	fail(t, exitUsage, []string{"--precision half"}, "bench", "scale", "--model", model, "--precision", "half")
+	fail(t, exitUsage, []string{`--precision: "half" is not one of`}, "bench", "scale", "--model", model, "--precision", "half")
 }

@@ -9,16 +9,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"vitdecompose/data"
-	"vitdecompose/experiments"
+	"vitdecompose/experiments/extraction"
 	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/statistics"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/preprocess"
 )
 
 func newClassify() *cobra.Command {
-	var models modelFlags
-	var name string
-	var orient bool
+	var options session.Options
 	c := &cobra.Command{
 		Use:   "classify IMAGE...",
 		Short: "Print the five best classes of pictures",
@@ -28,12 +27,12 @@ when the checkpoint or --class-names gives them.`,
   vitdecompose classify --model hf:timm/deit_tiny_patch16_224.fb_in1k --class-names imagenet.csv *.jpg`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, files []string) error {
-			model, err := models.open(c.Context(), name)
+			model, err := session.OpenModel(c.Context(), options)
 			if err != nil {
-				return err
+				return usage(err)
 			}
 			if model.Arch.NumClasses() == 0 {
-				return fmt.Errorf("%s has no classifier head; a CLIP of open_clip gets one from the names of classes, with --class-names FILE", name)
+				return fmt.Errorf("%s has no classifier head; a CLIP of open_clip gets one from the names of classes, with --class-names FILE", model.Name)
 			}
 			backend, err := session.Backend()
 			if err != nil {
@@ -49,11 +48,11 @@ when the checkpoint or --class-names gives them.`,
 			batchSize := min(8, len(files))
 			classes := model.Arch.NumClasses()
 			for batch, err := range preprocess.Load(c.Context(), data.Files(files), model.Preprocess,
-				preprocess.LoadOptions{Batch: batchSize, Orient: orient}) {
+				preprocess.LoadOptions{Batch: batchSize, Orient: options.Orient}) {
 				if err != nil {
 					return err
 				}
-				outputs, err := program.Run(experiments.PaddedBatch(batch, batchSize, model.Arch.InputSize()))
+				outputs, err := program.Run(extraction.PaddedBatch(batch, batchSize, model.Arch.InputSize()))
 				if err != nil {
 					return err
 				}
@@ -64,7 +63,7 @@ when the checkpoint or --class-names gives them.`,
 				for i, index := range batch.Indices {
 					fmt.Fprintln(c.OutOrStdout(), files[index])
 					row := logits[i*classes:][:classes]
-					for _, class := range experiments.Top(row, 5) {
+					for _, class := range statistics.Top(row, 5) {
 						word := ""
 						if model.ClassNames != nil {
 							word = "  " + model.ClassNames[class]
@@ -76,8 +75,6 @@ when the checkpoint or --class-names gives them.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&name, "model", "deit-mini", "a shipped model, a checkpoint directory or hf:owner/repo")
-	c.Flags().BoolVar(&orient, "orient", false, "turn photos upright by their EXIF orientation")
-	models.add(c)
+	addOptions(c, &options, "model", "input", "classes", "templates", "orient")
 	return c
 }

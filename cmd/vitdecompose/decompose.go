@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/spf13/cobra"
@@ -11,7 +13,8 @@ import (
 	"vitdecompose/data"
 	"vitdecompose/data/progress"
 	"vitdecompose/decompose"
-	"vitdecompose/experiments"
+	"vitdecompose/experiments/extraction"
+	"vitdecompose/experiments/option"
 	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/mark"
@@ -19,10 +22,17 @@ import (
 	"vitdecompose/gomlxvit/safetensors"
 )
 
+// decomposing are the options of decompose.
+type decomposing struct {
+	Split  string `flag:"split" default:"heads" oneof:"heads|attns|tokens" help:"heads, attns (heads together) or tokens (heads by source token)"`
+	Biases string `flag:"biases" default:"const" oneof:"const|shared" help:"const (biases are a component of their own) or shared (over the components)"`
+	Pixels string `flag:"pixels" help:"safetensors file with the tensor pixels, input or pixel_values [N,3,H,W], normalised"`
+	Out    string `flag:"out" help:"safetensors file to write"`
+}
+
 func newDecompose() *cobra.Command {
-	var models modelFlags
-	var job decomposition
-	var name, blocks, split, biases, pixels string
+	var options session.Options
+	var own decomposing
 	c := &cobra.Command{
 		Use:   "decompose (IMAGE... | --pixels FILE) --out FILE",
 		Short: "Write what each part of a model contributes to the representation of pictures",
@@ -39,74 +49,69 @@ The largest difference between the sum and the representation is printed.`,
   vitdecompose decompose --model checkpoints/vit_base --split tokens --pixels batch.safetensors --out tokens.safetensors`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, files []string) error {
-			job.split, job.biases = decompose.Split(split), decompose.Biases(biases)
+			if err := option.SetDefaults(&own); err != nil {
+				return err
+			}
+			job := decomposition{split: decompose.Split(own.Split), biases: decompose.Biases(own.Biases), out: own.Out}
 			switch {
-			case (len(files) == 0) == (pixels == ""):
+			case (len(files) == 0) == (own.Pixels == ""):
 				return usagef("name pictures, or --pixels FILE, not both")
+			case own.Pixels != "" && options.Orient:
+				return usagef("--orient does not go with --pixels")
 			case job.out == "":
 				return usagef("--out FILE is missing")
-			case !slices.Contains([]decompose.Split{decompose.Heads, decompose.Attns, decompose.Tokens}, job.split):
-				return usagef("--split %q is not one of heads, attns, tokens", split)
-			case !slices.Contains([]decompose.Biases{decompose.BiasesApart, decompose.BiasesShared}, job.biases):
-				return usagef("--biases %q is not one of const, shared", biases)
 			case job.split == decompose.Tokens && job.biases == decompose.BiasesShared:
 				return usagef("--biases shared does not go with --split tokens")
-			case job.batch < 1:
-				return usagef("--batch must be at least 1")
 			}
-			var err error
-			if job.model, err = models.open(c.Context(), name); err != nil {
-				return err
-			}
-			opts := decompose.Options{Split: job.split, Biases: job.biases}
-			if blocks != "" {
-				first, last, err := parseBlocks(blocks, job.model.Arch.Blocks())
-				if err != nil {
-					return err
-				}
-				opts.First, opts.End = first, last+1
-			}
-			var source batchSource
-			if pixels != "" {
-				source, err = openPixels(pixels, job.model.Arch.InputSize())
-			} else {
-				source = pictureFiles{files, job.model.Preprocess, job.orient}
-			}
-			if err != nil {
-				return err
-			}
-			if err := checkWritable(job.out); err != nil {
-				return fmt.Errorf("--out: %w", err)
-			}
-			backend, err := session.Backend()
-			if err != nil {
-				return err
-			}
-			if job.decomposer, err = decompose.New(backend, job.model, opts); err != nil {
-				return err
-			}
-			defer job.decomposer.Close()
-			job.progress = progress.New(stderrFile(c))
-			worst, err := job.run(c, source)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(c.OutOrStdout(), "%s: %d components of %d pictures; |sum - representation| is at most %.1e of the representation\n",
-				job.out, len(job.decomposer.Components()), source.Len(), worst)
-			return nil
+			return job.decompose(c, options, files, own.Pixels)
 		},
 	}
-	c.Flags().StringVar(&name, "model", "deit-mini", "a shipped model, a checkpoint directory or hf:owner/repo")
-	c.Flags().StringVar(&blocks, "blocks", "", "blocks to take apart, such as 7..11, 7.. or, in a staged model, (2,14).. (default: all)")
-	c.Flags().StringVar(&split, "split", "heads", "heads, attns (heads together) or tokens (heads by source token)")
-	c.Flags().StringVar(&biases, "biases", "const", "const (biases are a component of their own) or shared (over the components)")
-	c.Flags().StringVar(&pixels, "pixels", "", "safetensors file with the tensor pixels or input [N,3,H,W], normalised")
-	c.Flags().StringVar(&job.out, "out", "", "safetensors file to write")
-	c.Flags().IntVar(&job.batch, "batch", 8, "pictures computed at a time")
-	c.Flags().BoolVar(&job.orient, "orient", false, "turn photos upright by their EXIF orientation")
-	models.add(c)
-	models.addRandom(c)
+	addOptions(c, &options, "model", "input", "random", "blocks", "classes", "templates", "orient", "batch")
+	addOptions(c, &own)
 	return c
+}
+
+// decompose opens the model and what it is to take apart, and writes the contributions.
+func (d *decomposition) decompose(c *cobra.Command, options session.Options, files []string, pixels string) (err error) {
+	if d.model, err = session.OpenModel(c.Context(), options); err != nil {
+		return usage(err)
+	}
+	opts := decompose.Options{Split: d.split, Biases: d.biases}
+	if options.Blocks != "" {
+		first, last, err := parseBlocks(options.Blocks, d.model.Arch.Blocks())
+		if err != nil {
+			return err
+		}
+		opts.First, opts.End = first, last+1
+	}
+	var source batchSource
+	if pixels != "" {
+		source, err = openPixels(pixels, d.model.Arch.InputSize())
+	} else {
+		source = pictureFiles{files, d.model.Preprocess, options.Orient}
+	}
+	if err != nil {
+		return err
+	}
+	if err := checkWritable(d.out); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	backend, err := session.Backend()
+	if err != nil {
+		return err
+	}
+	if d.decomposer, err = decompose.New(backend, d.model, opts); err != nil {
+		return err
+	}
+	defer d.decomposer.Close()
+	d.batch, d.progress = cmp.Or(options.Batch, session.DefaultBatch), progress.New(stderrFile(c))
+	worst, err := d.run(c, source)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%s: %d components of %d pictures; |sum - representation| is at most %.1e of the representation\n",
+		d.out, len(d.decomposer.Components()), source.Len(), worst)
+	return nil
 }
 
 // parseBlocks reads --blocks.
@@ -148,13 +153,16 @@ type pixelFile struct {
 	count  int
 }
 
+// pixelNames are what pictures are called in files of tensors.
+var pixelNames = []string{"pixels", "input", "pixel_values"}
+
 func openPixels(path string, side int) (*pixelFile, error) {
 	f, err := safetensors.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("--pixels: %w", err)
 	}
 	defer f.Close()
-	for _, name := range []string{"pixels", "input"} {
+	for _, name := range pixelNames {
 		info, ok := f.Info(name)
 		if !ok {
 			continue
@@ -171,7 +179,7 @@ func openPixels(path string, side int) (*pixelFile, error) {
 		}
 		return &pixelFile{pixels, info.Shape[0]}, nil
 	}
-	return nil, fmt.Errorf("--pixels %s has no tensor called pixels or input", path)
+	return nil, fmt.Errorf("--pixels %s has no tensor called %s", path, strings.Join(pixelNames, ", "))
 }
 
 func (p *pixelFile) Len() int { return p.count }
@@ -198,7 +206,6 @@ type decomposition struct {
 	biases     decompose.Biases
 	out        string
 	batch      int
-	orient     bool
 	progress   progress.Reporter
 	writer     *safetensors.Writer // nil until the components are known
 	pictures   int
@@ -219,7 +226,7 @@ func (d *decomposition) run(c *cobra.Command, source batchSource) (worst float64
 		}
 	}()
 	err = source.batches(c, size, func(batch preprocess.Batch) error {
-		pixels := experiments.PaddedBatch(batch, size, d.model.Arch.InputSize())
+		pixels := extraction.PaddedBatch(batch, size, d.model.Arch.InputSize())
 		out, err := d.one(pixels, batch)
 		if err != nil {
 			return err
@@ -231,7 +238,7 @@ func (d *decomposition) run(c *cobra.Command, source batchSource) (worst float64
 	if err != nil {
 		return worst, err
 	}
-	if err := experiments.CheckExact(d.model, worst); err != nil {
+	if err := extraction.CheckExact(d.model, worst); err != nil {
 		return worst, err
 	}
 	return worst, d.writer.Commit()

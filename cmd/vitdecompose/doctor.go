@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vitdecompose/experiments"
 	"vitdecompose/experiments/cache"
+	"vitdecompose/experiments/results"
 	"vitdecompose/gomlxvit/backend"
 	"vitdecompose/gomlxvit/checkpoint"
 	"vitdecompose/notebooks/kernel"
@@ -24,7 +24,7 @@ missing, and whether the notebooks have their kernel. The exit code is 1 when th
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			r := backend.Facts(caches()...)
-			r.Versions = experiments.Versions()
+			r.Versions = results.Versions()
 			if err := r.Print(c.OutOrStdout()); err != nil {
 				return err
 			}

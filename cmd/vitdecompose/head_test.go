@@ -21,7 +21,7 @@ func TestRunAblationOfAModelWithoutHead(t *testing.T) {
 
 	out := filepath.Join(dir, "out")
 	stdout := succeed(t, append(args, "--out", out)...)
-	require.True(t, strings.HasPrefix(stdout, headless+": linear head of 12 classes, trained on 48 pictures of watched:48:1\n"+headless+": 24 pictures, accuracy "), stdout)
+	require.True(t, strings.HasPrefix(stdout, "assuming: "+headless+": linear head of 12 classes, trained on 48 pictures of watched:48:1\nheadless: 24 pictures, accuracy "), stdout)
 	require.Equal(t, int64(48), drawn.Load())
 	written(t, out)
 	r := readResult(t, out)

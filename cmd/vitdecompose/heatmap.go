@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,66 +12,32 @@ import (
 
 	"vitdecompose/data"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/results"
 	"vitdecompose/experiments/session"
 	"vitdecompose/plots"
 )
 
-// heatmaps is experiment 5 on some pictures of the data.
-func (r *runner) heatmaps() error {
-	run, err := r.text("heatmaps")
-	if err != nil {
-		return err
-	}
-	features, err := run.studies.featureList("heatmaps", "scenes")
-	if err != nil {
-		return err
-	}
-	config := experiments.HeatmapConfig{Features: features, Heads: 3}
-	var result experiments.HeatmapResult
-	err = run.each(func(study *experiments.Study, _ []string, short string) error {
-		reading, err := study.Open(r.c.Context())
-		if err != nil {
-			return err
-		}
-		defer reading.Close()
-		sheet, err := experiments.Heatmaps(r.c.Context(), study, reading, study.Data, r.probes, config)
-		if err != nil {
-			return err
-		}
-		sheet.Model = short
-		result.Sheets = append(result.Sheets, sheet)
-		drawn, err := plots.Heatmaps(sheet, session.View{Extraction: study.Extraction}, plots.HeatmapOptions{})
-		if err != nil {
-			return err
-		}
-		run.say("%s: %d pictures, %d maps of each", short, len(sheet.Pictures), len(sheet.Pictures[0].Panels))
-		return run.saveSheet("heatmaps", short, drawn)
-	})
-	if err != nil {
-		return err
-	}
-	return run.finish(result, result.Table(), config)
+// heatmap draws over pictures of the user's own.
+type heatmap struct {
+	Texts   []string
+	Class   string `flag:"class" usual:"the best one" help:"the class whose logit is taken apart: its name or its index"`
+	Contact bool   `flag:"contact" help:"draw every head by itself, and not only their sum"`
+	Heads   int    `flag:"heads" default:"3" min:"1" help:"of how many heads, those that explain a text best, the maps are summed"`
+	Out     string `flag:"out" usual:"results/heatmap" help:"directory for the figures and numbers"`
+
+	c       *cobra.Command
+	options session.Options
+	figures figureFlags
 }
 
-// heatmapRun draws over pictures of the user's own.
-type heatmapRun struct {
-	c        *cobra.Command
-	models   modelFlags
-	pictures dataFlags
-	head     headFlags
-	study    studyFlags
-	figures  figureFlags
-	model    string
-	texts    []string
-	class    string
-	contact  bool
-	heads    int
-	out      string
-	cacheDir string
-}
+// Options that only one of the two ways to draw uses.
+var (
+	ofTexts   = []string{"data", "training", "alignment", "aligner", "seed"}
+	ofClasses = []string{"classes", "head"}
+)
 
 func newHeatmap() *cobra.Command {
-	var r heatmapRun
+	var r heatmap
 	c := &cobra.Command{
 		Use:   "heatmap IMAGE...",
 		Short: "Draw over pictures where a model finds a text or a class",
@@ -88,82 +55,98 @@ every head by itself.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			r.c = c
-			if err := r.pictures.check(); err != nil {
-				return err
-			}
-			if err := r.study.check([]string{r.model}); err != nil {
-				return err
-			}
-			switch {
-			case r.model == "":
+			if !c.Flags().Changed("model") {
 				return usagef("--model is missing: a shipped model, a checkpoint directory or hf:owner/repo")
-			case len(r.texts) > 0 && r.class != "":
-				return usagef("--text and --class do not go together")
-			case r.heads < 1:
-				return usagef("--heads must be at least 1")
+			}
+			if err := r.check(); err != nil {
+				return err
 			}
 			return r.run(data.Files(args))
 		},
 	}
-	c.Flags().StringVar(&r.model, "model", "", "the model: a shipped one, a checkpoint directory or hf:owner/repo")
-	c.Flags().StringArrayVar(&r.texts, "text", nil, "a text to find; may be given several times")
-	c.Flags().StringVar(&r.class, "class", "", "the class whose logit is taken apart: its name or its index (default: the best one)")
-	c.Flags().BoolVar(&r.contact, "contact", false, "draw every head by itself, and not only their sum")
-	c.Flags().IntVar(&r.heads, "heads", 3, "of how many heads, those that explain a text best, the maps are summed")
-	c.Flags().StringVar(&r.out, "out", filepath.Join("results", "heatmap"), "directory for the figures and numbers")
-	c.Flags().StringVar(&r.cacheDir, "cache", "", "directory where contributions and alignments are kept (default: the user's cache directory)")
-	r.models.add(c)
-	r.pictures.add(c)
-	r.head.add(c)
-	r.study.add(c)
+	addOptions(c, &r.options, slices.Concat([]string{"model", "templates", "blocks"}, session.Loading, ofTexts, ofClasses)...)
+	c.Flags().Lookup("model").DefValue = ""
+	c.Flags().StringArrayVar(&r.Texts, "text", nil, "a text to find; may be given several times")
+	addOptions(c, &r)
 	r.figures.add(c)
 	return c
 }
 
+// check refuses flags that do not go together.
+func (r *heatmap) check() error {
+	if len(r.Texts) > 0 && r.Class != "" {
+		return usagef("--text and --class do not go together")
+	}
+	groups, way := ofTexts, "without --text"
+	if len(r.Texts) > 0 {
+		groups, way = ofClasses, "with --text"
+	}
+	for _, o := range optionsOf(groups...) {
+		if r.c.Flags().Changed(o) {
+			return usagef("--%s is not used %s", o, way)
+		}
+	}
+	if len(r.Texts) == 0 && r.c.Flags().Changed("heads") {
+		return usagef("--heads is not used without --text")
+	}
+	return nil
+}
+
 // run draws and writes.
-func (r *heatmapRun) run(files data.Files) error {
+func (r *heatmap) run(files data.Files) error {
 	for _, name := range files {
 		if _, err := os.Stat(name); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(r.out, 0o777); err != nil {
+	if r.Out == "" {
+		r.Out = filepath.Join("results", "heatmap")
+	}
+	if err := os.MkdirAll(r.Out, 0o777); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
+	listen(r.c, &r.options)
 	draw := r.overClasses
-	if len(r.texts) > 0 {
+	if len(r.Texts) > 0 {
 		draw = r.overTexts
 	}
-	sheet, extraction, err := draw(files)
+	sheet, view, err := draw(files)
 	if err != nil {
-		return err
+		return usage(err)
 	}
-	sheet.Model = session.ShortNames([]string{r.model})[0]
 	for i := range sheet.Pictures {
 		sheet.Pictures[i].Name = filepath.Base(sheet.Pictures[i].Name)
 	}
 	all := sheet
-	if r.contact {
-		if sheet, err = r.contacts(sheet, session.View{Extraction: extraction}); err != nil {
+	if r.Contact {
+		if sheet, err = r.contacts(sheet, view); err != nil {
 			return err
 		}
 	}
 	if len(sheet.Pictures) > 0 {
-		figure, err := plots.Heatmaps(sheet, session.View{Extraction: extraction}, plots.HeatmapOptions{Pictures: len(sheet.Pictures)})
+		figure, err := plots.Heatmaps(sheet, view, plots.HeatmapOptions{Pictures: len(sheet.Pictures)})
 		if err != nil {
 			return err
 		}
-		if err := r.figures.save(figure, filepath.Join(r.out, "heatmap")); err != nil {
+		if err := r.save(figure, "heatmap"); err != nil {
 			return err
 		}
-		fmt.Fprintf(r.c.OutOrStdout(), "wrote %s.{png,svg,pdf}\n", filepath.Join(r.out, "heatmap"))
 	}
-	result := experiments.HeatmapResult{Sheets: []experiments.HeatmapSheet{all}}
-	return experiments.WriteTable(r.out, result.Table())
+	return results.WriteTable(r.Out, experiments.HeatmapResult{Sheets: []experiments.HeatmapSheet{all}}.Table())
+}
+
+// save writes a figure.
+func (r *heatmap) save(figure plots.Sized, name string) error {
+	base := filepath.Join(r.Out, name)
+	if err := r.figures.save(figure, base); err != nil {
+		return err
+	}
+	fmt.Fprintf(r.c.OutOrStdout(), "wrote %s.{png,svg,pdf}\n", base)
+	return nil
 }
 
 // contacts draws a contact sheet of each picture and text, and returns what is not on one.
-func (r *heatmapRun) contacts(sheet experiments.HeatmapSheet, album plots.Album) (experiments.HeatmapSheet, error) {
+func (r *heatmap) contacts(sheet experiments.HeatmapSheet, album plots.Album) (experiments.HeatmapSheet, error) {
 	rest := experiments.HeatmapSheet{Model: sheet.Model}
 	for _, p := range sheet.Pictures {
 		texts := make(map[string][]experiments.HeatmapPanel)
@@ -192,10 +175,9 @@ func (r *heatmapRun) contacts(sheet experiments.HeatmapSheet, album plots.Album)
 			if len(order) > 1 {
 				name += "-" + strconv.Itoa(i+1)
 			}
-			if err := r.figures.save(figure, filepath.Join(r.out, name)); err != nil {
+			if err := r.save(figure, name); err != nil {
 				return rest, err
 			}
-			fmt.Fprintf(r.c.OutOrStdout(), "wrote %s.{png,svg,pdf}\n", filepath.Join(r.out, name))
 		}
 		if len(sums.Panels) > 0 {
 			rest.Pictures = append(rest.Pictures, sums)
@@ -214,47 +196,49 @@ func positions(files data.Files) []int {
 }
 
 // overClasses takes the logit of a class apart.
-func (r *heatmapRun) overClasses(files data.Files) (experiments.HeatmapSheet, experiments.Extraction, error) {
+func (r *heatmap) overClasses(files data.Files) (sheet experiments.HeatmapSheet, view session.View, err error) {
 	ctx := r.c.Context()
-	none := func(err error) (experiments.HeatmapSheet, experiments.Extraction, error) {
-		return experiments.HeatmapSheet{}, experiments.Extraction{}, err
-	}
-	model, err := r.models.open(ctx, r.model)
+	s, err := session.With(ctx, r.options, session.Given{Data: files})
 	if err != nil {
-		return none(err)
+		return sheet, view, err
 	}
-	r.head.setDefault(r.pictures)
-	if err := r.head.check(model); err != nil {
-		return none(err)
+	defer s.Close()
+	if err := unneeded(r.c, []*session.Session{s}, ""); err != nil {
+		return sheet, view, err
 	}
-	backend, err := session.Backend()
-	if err != nil {
-		return none(err)
-	}
-	e := r.pictures.extraction(r.c, backend, model, files, r.cacheDir)
-	if model.Arch.NumClasses() == 0 {
-		if e.Model, _, err = r.head.train(r.c, e); err != nil {
-			return none(err)
-		}
-	}
-	blocks := e.Model.Arch.Blocks()
-	first, last := experiments.SegmentationBlocks(blocks)
-	if r.study.blocks != "" {
-		if first, last, err = parseBlocks(r.study.blocks, blocks); err != nil {
-			return none(err)
-		}
-	}
-	e.Options.First, e.Options.End = first, last+1
-	var choose func([]float32) int
-	if r.class != "" {
-		class, err := classIndex(r.class, e.Model.ClassNames, e.Model.Arch.NumClasses())
+	config := experiments.ClassHeatmapConfig{Pictures: positions(files), Each: r.Contact}
+	if r.Class != "" {
+		model, err := s.Classifier(ctx)
 		if err != nil {
-			return none(err)
+			return sheet, view, err
 		}
-		choose = func([]float32) int { return class }
+		class, err := classIndex(r.Class, model.ClassNames, model.Arch.NumClasses())
+		if err != nil {
+			return sheet, view, err
+		}
+		config.Class = &class
 	}
-	sheet, err := experiments.ClassHeatmaps(ctx, e, positions(files), r.contact, choose)
-	return sheet, e, err
+	sheet, err = experiments.ClassHeatmaps(ctx, s, config)
+	return sheet, s.View(), err
+}
+
+// overTexts finds texts in CLIP's space.
+func (r *heatmap) overTexts(files data.Files) (sheet experiments.HeatmapSheet, view session.View, err error) {
+	ctx := r.c.Context()
+	s, err := session.Open(ctx, r.options)
+	if err != nil {
+		return sheet, view, err
+	}
+	defer s.Close()
+	if err := unneeded(r.c, []*session.Session{s}, ""); err != nil {
+		return sheet, view, err
+	}
+	sheet, err = experiments.Heatmaps(ctx, s, experiments.HeatmapConfig{
+		Texts: r.Texts, Heads: r.Heads, Each: r.Contact, Over: files, Pictures: positions(files),
+	})
+	view = s.View()
+	view.Data = files
+	return sheet, view, err
 }
 
 // classIndex finds a class by its index or name.
@@ -275,31 +259,19 @@ func classIndex(class string, names []string, classes int) (int, error) {
 		}
 	}
 	if found < 0 {
-		return 0, fmt.Errorf("--class %s: no class of the model is called so; give its index, 0 to %d, or the names of the classes with --class-names", class, classes-1)
+		return 0, fmt.Errorf("--class %s: no class of the model is called so; give its index, 0 to %d, or the names of the classes with --class-names%s", class, classes-1, some(names))
 	}
 	return found, nil
 }
 
-// overTexts finds texts in CLIP's space.
-func (r *heatmapRun) overTexts(files data.Files) (experiments.HeatmapSheet, experiments.Extraction, error) {
-	ctx := r.c.Context()
-	studies, err := newStudies(r.c, &r.models, &r.pictures, &r.study, r.cacheDir)
-	if err != nil {
-		return experiments.HeatmapSheet{}, experiments.Extraction{}, err
+// some lists the first few names of classes.
+func some(names []string) string {
+	const most = 12
+	switch {
+	case len(names) == 0:
+		return ""
+	case len(names) > most:
+		return fmt.Sprintf(" (its %d classes: %s, ...)", len(names), strings.Join(names[:most], ", "))
 	}
-	study, _, err := studies.open(r.model)
-	if err != nil {
-		return experiments.HeatmapSheet{}, experiments.Extraction{}, err
-	}
-	reading, err := study.Open(ctx)
-	if err != nil {
-		return experiments.HeatmapSheet{}, experiments.Extraction{}, err
-	}
-	defer reading.Close()
-	sheet, err := experiments.Heatmaps(ctx, study, reading, files, positions(files), experiments.HeatmapConfig{
-		Texts: r.texts, Heads: r.heads, Each: r.contact,
-	})
-	shown := study.Extraction
-	shown.Data = files
-	return sheet, shown, err
+	return " (its classes: " + strings.Join(names, ", ") + ")"
 }

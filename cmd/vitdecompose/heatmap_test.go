@@ -101,6 +101,11 @@ func TestHeatmapMistakes(t *testing.T) {
 	}
 }
 
+// fewBirds is few for an experiment with pictures of its own.
+func fewBirds(store string, args ...string) []string {
+	return append(args, "--cache", store, "--batch", "20", "--align-data", "scenes:80:1", "--align-epochs", "5")
+}
+
 func TestRunPictureExperiments(t *testing.T) {
 	t.Setenv("GOMLX_BACKEND", usersBackend)
 	store := t.TempDir()
@@ -116,7 +121,7 @@ func TestRunPictureExperiments(t *testing.T) {
 	})
 	t.Run("segmentation", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "s")
-		stdout := succeed(t, few(store, "run", "segmentation", "--model", "deit-mini,swin-mini", "--out", dir)...)
+		stdout := succeed(t, fewPictures(store, "run", "segmentation", "--model", "deit-mini,swin-mini", "--out", dir)...)
 		require.Regexp(t, `(?m)^swin-mini: GradCAM: pixel accuracy 0\.\d+, mIoU 0\.\d+, mAP 0\.\d+$`, stdout)
 		files(t, dir, "segmentation", "segmentation-deit-mini", "segmentation-swin-mini")
 		require.Len(t, rows(t, dir), 3+2)
@@ -127,7 +132,7 @@ func TestRunPictureExperiments(t *testing.T) {
 	})
 	t.Run("waterbirds", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "w")
-		stdout := succeed(t, few(store, "run", "waterbirds", "--model", "clip-mini,dino-mini", "--correlated", "scenes-birds:100:1:correlated",
+		stdout := succeed(t, fewBirds(store, "run", "waterbirds", "--model", "clip-mini,dino-mini", "--correlated", "scenes-birds:100:1:correlated",
 			"--uncorrelated", "scenes-birds:60:2", "--ablated", "4", "--out", dir)...)
 		require.Regexp(t, `(?m)^dino-mini: worst group 0\.\d+ -> 0\.\d+, mean of groups 0\.\d+ -> 0\.\d+ with 4 components ablated$`, stdout)
 		files(t, dir, "waterbirds")
@@ -137,7 +142,7 @@ func TestRunPictureExperiments(t *testing.T) {
 		meta := resultOf(t, dir, &result)
 		require.Len(t, result.Models[0].Order[0].Words, 5)
 		require.Contains(t, meta.Data, "scenes-birds:100:1:correlated")
-		fail(t, exitUsage, []string{"not of one world"}, few(store, "run", "waterbirds", "--model", "dino-mini", "--correlated", "waterbirds:x", "--out", dir)...)
-		fail(t, exitFailed, []string{"must be of two classes"}, few(store, "run", "waterbirds", "--model", "dino-mini", "--correlated", "scenes:20", "--out", dir)...)
+		fail(t, exitFailed, []string{"not of one world"}, fewBirds(store, "run", "waterbirds", "--model", "dino-mini", "--correlated", "waterbirds:x", "--out", dir)...)
+		fail(t, exitFailed, []string{"must be of two classes"}, fewBirds(store, "run", "waterbirds", "--model", "dino-mini", "--correlated", "scenes:20", "--out", dir)...)
 	})
 }

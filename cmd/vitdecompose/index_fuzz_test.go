@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/option"
+	"vitdecompose/experiments/results"
 	"vitdecompose/plots/page"
 )
 
@@ -17,14 +19,14 @@ func FuzzSection(f *testing.F) {
 	for _, name := range []string{"segmentation", "waterbirds"} {
 		require.NoError(f, os.Mkdir(filepath.Join(dir, name), 0o777))
 	}
-	f.Add(`{"config": {"models": ["deit-mini"]}, "seconds": 3, "result": {"models": [{"model": "deit-mini", "scores": [{"method": "ours"}]}]}}`, "a,b\n1,2\n")
-	f.Add(`{"config": {"lambda": 1}, "checkpoints": {"m": "0a"}, "result": {"models": [{"model": "vit"}]}}`, "\"a\n")
-	f.Fuzz(func(t *testing.T, result, table string) {
+	f.Add("a,b\n1,2\n")
+	f.Add("\"a\n")
+	f.Fuzz(func(t *testing.T, table string) {
 		for _, name := range []string{"segmentation", "waterbirds"} {
-			require.NoError(t, os.WriteFile(filepath.Join(dir, name, experiments.ResultFile), []byte(result), 0o666))
 			require.NoError(t, os.WriteFile(filepath.Join(dir, name, "table.csv"), []byte(table), 0o666))
-			r := &runner{names: []string{"vit_base_patch16_224"}}
-			section, _, err := r.section(dir, name)
+			e, err := experiments.Find(name)
+			require.NoError(t, err)
+			section, err := section{experiment: e, meta: results.Meta{Config: option.Settings{}}}.page(dir, nil, "scenes:3")
 			if err != nil {
 				continue
 			}

@@ -4,14 +4,16 @@ import (
 	"path/filepath"
 	"testing"
 
+	"vitdecompose/experiments/session"
+
 	"github.com/stretchr/testify/require"
 )
 
 // The pictures of --shuffle are the same for a seed and others for another; --pictures takes the first of them.
 func TestShuffle(t *testing.T) {
-	names := func(f dataFlags) (list []string, hash string) {
+	names := func(options session.Options) (list []string, hash string) {
 		t.Helper()
-		ds, err := f.open()
+		ds, err := session.OpenPictures(options)
 		require.NoError(t, err)
 		for i := range ds.Len() {
 			list = append(list, ds.Item(i).Name)
@@ -20,11 +22,11 @@ func TestShuffle(t *testing.T) {
 		require.NoError(t, err)
 		return list, hash
 	}
-	plain, plainHash := names(dataFlags{spec: "scenes:30", shuffle: -1})
-	one, oneHash := names(dataFlags{spec: "scenes:30", shuffle: 1})
-	again, againHash := names(dataFlags{spec: "scenes:30", shuffle: 1})
-	other, _ := names(dataFlags{spec: "scenes:30", shuffle: 2})
-	some, someHash := names(dataFlags{spec: "scenes:30", shuffle: 1, pictures: 10})
+	plain, plainHash := names(session.Options{Data: "scenes:30"})
+	one, oneHash := names(session.Options{Data: "scenes:30", Shuffle: new(uint64(1))})
+	again, againHash := names(session.Options{Data: "scenes:30", Shuffle: new(uint64(1))})
+	other, _ := names(session.Options{Data: "scenes:30", Shuffle: new(uint64(2))})
+	some, someHash := names(session.Options{Data: "scenes:30", Shuffle: new(uint64(1)), Pictures: 10})
 	require.ElementsMatch(t, plain, one)
 	require.NotEqual(t, plain, one)
 	require.NotEqual(t, one, other)
@@ -37,7 +39,7 @@ func TestShuffle(t *testing.T) {
 
 // Contributions are kept as float32, or in half the room.
 func TestKeep(t *testing.T) {
-	fail(t, exitUsage, []string{"--keep float8", "float16"}, "run", "ablation", "--keep", "float8")
+	fail(t, exitUsage, []string{`--keep: "float8"`, "float16"}, "run", "ablation", "--keep", "float8")
 	model, dir := tinyModel(t), t.TempDir()
 	code, _, stderr := program(t, "run", "ablation", "--model", model, "--data", "scenes:6", "--keep", "float16", "--cache", filepath.Join(dir, "cache"), "--out", filepath.Join(dir, "results"))
 	require.Equal(t, exitDone, code, stderr)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/zoo"
 )
@@ -25,7 +26,7 @@ checkpoints it reads, by their names in timm and open_clip.`,
 				if !zoo.Has(name) {
 					continue
 				}
-				model, err := (&modelFlags{}).open(c.Context(), name)
+				model, err := session.OpenModel(c.Context(), session.Options{Model: name})
 				if err != nil {
 					return err
 				}

@@ -47,7 +47,7 @@ func TestFullDisk(t *testing.T) {
 			require.Equal(t, exitFailed, p.ProcessState.ExitCode(), stderr.String())
 			lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
 			last := lines[len(lines)-1]
-			require.True(t, strings.HasPrefix(last, "vitdecompose "+c.args[0]+": "), last)
+			require.True(t, strings.HasPrefix(last, "vitdecompose "+c.args[0]), last)
 			require.Contains(t, last, c.says)
 			require.Contains(t, last, "file too large")
 			require.NoError(t, filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
@@ -83,7 +83,7 @@ func TestCtrlC(t *testing.T) {
 	}
 	require.Error(t, p.Wait())
 	require.Equal(t, exitFailed, p.ProcessState.ExitCode())
-	require.Equal(t, "vitdecompose run: interrupted", last)
+	require.Equal(t, "vitdecompose run ablation: interrupted", last)
 	entries, err := os.ReadDir(filepath.Join(dir, "results"))
 	require.NoError(t, err)
 	require.Empty(t, entries)

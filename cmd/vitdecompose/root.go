@@ -76,9 +76,10 @@ GOMLX_BACKEND chooses what computes: xla:cpu, xla:cuda, xla:tpu or go.`,
 		return usagef("unknown command %q%s", args[0], hint)
 	}
 	root.SuggestionsMinimumDistance = 2
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(commands()...)
 	root.SetArgs(args)
-	out := &results{w: stdout}
+	out := &output{w: stdout}
 	root.SetOut(out)
 	root.SetErr(stderr)
 
@@ -117,19 +118,19 @@ GOMLX_BACKEND chooses what computes: xla:cpu, xla:cuda, xla:tpu or go.`,
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		err = errors.New("interrupted")
 	}
-	fmt.Fprintf(stderr, "%s: %s%s\n", c.CommandPath(), oneLine(err.Error()), hint)
+	fmt.Fprintf(stderr, "%s: %s%s\n", c.CommandPath(), oneLine(named(err.Error())), hint)
 	return code
 }
 
-// results is standard output. It remembers the first failure, a full disk or a closed pipe, so that the commands need
+// output is standard output. It remembers the first failure, a full disk or a closed pipe, so that the commands need
 // not look after each line.
-type results struct {
+type output struct {
 	w   io.Writer
 	err error
 }
 
 // Write implements io.Writer.
-func (r *results) Write(p []byte) (int, error) {
+func (r *output) Write(p []byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
 	}

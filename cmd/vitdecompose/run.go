@@ -3,73 +3,48 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"vitdecompose/data"
-	"vitdecompose/data/atomicfile"
-	"vitdecompose/decompose/phrases"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/option"
+	"vitdecompose/experiments/results"
 	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit/zoo"
+	"vitdecompose/plots"
 )
 
-// experiment is one of those that run knows.
-type experiment struct {
-	name  string
-	about string // one line of the help
-	run   func(*runner) error
-	// lacks says why run all leaves the experiment out on these pictures, "" where it does not; nil for never.
-	lacks func(*runner, data.Dataset) string
-}
-
-// all are the experiments in the order of the paper. The one that it does not have comes last.
-func all() []experiment {
-	return []experiment{
-		{"ablation", "1: accuracy as components are replaced by their mean, from the\nfirst layer forward and from the last layer back", (*runner).ablation, nil},
-		{"text-retrieval", "2: pictures found by a text in what groups of components say", (*runner).textRetrieval, nil},
-		{"ranking", "3: do components that carry a feature rank pictures as CLIP does?", (*runner).ranking, nil},
-		{"image-retrieval", "4: pictures that are like another one in colour, in place, ...", (*runner).imageRetrieval, nil},
-		{"heatmaps", "5: where in a picture heads find what a text says", (*runner).heatmaps, nil},
-		{"segmentation", "6: objects found by what image tokens add to the logit of the class,\nagainst GradCAM and Chefer et al.", (*runner).segmentation, (*runner).lacksMasks},
-		{"waterbirds", "7: birds at the wrong place, before and after the components that\ncarry the place are ablated", (*runner).waterbirds, (*runner).lacksBirds},
-		{"alignment", "8: ways into CLIP's space compared, and components in words", (*runner).alignment, nil},
-		{"causal", "what read-outs of a feature lose with the components that carry it", (*runner).causal, (*runner).lacksTruths},
-	}
-}
-
-// runner runs one experiment for some models.
+// runner runs experiments for some models.
 type runner struct {
-	c        *cobra.Command
-	models   modelFlags
-	pictures dataFlags
-	head     headFlags
-	study    studyFlags
-	birds    birdFlags
-	figures  figureFlags
-	bank     string
-	probes   []int
-	order    string
-	ablated  int
-	names    []string
-	out      string
-	cacheDir string
+	c       *cobra.Command
+	models  []string
+	options session.Options
+	figures figureFlags
+	out     string
+	// groups are those of the options that the command has flags of; used is one that is of use whatever the models are.
+	groups []string
+	used   string
 }
 
 func newRun() *cobra.Command {
-	var r runner
-	var kinds []string
 	var list strings.Builder
-	for _, e := range all() {
-		kinds = append(kinds, e.name)
-		fmt.Fprintf(&list, "  %-16s %s\n", e.name, strings.ReplaceAll(e.about, "\n", "\n"+strings.Repeat(" ", 19)))
+	var names []string
+	for _, e := range experiments.All() {
+		names = append(names, e.Name)
+		about := e.About
+		if e.Number != "" {
+			about = e.Number + ": " + about
+		}
+		fmt.Fprintf(&list, "  %-16s %s\n", e.Name, strings.Join(wrap(about, 78), "\n"+strings.Repeat(" ", 19)))
 	}
 	c := &cobra.Command{
-		Use:   "run (" + strings.Join(kinds, "|") + "|all)",
+		Use:   "run (" + strings.Join(names, "|") + "|all)",
 		Short: "Run an experiment of the paper and draw its figure",
 		Long: `Run an experiment of arXiv 2406.01583 and write its numbers (result.json, table.csv)
 and its figures (PNG, SVG, PDF) into the directory --out.
@@ -83,155 +58,261 @@ interrupted, does not compute them again.`,
   vitdecompose run text-retrieval --model swin-mini --lambda 0.1
   vitdecompose run ablation --model hf:timm/vit_small_patch16_224.dino --head-data training --data validation
   vitdecompose run text-retrieval --model hf:timm/deit_base_patch16_224.fb_in1k --reference hf:laion/CLIP-ViT-L-14-laion2B-s32B-b82K --align-data photos --data photos`,
-		Args:      cobra.ExactArgs(1),
-		ValidArgs: append(slices.Clone(kinds), "all"),
+		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
-			r.c = c
-			if err := r.pictures.check(); err != nil {
-				return err
+			if len(args) == 0 {
+				return usagef("name an experiment: %s or all", strings.Join(names, ", "))
 			}
-			if len(r.names) == 0 {
-				return usagef("--model names no model")
+			if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
+				return usagef("experiment %q is not known, did you mean %s?", args[0], strings.Join(similar, " or "))
 			}
-			for i, name := range r.names {
-				if slices.Contains(r.names[:i], name) {
-					return usagef("--model names %s twice", name)
-				}
-			}
-			if err := r.study.check(r.names); err != nil {
-				return err
-			}
-			if order := experiments.CausalOrder(r.order); order != experiments.ByShare && order != experiments.ByCorrelation {
-				return usagef("--order %q is not one of %s, %s", r.order, experiments.ByShare, experiments.ByCorrelation)
-			}
-			for _, e := range all() {
-				if e.name == args[0] {
-					r.out = cmp.Or(r.out, filepath.Join("results", e.name))
-					return e.run(&r)
-				}
-			}
-			if args[0] != "all" {
-				return usagef("experiment %q is not known (known: %s, all)", args[0], strings.Join(kinds, ", "))
-			}
-			return r.all(cmp.Or(r.out, "results"))
+			return usagef("experiment %q is not known (known: %s, all)", args[0], strings.Join(names, ", "))
 		},
 	}
-	c.Flags().StringSliceVar(&r.names, "model", zoo.Studied(), "models, separated by commas: shipped ones, checkpoint directories or hf:owner/repo")
-	c.Flags().StringVar(&r.out, "out", "", "directory for the results (default results/EXPERIMENT)")
-	c.Flags().StringVar(&r.cacheDir, "cache", "", "directory where contributions and alignments are kept (default: the user's cache directory)")
-	c.Flags().StringVar(&r.bank, "bank", "", "the texts that alignment describes components by: a shipped bank ("+strings.Join(phrases.Banks(), ", ")+") or a file with one a line")
-	c.Flags().IntSliceVar(&r.probes, "probes", []int{0, 1, 2}, "the pictures that are shown, by their position in --data: image-retrieval finds their neighbours, heatmaps draws over them")
-	c.Flags().StringVar(&r.birds.correlated, "correlated", session.CorrelatedBirds, "for waterbirds: pictures of birds at the place that fits most of them; a head is trained on 80 % of these")
-	c.Flags().StringVar(&r.birds.uncorrelated, "uncorrelated", session.UncorrelatedBirds, "for waterbirds: pictures of birds at any place")
-	c.Flags().StringVar(&r.order, "order", string(experiments.ByShare), "what causal ranks components by: "+string(experiments.ByShare)+" of the variance along a feature, or "+string(experiments.ByCorrelation)+", the paper's variance attributed")
-	c.Flags().IntVar(&r.ablated, "ablated", 0, "how many components are ablated: by causal at a time (default 5), by waterbirds (default 10)")
-	r.models.add(c)
-	r.pictures.add(c)
-	r.head.add(c)
-	r.study.add(c)
-	r.study.addReading(c)
-	r.figures.add(c)
+	c.SuggestionsMinimumDistance = 2
+	for _, e := range experiments.All() {
+		c.AddCommand(newRunOne(e))
+	}
+	c.AddCommand(newRunAll())
 	return c
 }
 
-// all runs all experiments, each into a folder of dir.
-func (r *runner) all(dir string) error {
-	// What a later experiment lacks should be known before an earlier one has computed for long.
-	check := *r
-	studies, err := newStudies(r.c, &check.models, &check.pictures, &check.study, r.cacheDir)
-	if err != nil {
+// newRunOne is the command of one experiment.
+func newRunOne(e experiments.Experiment) *cobra.Command {
+	r, config := &runner{groups: e.Options}, e.NewConfig()
+	if e.Trains {
+		r.used = "training"
+	}
+	c := &cobra.Command{
+		Use: e.Name, Short: e.About, Args: cobra.NoArgs,
+		Long:    strings.Join(wrap(strings.TrimSpace(e.Title+". "+e.Claim), 90), "\n"),
+		Example: "  vitdecompose run " + e.Name + "\n  vitdecompose run " + e.Name + " --model clip-mini --pictures 200 --out results/mine",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return r.run(c, func(sessions *session.Sessions, all []*session.Session) error {
+				out := cmp.Or(r.out, filepath.Join("results", e.Name))
+				_, _, err := r.experiment(e, config, all, out)
+				return err
+			})
+		},
+	}
+	r.add(c, filepath.Join("results", e.Name))
+	addConfig(c, config)
+	return c
+}
+
+// newRunAll is the command of all experiments.
+func newRunAll() *cobra.Command {
+	r, configs := &runner{used: "training"}, make(map[string]any)
+	for _, e := range experiments.All() {
+		configs[e.Name] = e.NewConfig()
+		for _, group := range e.Options {
+			if !slices.Contains(r.groups, group) {
+				r.groups = append(r.groups, group)
+			}
+		}
+	}
+	c := &cobra.Command{
+		Use: "all", Short: "all experiments, and a page with everything", Args: cobra.NoArgs,
+		Long: `Run all experiments, each into a sub-folder of --out, and write a page with everything,
+index.html. What the pictures lack, masks for example, leaves an experiment out.`,
+		Example: `  vitdecompose run all --out results/all`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return r.run(c, func(sessions *session.Sessions, all []*session.Session) error {
+				return r.all(configs, all, cmp.Or(r.out, "results"))
+			})
+		},
+	}
+	r.add(c, "results")
+	for _, e := range experiments.All() {
+		addConfig(c, configs[e.Name])
+	}
+	return c
+}
+
+// add adds the flags that experiments have in common.
+func (r *runner) add(c *cobra.Command, out string) {
+	c.Flags().StringSliceVar(&r.models, "model", zoo.Studied(), "models, separated by commas: shipped ones, checkpoint directories or hf:owner/repo")
+	c.Flags().StringVar(&r.out, "out", "", "directory for the results (default "+out+")")
+	addOptions(c, &r.options, r.groups...)
+	r.figures.add(c)
+}
+
+// run opens the models, each of them once, and does something with them.
+func (r *runner) run(c *cobra.Command, do func(*session.Sessions, []*session.Session) error) error {
+	r.c = c
+	if err := r.check(); err != nil {
 		return err
 	}
-	for _, name := range r.names {
-		if _, _, err := studies.open(name); err != nil {
+	listen(c, &r.options)
+	sessions, err := session.Several(r.options)
+	if err != nil {
+		return usage(err)
+	}
+	defer sessions.Close()
+	all, err := sessions.All(c.Context(), r.models)
+	if err != nil {
+		return usage(err)
+	}
+	if err := unneeded(c, all, r.used); err != nil {
+		return err
+	}
+	return do(sessions, all)
+}
+
+// check says what cannot be, before anything is opened.
+func (r *runner) check() error {
+	if len(r.models) == 0 {
+		return usagef("--model names no model")
+	}
+	for i, name := range r.models {
+		if slices.Contains(r.models[:i], name) {
+			return usagef("--model names %s twice", name)
+		}
+	}
+	if len(r.models) > 1 && (r.options.Blocks != "" || r.options.Aligner != "") {
+		return usagef("--blocks and --aligner belong to one model: name one with --model")
+	}
+	return nil
+}
+
+// experiment runs one experiment and writes what it finds into a directory; "" for nowhere.
+func (r *runner) experiment(e experiments.Experiment, config any, sessions []*session.Session, dir string) (experiments.Outcome, results.Meta, error) {
+	start := time.Now()
+	meta := results.Meta{Experiment: e.Name, Versions: results.Versions(), Seed: r.options.Seed}
+	if err := prepareOut(dir); err != nil {
+		return experiments.Outcome{}, meta, err
+	}
+	outcome, err := e.Run(r.c.Context(), sessions, config, func(line string) { fmt.Fprintln(r.c.OutOrStdout(), line) })
+	if err != nil {
+		return outcome, meta, usage(err)
+	}
+	meta.Checkpoints, meta.Data, meta.Assumptions = outcome.Checkpoints, outcome.Data, outcome.Assumptions
+	meta.Config = r.settings(e, config, sessions[0], outcome)
+	if dir == "" {
+		return outcome, meta, nil
+	}
+	drawings, err := plots.Draw(outcome.Result, sessions)
+	if err != nil {
+		return outcome, meta, err
+	}
+	for _, d := range drawings {
+		if err := r.figures.save(d.Figure, filepath.Join(dir, d.Name)); err != nil {
+			return outcome, meta, err
+		}
+	}
+	if err := writeTables(dir, outcome.Result); err != nil {
+		return outcome, meta, err
+	}
+	meta.Seconds = time.Since(start).Seconds()
+	if err := results.Write(dir, outcome.Result, meta); err != nil {
+		return outcome, meta, err
+	}
+	fmt.Fprintln(r.c.OutOrStdout(), wrote(dir, drawings))
+	return outcome, meta, nil
+}
+
+// wrote says what was written.
+func wrote(dir string, drawings []plots.Drawing) string {
+	line := "wrote " + filepath.Join(dir, results.ResultFile)
+	if len(drawings) > 0 {
+		var names []string
+		for _, d := range drawings {
+			names = append(names, d.Name+".{png,svg,pdf}")
+		}
+		line += " and " + strings.Join(names, ", ")
+	}
+	return line + ", " + results.TableFile + " beside it"
+}
+
+// settings are what result.json says of how an experiment was run.
+func (r *runner) settings(e experiments.Experiment, config any, first *session.Session, outcome experiments.Outcome) option.Settings {
+	options := first.Options()
+	settings := append(option.Settings{{Name: "models", Value: r.models}}, option.SettingsOf(&options, e.Options...)...)
+	for _, o := range option.SettingsOf(config) { // beside the configuration itself, what JSON leaves out of it
+		if !slices.ContainsFunc(settings, func(s option.Setting) bool { return s.Name == o.Name }) {
+			settings = append(settings, o)
+		}
+	}
+	for _, flag := range slices.Sorted(maps.Keys(outcome.Lists)) {
+		settings = append(settings, option.Setting{Name: flag, Value: outcome.Lists[flag]})
+	}
+	if outcome.Align != nil {
+		settings = append(settings, option.Setting{Name: "align", Value: outcome.Align})
+	}
+	return append(settings, option.Setting{Name: "experiment", Value: outcome.Config})
+}
+
+// writeTables writes table.csv, and what other tables a result has.
+func writeTables(dir string, result experiments.Result) error {
+	if err := results.WriteTable(dir, result.Table()); err != nil {
+		return err
+	}
+	tabled, ok := result.(experiments.Tabled)
+	if !ok {
+		return nil
+	}
+	tables := tabled.Tables()
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		if err := results.WriteTableAs(dir, name, tables[name]); err != nil {
 			return err
 		}
 	}
-	var done, leftOut []string
-	for _, e := range all() {
-		if e.lacks != nil {
-			if why := e.lacks(r, studies.data); why != "" {
-				leftOut = append(leftOut, e.name+" is left out: "+why)
-				fmt.Fprintln(r.c.OutOrStdout(), leftOut[len(leftOut)-1])
-				continue
+	return nil
+}
+
+// all runs all experiments, each into a folder of dir.
+func (r *runner) all(configs map[string]any, sessions []*session.Session, dir string) error {
+	var todo []experiments.Experiment
+	var leftOut []string
+	for _, e := range experiments.All() {
+		if why := e.Lacks(sessions[0], configs[e.Name]); why != "" {
+			leftOut = append(leftOut, e.Name+" is left out: "+named(why))
+			fmt.Fprintln(r.c.OutOrStdout(), leftOut[len(leftOut)-1])
+			continue
+		}
+		// What a later experiment lacks should be known before an earlier one has computed for long.
+		for _, s := range sessions {
+			if err := e.Ready(r.c.Context(), s); err != nil {
+				return fmt.Errorf("%s: %w", e.Name, usage(err))
 			}
 		}
-		one := *r // an experiment may fill in what was left open
-		one.out = filepath.Join(dir, e.name)
-		if e.name == "waterbirds" { // its two features are not those that others are asked about
-			one.study.features = ""
+		todo = append(todo, e)
+	}
+	var done []section
+	for _, e := range todo {
+		outcome, meta, err := r.experiment(e, configs[e.Name], sessions, filepath.Join(dir, e.Name))
+		if err != nil {
+			return fmt.Errorf("%s: %w", e.Name, err)
 		}
-		if err := e.run(&one); err != nil {
-			return fmt.Errorf("%s: %w", e.name, err)
-		}
-		done = append(done, e.name)
+		done = append(done, section{e, outcome, meta})
 	}
 	return r.index(dir, done, leftOut)
 }
 
-func (r *runner) lacksTruths(ds data.Dataset) string {
-	if truthful(ds) {
-		return ""
-	}
-	return "nothing is known of the pictures of " + r.pictures.spec + " beside their classes"
-}
-
-func (r *runner) lacksMasks(ds data.Dataset) string {
-	if data.HasMasks(ds) {
-		return ""
-	}
-	return "nothing is known of where the objects are in the pictures of " + r.pictures.spec
-}
-
-func (r *runner) lacksBirds(data.Dataset) string {
-	if r.pictures.drawn() || r.birds.uncorrelated != session.UncorrelatedBirds {
-		return ""
-	}
-	return "it takes pictures of birds, named with --correlated and --uncorrelated"
-}
-
-// truthful tells whether a data set knows any feature of any picture.
-func truthful(ds data.Dataset) bool {
-	for i := range ds.Len() {
-		if len(data.Attributes(ds, i)) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // prepareOut makes the directory for the results, and finds out whether it can be written: a mistake that shows only in
-// the end would cost all the time before.
-func (r *runner) prepareOut() error {
-	if r.out == "" { // nothing is written
+// the end would cost all the time before. "" is nowhere.
+func prepareOut(dir string) error {
+	if dir == "" {
 		return nil
 	}
-	if err := os.MkdirAll(r.out, 0o777); err != nil {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
-	if err := checkWritable(filepath.Join(r.out, experiments.ResultFile)); err != nil {
+	if err := checkWritable(filepath.Join(dir, results.ResultFile)); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
 	return nil
 }
 
-// checkWritable tells whether a file can be written there; it leaves no trace. An empty path is fine.
-func checkWritable(path string) error {
-	if path == "" {
-		return nil
+// wrap breaks a text into lines of at most so many letters.
+func wrap(text string, width int) []string {
+	var lines []string
+	for word := range strings.FieldsSeq(text) {
+		if n := len(lines); n > 0 && len(lines[n-1])+1+len(word) <= width {
+			lines[n-1] += " " + word
+			continue
+		}
+		lines = append(lines, word)
 	}
-	f, err := atomicfile.Create(path)
-	if err != nil {
-		return err
-	}
-	return f.Abort()
-}
-
-// stderrFile is the terminal or file that progress goes to; nil, which means silence, when errors go elsewhere.
-func stderrFile(c *cobra.Command) *os.File {
-	f, ok := c.ErrOrStderr().(*os.File)
-	if !ok {
-		return nil
-	}
-	return f
+	return lines
 }

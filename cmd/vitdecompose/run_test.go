@@ -26,6 +26,7 @@ type result struct {
 	Seed        *uint64           `json:"seed"`
 	Checkpoints map[string]string `json:"checkpoints"`
 	Data        map[string]string `json:"data"`
+	Assumptions []string          `json:"assumptions"`
 	Versions    map[string]string `json:"versions"`
 	Seconds     float64           `json:"seconds"`
 	Result      struct {
@@ -66,13 +67,13 @@ func TestRunAblation(t *testing.T) {
 	args := []string{"run", "ablation", "--model", model, "--data", "watched:21:3", "--cache", store, "--batch", "8"}
 
 	stdout := succeed(t, append(args, "--out", out)...)
-	require.Regexp(t, `^`+model+`: 21 pictures, accuracy \d+\.\d %; \|sum of components - representation\| is at most \d\.\de-\d\d of the representation\nwrote `, stdout)
+	require.Regexp(t, `^tiny: 21 pictures, accuracy \d+\.\d %; \|sum of components - representation\| is at most \d\.\de-\d\d of the representation\nwrote `, stdout)
 	require.Equal(t, int64(21), drawn.Load())
 	written(t, out)
 
 	r := readResult(t, out)
 	require.Equal(t, "ablation", r.Experiment)
-	require.Equal(t, map[string]any{"models": []any{model}, "data": "watched:21:3", "pictures": 0.0, "batch": 8.0}, r.Config)
+	require.Equal(t, map[string]any{"models": []any{model}, "data": "watched:21:3", "precision": "float32", "keep": "float32", "batch": 8.0, "experiment": map[string]any{}}, r.Config)
 	require.NotNil(t, r.Seed)
 	require.Regexp(t, `^[0-9a-f]{64}$`, r.Checkpoints[model])
 	require.Regexp(t, `^[0-9a-f]{64}$`, r.Data["watched:21:3"])
@@ -138,7 +139,7 @@ func TestRunAblation(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "all")
 		args := append([]string{"run", "all"}, args[2:]...)
 		t.Setenv("GOMLX_BACKEND", usersBackend) // for the reference
-		stdout := succeed(t, append(args, "--out", dir, "--features", "scenes", "--align-data", "scenes:20:1", "--align-epochs", "1")...)
+		stdout := succeed(t, append(args, "--out", dir, "--features", "scenes", "--align-data", "scenes:20:1", "--align-epochs", "1", "--reference", "clip-ref-mini")...)
 		written(t, filepath.Join(dir, "ablation"))
 		for _, name := range []string{"text-retrieval", "ranking", "image-retrieval", "alignment"} {
 			require.FileExists(t, filepath.Join(dir, name, "result.json"))
@@ -255,7 +256,7 @@ func TestRunOnPhotos(t *testing.T) {
 		}
 		code, _, stderr = program(t, arguments(photos, "--max-bad", "3")...)
 		require.Equal(t, exitFailed, code)
-		require.Contains(t, stderr, "vitdecompose run: more than 3 pictures cannot be read")
+		require.Contains(t, stderr, "vitdecompose run ablation: more than 3 pictures cannot be read")
 		code, _, stderr = program(t, arguments(photos, "--max-bad", "9")...)
 		require.Equal(t, exitDone, code, stderr)
 		require.Equal(t, 15, readResult(t, filepath.Join(dir, "out")).Result.Curves[0].Pictures)
@@ -307,11 +308,11 @@ func TestRunMistakes(t *testing.T) {
 		{"batch", exitUsage, "run ablation --batch 0", []string{"--batch"}},
 		{"pictures", exitUsage, "run ablation --pictures -1", []string{"--pictures"}},
 		{"twice", exitUsage, "run ablation --model a,a", []string{"--model", "twice"}},
-		{"no model", exitFailed, "run ablation --model frob", []string{"--model frob", "neither a shipped model nor a directory"}},
-		{"no second model", exitFailed, "run ablation --model M,frob --data scenes:3", []string{"--model frob"}},
-		{"no head", exitFailed, "run ablation --data " + two + " --model " + headless, []string{headless, "no classifier head", "--head-data"}},
-		{"no data for a head", exitFailed, "run ablation --head-data nowhere --model " + headless, []string{"--head-data", "nowhere"}},
-		{"no labels for a head", exitFailed, "run ablation --head-data " + flat + " --model " + headless, []string{"--head-data", "no picture to train on has a label"}},
+		{"no model", exitFailed, "run ablation --data scenes:3 --model frob", []string{"--model: frob", "neither a shipped model nor a directory"}},
+		{"no second model", exitFailed, "run ablation --model M,frob --data scenes:3", []string{"--model: frob"}},
+		{"no head", exitFailed, "run ablation --data " + two + " --model " + headless, []string{"headless has no classifier head", "--head-data"}},
+		{"no data for a head", exitFailed, "run ablation --data " + two + " --head-data nowhere --model " + headless, []string{"--head-data", "nowhere"}},
+		{"no labels for a head", exitFailed, "run ablation --data " + two + " --head-data " + flat + " --model " + headless, []string{"--head-data", "no picture to train on has a label"}},
 		{"no data", exitFailed, "run ablation --model M --data nowhere", []string{"--data", `"nowhere"`, "folder:DIR"}},
 		{"no folder", exitFailed, "run ablation --model M --data folder:nowhere", []string{"--data", "nowhere", "no such file"}},
 		{"folder without a name", exitFailed, "run ablation --model M --data folder:", []string{"--data", "folder:DIR"}},
@@ -363,16 +364,4 @@ func TestRunZoo(t *testing.T) {
 		require.Contains(t, stdout, curve.Model+": 40 pictures, accuracy ")
 	}
 	require.Equal(t, zoo.Studied(), names)
-}
-
-// TestHeadScenes: scenes have pictures to train a head on without a word; other data have not.
-func TestHeadScenes(t *testing.T) {
-	for spec, want := range map[string]string{"scenes:50": session.TrainingScenes, "scenes:5:7": session.TrainingScenes, "folder:photos": "", "photos": "", "scenes": ""} {
-		var f headFlags
-		f.setDefault(dataFlags{spec: spec})
-		require.Equal(t, want, f.spec, spec)
-	}
-	f := headFlags{spec: "mine"}
-	f.setDefault(dataFlags{spec: "scenes:50"})
-	require.Equal(t, "mine", f.spec)
 }

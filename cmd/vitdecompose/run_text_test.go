@@ -11,12 +11,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/bench"
+	"vitdecompose/experiments/results"
 	"vitdecompose/plots"
 )
 
 // few makes an experiment that reads by text quick: few pictures, and an alignment of a few steps.
 func few(store string, args ...string) []string {
-	return append(args, "--cache", store, "--data", "scenes:60", "--batch", "20", "--align-data", "scenes:80:1", "--align-epochs", "5")
+	return append(fewPictures(store, args...), "--align-data", "scenes:80:1", "--align-epochs", "5")
+}
+
+// fewPictures is few for an experiment that aligns nothing.
+func fewPictures(store string, args ...string) []string {
+	return append(args, "--cache", store, "--data", "scenes:60", "--batch", "20")
 }
 
 // files checks what is in a directory: nothing but these, each with its beginning.
@@ -41,7 +48,7 @@ func files(t *testing.T, dir string, figures ...string) {
 }
 
 // resultOf reads the result of result.json.
-func resultOf(t *testing.T, dir string, into any) (meta experiments.Meta) {
+func resultOf(t *testing.T, dir string, into any) (meta results.Meta) {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(dir, "result.json"))
 	require.NoError(t, err)
@@ -118,7 +125,7 @@ func TestRunTextExperiments(t *testing.T) {
 		dir := out("r")
 		features := filepath.Join(t.TempDir(), "features.txt")
 		require.NoError(t, os.WriteFile(features, []byte("color: red color, blue color\nobject: cat, car\n"), 0o666))
-		stdout := succeed(t, few(store, "run", "causal", "--model", "clip-mini", "--features", features, "--out", dir)...)
+		stdout := succeed(t, append(fewPictures(store, "run", "causal", "--model", "clip-mini", "--features", features, "--out", dir), "--align-data", "scenes:80:1")...)
 		require.Contains(t, stdout, "clip-mini: color: causal score")
 		files(t, dir, "causal")
 		require.Len(t, rows(t, dir), 2)
@@ -127,14 +134,14 @@ func TestRunTextExperiments(t *testing.T) {
 		dir := out("r")
 		bank := filepath.Join(t.TempDir(), "bank.txt")
 		require.NoError(t, os.WriteFile(bank, []byte("a red car\nin the snow\n"), 0o666))
-		stdout := succeed(t, few(store, "describe", "--model", "clip-mini", "--blocks", "5", "--texts", "1", "--bank", bank, "--out", dir)...)
+		stdout := succeed(t, fewPictures(store, "describe", "--model", "clip-mini", "--blocks", "5", "--texts", "1", "--bank", bank, "--out", dir)...)
 		require.Regexp(t, `(?m)^layer:05, mlp  .*(a red car|in the snow)$`, stdout)
 		require.Len(t, rows(t, dir), 6)
 	})
 	t.Run("align", func(t *testing.T) {
 		dir, near := out("a"), out("b")
 		stdout := succeed(t, few(store, "align", "--model", "deit-mini", "--out", dir)...)
-		require.Regexp(t, `^deit-mini: lambda 1, 15 steps on 80 pictures; cosine similarity 0\.\d+ on held-out pictures`, stdout)
+		require.Regexp(t, `(?m)^deit-mini: lambda 1, 15 steps on 80 pictures; cosine similarity 0\.\d+ on held-out pictures`, stdout)
 		require.Len(t, rows(t, dir), 26)
 		aligner := filepath.Join(dir, "aligner.safetensors")
 		stdout = succeed(t, "align", "--model", "deit-mini", "--cache", store, "--data", "scenes:60", "--batch", "20", "--align-data", "scenes:80:1",
@@ -144,7 +151,7 @@ func TestRunTextExperiments(t *testing.T) {
 		fail(t, exitFailed, []string{aligner + " was made for other contributions: the model"}, "run", "ranking", "--model", "dino-mini", "--cache", store, "--data", "scenes:60", "--batch", "20", "--aligner", aligner, "--out", out("r"))
 		fail(t, exitFailed, []string{"the blocks: 1..5 there, 2..5 here"}, "describe", "--model", "deit-mini", "--cache", store, "--data", "scenes:60", "--batch", "20", "--blocks", "2..", "--aligner", aligner)
 		fail(t, exitFailed, []string{"--from"}, few(store, "align", "--model", "deit-mini", "--from", filepath.Join(dir, "table.csv"), "--out", near)...)
-		fail(t, exitFailed, []string{"is a CLIP"}, few(store, "align", "--model", "clip-mini", "--out", near)...)
+		fail(t, exitUsage, []string{"is a CLIP"}, few(store, "align", "--model", "clip-mini", "--out", near)...)
 	})
 	t.Run("sweep", func(t *testing.T) {
 		dir := out("s")
@@ -164,20 +171,20 @@ func TestRunTextRefuses(t *testing.T) {
 		code int
 		args []string
 	}{
-		"lambda -1 is not":                           {exitUsage, []string{"run", "ranking", "--lambda", "-1"}},
-		"batches of 0":                               {exitUsage, []string{"align", "--align-batch", "0"}},
-		"--sweep: lambda -2":                         {exitUsage, []string{"align", "--sweep", "1,-2"}},
-		"for \"--width\" flag: width \"wide\"":       {exitUsage, []string{"align", "--width", "wide"}},
-		"--from does not go with --sweep":            {exitUsage, []string{"align", "--sweep", "1", "--from", "x"}},
-		"--blocks and --aligner belong to one model": {exitUsage, []string{"run", "causal", "--blocks", "1.."}},
-		`--order "size" is not one of`:               {exitUsage, []string{"run", "causal", "--order", "size"}},
-		"--texts must be at least 1":                 {exitUsage, []string{"describe", "--texts", "0"}},
-		"--features: ":                               {exitFailed, []string{"run", "ranking", "--model", "clip-mini", "--features", missing}},
-		empty:                                        {exitFailed, []string{"run", "text-retrieval", "--model", "clip-mini", "--features", empty}},
-		"--bank: ":                                   {exitFailed, []string{"describe", "--model", "clip-mini", "--bank", missing}},
-		"--reference swin-mini has no text tower":    {exitFailed, []string{"run", "ranking", "--model", "deit-mini", "--reference", "swin-mini"}},
-		"--align-data: ":                             {exitFailed, []string{"run", "ranking", "--model", "deit-mini", "--align-data", "scenes:none"}},
-		"--clip-dim must be at least 1":              {exitUsage, []string{"bench", "align", "--clip-dim", "0"}},
+		"--lambda: -1 is not at least 0":                   {exitUsage, []string{"run", "ranking", "--lambda", "-1"}},
+		"--align-batch: 0 is not at least 1":               {exitUsage, []string{"align", "--align-batch", "0"}},
+		"--sweep: -2 is not at least 0":                    {exitUsage, []string{"align", "--sweep", "1,-2"}},
+		"for \"--width\" flag: width \"wide\"":             {exitUsage, []string{"align", "--width", "wide"}},
+		"--from does not go with --sweep":                  {exitUsage, []string{"align", "--sweep", "1", "--from", "x"}},
+		"--blocks and --aligner belong to one model":       {exitUsage, []string{"run", "causal", "--blocks", "1.."}},
+		`--order: "size" is not one of share, correlation`: {exitUsage, []string{"run", "causal", "--order", "size"}},
+		"--texts: 0 is not at least 1":                     {exitUsage, []string{"describe", "--texts", "0"}},
+		"--features: ":                                     {exitFailed, []string{"run", "ranking", "--model", "clip-mini", "--features", missing}},
+		empty:                                              {exitFailed, []string{"run", "text-retrieval", "--model", "clip-mini", "--features", empty}},
+		"--bank: ":                                         {exitFailed, []string{"describe", "--model", "clip-mini", "--bank", missing}},
+		"--reference: swin-mini has no text tower":         {exitFailed, []string{"run", "ranking", "--model", "deit-mini", "--reference", "swin-mini"}},
+		"--align-data: ":                                   {exitFailed, []string{"run", "ranking", "--model", "deit-mini", "--align-data", "scenes:none"}},
+		"--clip-dim: 0 is not at least 1":                  {exitUsage, []string{"bench", "align", "--clip-dim", "0"}},
 	} {
 		args := test.args
 		if args[0] == "run" {
@@ -194,7 +201,7 @@ func TestBenchAlign(t *testing.T) {
 	require.Contains(t, stdout, "alignment of 100 pictures x 3 components x 8 -> 6, batches of 32, 5 steps")
 	content, err := os.ReadFile(file)
 	require.NoError(t, err)
-	var result experiments.BenchAlignResult
+	var result bench.AlignResult
 	require.NoError(t, json.Unmarshal(content, &result))
 	require.Len(t, result.Rows, 2)
 	for _, row := range result.Rows {
@@ -212,9 +219,10 @@ func TestRunAllOnPhotos(t *testing.T) {
 	features := filepath.Join(t.TempDir(), "features.txt")
 	require.NoError(t, os.WriteFile(features, []byte("color: red color, blue color\nlocation: ocean, city\nobject: cat, car\n"), 0o666))
 	args := []string{"run", "all", "--model", "deit-mini", "--data", photos, "--features", features, "--bank", "scenes", "--cache", t.TempDir(), "--out", out, "--batch", "12"}
-	fail(t, exitFailed, []string{"give pictures for that with --align-data"}, args...)
+	fail(t, exitFailed, []string{"--align-data: deit-mini is not a CLIP", "give pictures for that"}, args...)
 	require.NoDirExists(t, filepath.Join(out, "ablation"), "found out before anything is computed")
-	stdout := succeed(t, append(args, "--align-data", photos, "--align-epochs", "3")...)
+	fail(t, exitFailed, []string{"--reference: the shipped clip-ref-mini knows the words of drawn scenes alone"}, append(args, "--align-data", photos)...)
+	stdout := succeed(t, append(args, "--align-data", photos, "--align-epochs", "3", "--reference", "clip-ref-mini")...)
 	require.Contains(t, stdout, "causal is left out: nothing is known of the pictures of "+photos)
 	files(t, filepath.Join(out, "ablation"), "ablation")
 	files(t, filepath.Join(out, "text-retrieval"), "text-retrieval-deit-mini")

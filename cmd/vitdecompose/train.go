@@ -13,7 +13,8 @@ import (
 	"vitdecompose/data"
 	"vitdecompose/data/progress"
 	"vitdecompose/data/scenes"
-	"vitdecompose/experiments"
+	"vitdecompose/experiments/extraction"
+	"vitdecompose/experiments/heads"
 	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/zoo"
@@ -78,7 +79,7 @@ given again, and comes to the same weights.`,
 	return c
 }
 
-// probe gives a model without a head the linear one of [experiments.TrainLinearHead].
+// probe gives a model without a head the linear one of [heads.Train].
 func probe(report progress.Reporter) func(context.Context, compute.Backend, *gomlxvit.Model, data.Dataset) (*gomlxvit.Model, error) {
 	return func(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, on data.Dataset) (headed *gomlxvit.Model, err error) {
 		dir, err := os.MkdirTemp("", "vitdecompose-train-")
@@ -86,9 +87,9 @@ func probe(report progress.Reporter) func(context.Context, compute.Backend, *gom
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-		head, err := session.TrainHead(ctx, experiments.Extraction{
+		head, err := heads.Train(ctx, extraction.Extraction{
 			Backend: backend, Model: model, Data: on, Batch: 100, CacheDir: dir, Progress: report,
-		})
+		}.OnlyRepresentation(), heads.Config{})
 		if err != nil {
 			return nil, err
 		}

@@ -5,9 +5,9 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/spf13/cobra"
+	"vitdecompose/experiments/results"
 
-	"vitdecompose/experiments"
+	"github.com/spf13/cobra"
 )
 
 func newVersion() *cobra.Command {
@@ -17,7 +17,7 @@ func newVersion() *cobra.Command {
 		Example: `  vitdecompose version`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			versions := experiments.Versions()
+			versions := results.Versions()
 			for _, name := range slices.Sorted(maps.Keys(versions)) {
 				if _, err := fmt.Fprintln(c.OutOrStdout(), name, versions[name]); err != nil {
 					return err

@@ -147,6 +147,11 @@ func (k Key) Hash() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cache: key: %w", err)
 	}
+	return Sum(text), nil
+}
+
+// Sum is the SHA-256 of a text, in hexadecimal: what files of the cache are named by.
+func Sum(text []byte) string {
 	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), nil
+	return hex.EncodeToString(sum[:])
 }

@@ -9,28 +9,33 @@ import (
 	"vitdecompose/experiments/session"
 )
 
-// One picture is taken apart: its components sum to its representation.
-func ExampleSession_Dissect() {
+// A session opens what experiments need by its name, and takes pictures apart.
+func ExampleOpen() {
 	dir, err := os.MkdirTemp("", "contributions")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir) // leave CacheDir out to keep what is computed
 	ctx := context.Background()
-	s, err := session.Open(ctx, session.Options{Model: "deit-mini", Data: "scenes:8", CacheDir: dir})
+	s, err := session.Open(ctx, session.Options{Model: "clip-mini", Data: "scenes:8", Blocks: "5", CacheDir: dir})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer s.Close()
-	parts, err := s.Dissect(ctx, 3)
+	reading, err := s.Reading(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("class:", parts.Classes[0].Class)
-	fmt.Println("components:", len(parts.Shares))
-	fmt.Println("exact:", parts.Exactness < 1e-5)
+	fmt.Println(s.Name, "took apart", reading.Pictures, "pictures:")
+	for _, component := range reading.Components {
+		fmt.Println(component)
+	}
 	// Output:
-	// class: elephant
-	// components: 31
-	// exact: true
+	// clip-mini took apart 8 pictures:
+	// init
+	// layer:05, attn_head:00
+	// layer:05, attn_head:01
+	// layer:05, attn_head:02
+	// layer:05, attn_head:03
+	// layer:05, mlp
 }

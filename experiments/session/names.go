@@ -16,7 +16,6 @@ import (
 	"github.com/gomlx/compute"
 
 	"vitdecompose/data"
-	"vitdecompose/experiments/cache"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/backend"
 	"vitdecompose/gomlxvit/checkpoint"
@@ -28,15 +27,13 @@ import (
 const (
 	DefaultModel    = "deit-mini"
 	DefaultPictures = "scenes:1000"
+	DefaultBatch    = 8
 	// TrainingScenes are what heads and alignments are trained on where scenes are looked at: none of those that a
 	// data set without a seed has.
 	TrainingScenes = "scenes:8000:1"
-	// The drawn birds of Waterbirds: as many pictures as the original has, about.
-	CorrelatedBirds   = "scenes-birds:6000:1:correlated"
-	UncorrelatedBirds = "scenes-birds:2000:2:uncorrelated"
 )
 
-// UnknownModelError says that a name is none of a model.
+// UnknownModelError says that there is no model of a name.
 type UnknownModelError struct{ message string }
 
 // Error implements error. The message begins with the name.
@@ -107,36 +104,6 @@ func Kind(name string) string {
 func Drawn(name string) bool {
 	kind := Kind(Dataset(name))
 	return kind == "scenes" || kind == "scenes-birds"
-}
-
-// BirdNames are the texts of a zero-shot head for Waterbirds: of the drawn birds, what scenes call them, and names
-// otherwise.
-func BirdNames(uncorrelated string, names []string) []string {
-	if Drawn(uncorrelated) {
-		return []string{"finch or hummingbird", "swan or pelican"}
-	}
-	return names
-}
-
-// Bank is the usual text bank: the small vocabulary of scenes where the reference knows no other words, as none of the
-// shipped ones does.
-func Bank(dataset, reference string) string {
-	if Drawn(dataset) || slices.Contains(zoo.Names(), reference) {
-		return "scenes"
-	}
-	return "general"
-}
-
-// ParseKeep reads how contributions are kept in the cache, "float32" or, rounded and in half the room, [cache.Float16] or
-// [cache.BFloat16], and returns what [experiments.Extraction] and keys call it: "" for float32.
-func ParseKeep(text string) (keep string, err error) {
-	switch text {
-	case "", "float32":
-		return "", nil
-	case cache.Float16, cache.BFloat16:
-		return text, nil
-	}
-	return "", fmt.Errorf("%s is not float32, %s or %s", text, cache.Float16, cache.BFloat16)
 }
 
 // ParseBlocks reads "7..11", "7", "7.." to the end, or the same with the names that blocks of staged models have,

@@ -10,7 +10,7 @@ import (
 
 	"vitdecompose/data"
 	"vitdecompose/data/atomicfile"
-	"vitdecompose/experiments"
+	"vitdecompose/experiments/extraction"
 )
 
 // Album shows the pictures of a data set as they are.
@@ -32,7 +32,7 @@ func (a Album) Image(i int) (image.Image, error) {
 }
 
 // View shows the pictures of an extraction, and their masks, where the model sees them.
-type View struct{ experiments.Extraction }
+type View struct{ extraction.Extraction }
 
 // Image returns picture i, resized and cropped as the model sees it.
 func (v View) Image(i int) (image.Image, error) {
@@ -52,7 +52,7 @@ func (v View) Image(i int) (image.Image, error) {
 
 // Mask returns the mask of picture i, resized and cropped as the model sees the picture.
 func (v View) Mask(i int) (*data.Mask, error) {
-	values, err := experiments.MaskView(&v.Extraction, i)
+	values, err := v.MaskView(i)
 	if err != nil {
 		return nil, err
 	}

@@ -1,98 +1,24 @@
 package session
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"strings"
+	"slices"
+
+	"github.com/gomlx/compute"
 
 	"vitdecompose/data"
-	"vitdecompose/data/progress"
 	"vitdecompose/decompose"
-	"vitdecompose/decompose/phrases"
-	"vitdecompose/experiments"
+	"vitdecompose/experiments/extraction"
+	"vitdecompose/experiments/heads"
+	"vitdecompose/experiments/option"
+	"vitdecompose/experiments/statistics"
+	"vitdecompose/experiments/study"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/checkpoint"
 	"vitdecompose/gomlxvit/zoo"
 )
-
-// Options say what a session is about. The zero value is about deit-mini and 1000 drawn scenes.
-type Options struct {
-	// Model is a shipped model, a checkpoint directory or hf:owner/repo. Blocks are those taken apart, such as 7..11 or
-	// (2,14)..; "" for the paper's.
-	Model, Blocks string
-	// Data names the pictures, KIND:PATH or a directory, and Labels a CSV file with the columns file,label for a
-	// directory. Pictures takes only the first so many, Shuffled in an order drawn by the seed Seed first.
-	Data, Labels string
-	Pictures     int
-	Shuffled     bool
-	// Orient turns photos upright by their EXIF orientation, MaxBad leaves out that many that cannot be read, and Batch
-	// pictures are computed at a time; 0 for 8.
-	Orient        bool
-	MaxBad, Batch int
-	// Precision is that of matrix products, float32 or bfloat16 ([gomlxvit.Model.InBFloat16]); "" for float32. Devices is how
-	// many of the backend's share the work; 0 for all of an accelerator.
-	Precision string
-	Devices   int
-
-	// ClassNames is a file with the names of the classes, Templates one with the prompts of a zero-shot head.
-	ClassNames, Templates string
-	// HeadData are pictures to train a linear head on, for a model without one; HeadLabels as Labels.
-	HeadData, HeadLabels string
-
-	// Reference is the CLIP through whose space components meet texts, AlignData the pictures to align with it on,
-	// AlignPictures how many of them; 0 for all. Aligner is a file with an alignment, instead of training one.
-	Reference, AlignData string
-	AlignPictures        int
-	Aligner              string
-	// Lambda weighs the orthogonality of the maps, as in new(0.1); nil for 1.
-	Lambda *float64
-
-	// Correlated and Uncorrelated are the pictures of Waterbirds.
-	Correlated, Uncorrelated string
-
-	// Seed is of whatever is drawn at random.
-	Seed uint64
-	// CacheDir is where contributions, heads and alignments are kept; "" for the user's cache directory.
-	CacheDir string
-	// Keep is how contributions are kept there: "float32", the default, or in half the room and rounded "float16" or
-	// "bfloat16".
-	Keep string
-	// Progress hears how far long work has come, Warn of pictures left out and of cached files that were not good; nil
-	// for silence.
-	Progress progress.Reporter
-	Warn     func(error)
-}
-
-// setDefaults fills in what the command line has by default.
-func (o *Options) setDefaults() {
-	o.Model = cmp.Or(o.Model, DefaultModel)
-	o.Data = cmp.Or(o.Data, DefaultPictures)
-	o.Reference = cmp.Or(o.Reference, zoo.Reference)
-	if Drawn(o.Data) {
-		o.HeadData, o.AlignData = cmp.Or(o.HeadData, TrainingScenes), cmp.Or(o.AlignData, TrainingScenes)
-	}
-	o.Correlated, o.Uncorrelated = cmp.Or(o.Correlated, CorrelatedBirds), cmp.Or(o.Uncorrelated, UncorrelatedBirds)
-	if o.Lambda == nil {
-		o.Lambda = new(1.0)
-	}
-}
-
-// check says what cannot be.
-func (o *Options) check() error {
-	if o.Pictures < 0 || o.MaxBad < 0 || o.Batch < 0 || o.AlignPictures < 0 || o.Devices < 0 {
-		return errors.New("Pictures, MaxBad, Batch, AlignPictures and Devices must not be negative")
-	}
-	if !(*o.Lambda >= 0) || math.IsInf(*o.Lambda, 0) {
-		return fmt.Errorf("option Lambda %g is not a number from 0 on", *o.Lambda)
-	}
-	if _, err := ParseKeep(o.Keep); err != nil {
-		return fmt.Errorf("option Keep: %w", err)
-	}
-	return nil
-}
 
 // Session is a model and pictures, and what experiments on them need. Errors begin with the option that they
 // are about.
@@ -105,78 +31,256 @@ type Session struct {
 	Data data.Dataset
 
 	options    Options
+	shared     *shared
 	classNames []string
-	training   data.Dataset       // to align on; nil if none are named
-	reference  *gomlxvit.Model    // nil until needed
-	headed     *gomlxvit.Model    // the model with a head; nil until needed
-	study      *experiments.Study // nil until needed
-	warm       *experiments.Study // the same for Realign; nil until needed
-	reading    *experiments.Reading
+	headed     *gomlxvit.Model // the model with a head; nil until needed
+	study      *study.Study    // nil until needed
+	reading    *study.Reading  // nil until needed
+	trainedOn  data.Dataset    // what a linear head of headed was trained on
+
+	// What was used and assumed since the last Release, and what has been noted ever.
+	used        map[string]data.Dataset
+	referenced  bool
+	align       *decompose.AlignConfig
+	assumptions []string
+	lists       map[string]string
+	noted       []string
+	headAssumed string
+}
+
+// shared is what sessions that differ in the model alone have in common: each is opened once.
+type shared struct {
+	backend       compute.Backend
+	reference     *gomlxvit.Model
+	referenceName string
+	sets          map[[2]string]data.Dataset // by name and labels
+	pictures      data.Dataset
+	// ownPictures tells whether pictures were named or given; drawn scenes are the default.
+	ownPictures bool
+}
+
+// Given is what a session is to take instead of opening it by its name: a model of one's own, pictures in memory. What is nil
+// is opened as the options say.
+type Given struct {
+	Backend   compute.Backend
+	Model     *gomlxvit.Model
+	Data      data.Dataset
+	Reference *gomlxvit.Model // a CLIP with its text tower
+	AlignData data.Dataset
+	HeadData  data.Dataset
 }
 
 // Open opens the model and the pictures. Everything else is opened when an experiment first needs it.
-func Open(ctx context.Context, options Options) (*Session, error) {
-	options.setDefaults()
-	if err := options.check(); err != nil {
+func Open(ctx context.Context, options Options) (*Session, error) { return With(ctx, options, Given{}) }
+
+// With is [Open] with things that are open already.
+func With(ctx context.Context, options Options, given Given) (*Session, error) {
+	common, err := share(&options, given)
+	if err != nil {
 		return nil, err
 	}
-	s := &Session{options: options, Name: ShortNames([]string{options.Model})[0]}
+	return open(ctx, options, common, given.Model)
+}
+
+// share checks the options, fills in those left open, and opens what does not depend on the model.
+func share(options *Options, given Given) (*shared, error) {
+	if err := option.Check(options); err != nil {
+		return nil, err
+	}
+	ownPictures := options.Data != "" || given.Data != nil
+	if err := options.setDefaults(given.Data != nil); err != nil {
+		return nil, err
+	}
+	common := &shared{ownPictures: ownPictures, backend: given.Backend, reference: given.Reference, referenceName: "the reference given", sets: make(map[[2]string]data.Dataset), pictures: given.Data}
+	if given.AlignData != nil {
+		options.AlignData = "pictures given"
+		common.sets[[2]string{options.AlignData, ""}] = given.AlignData
+	}
+	if given.HeadData != nil {
+		options.HeadData = "pictures given for the head"
+		common.sets[[2]string{options.HeadData, options.HeadLabels}] = given.HeadData
+	}
+	if common.pictures == nil {
+		var err error
+		if common.pictures, err = common.open("Data", options.Data, options.Labels); err != nil {
+			return nil, err
+		}
+	}
+	if options.Shuffle != nil {
+		common.pictures = data.Shuffled(common.pictures, *options.Shuffle)
+	}
+	if n := options.Pictures; n > 0 && n < common.pictures.Len() {
+		common.pictures = data.First(common.pictures, n) // whose hash reads no others
+	}
+	return common, nil
+}
+
+// open opens a data set by its name, once. field is the option that names it.
+func (s *shared) open(field, name, labels string) (data.Dataset, error) {
+	key := [2]string{name, labels}
+	if ds, ok := s.sets[key]; ok {
+		return ds, nil
+	}
+	ds, err := data.Open(Dataset(name), data.Options{Labels: labels})
+	if err != nil {
+		return nil, wrong(field, err)
+	}
+	s.sets[key] = ds
+	return ds, nil
+}
+
+// open opens the model of a session, unless it is given.
+func open(ctx context.Context, options Options, common *shared, model *gomlxvit.Model) (*Session, error) {
+	s := &Session{options: options, shared: common, Data: common.pictures, Name: ShortNames([]string{options.Model})[0], used: make(map[string]data.Dataset), lists: make(map[string]string)}
 	var err error
-	if s.Data, err = openData(options.Data, options.Labels); err != nil {
-		return nil, fmt.Errorf("option Data: %w", err)
+	if !common.ownPictures && model == nil && !zoo.Has(options.Model) {
+		return nil, wrong("Data", fmt.Errorf("name the pictures: the drawn scenes that are looked at by default are for the shipped models, and %s is none of them", options.Model))
 	}
-	if options.Shuffled {
-		s.Data = data.Shuffled(s.Data, options.Seed)
+	if model == nil {
+		model, err = openModel(ctx, &options, func(ckpt *checkpoint.Checkpoint) bool { return ckpt.Library == checkpoint.OpenCLIP })
+	} else {
+		s.Name = model.Name
+		model, err = model.WithPrecision(options.Precision)
 	}
-	if options.Pictures > 0 && options.Pictures < s.Data.Len() {
-		s.Data = data.First(s.Data, options.Pictures)
+	if err != nil {
+		return nil, err
 	}
-	if s.Model, err = openModel(ctx, options.Model); err != nil {
-		return nil, fmt.Errorf("option Model: %w", err)
+	if s.Model, s.classNames, err = named(model, &options); err != nil {
+		return nil, err
 	}
-	if s.Model, err = s.Model.WithPrecision(options.Precision); err != nil {
-		return nil, fmt.Errorf("option Precision: %w", err)
-	}
-	s.classNames = s.Data.Classes()
-	if options.ClassNames != "" {
-		if s.classNames, err = data.ReadClassNames(options.ClassNames); err != nil {
-			return nil, fmt.Errorf("option ClassNames: %w", err)
-		}
-		if n := s.Model.Arch.NumClasses(); s.Model.Text == nil && n > 0 {
-			if n != len(s.classNames) {
-				return nil, fmt.Errorf("option ClassNames: %s names %d classes, %s has %d", options.ClassNames, len(s.classNames), options.Model, n)
-			}
-			s.Model.ClassNames = s.classNames
-		}
+	if s.classNames == nil {
+		s.classNames = s.Data.Classes()
 	}
 	if options.Blocks != "" {
 		if _, _, err := ParseBlocks(options.Blocks, s.Model.Arch.Blocks()); err != nil {
-			return nil, fmt.Errorf("option Blocks: %w", err)
+			return nil, wrong("Blocks", err)
 		}
 	}
 	return s, nil
 }
 
-func openData(name, labels string) (data.Dataset, error) {
-	return data.Open(Dataset(name), data.Options{Labels: labels})
+// OpenModel opens the model of the options without pictures. A CLIP is opened without its text tower, unless ClassNames names
+// classes: then it gets its zero-shot head.
+func OpenModel(ctx context.Context, options Options) (*gomlxvit.Model, error) {
+	if err := errors.Join(option.Check(&options), option.SetDefaults(&options)); err != nil {
+		return nil, err
+	}
+	model, err := openModel(ctx, &options, func(ckpt *checkpoint.Checkpoint) bool {
+		return ckpt.Library == checkpoint.OpenCLIP && options.ClassNames != ""
+	})
+	if err != nil {
+		return nil, err
+	}
+	model, names, err := named(model, &options)
+	switch {
+	case err != nil:
+		return nil, err
+	case model.Text == nil && options.Templates != "":
+		return nil, wrong("Templates", errors.New("the wordings are for a CLIP's classes: give their names with option ClassNames"))
+	case model.Text == nil:
+		return model, nil
+	}
+	backend, err := Backend()
+	if err != nil {
+		return nil, err
+	}
+	return zeroShot(ctx, backend, model, names, &options)
 }
 
-// openModel opens a model, a CLIP with its text tower.
-func openModel(ctx context.Context, name string) (*gomlxvit.Model, error) {
+// openModel opens a model as the options say; text tells whether a checkpoint's text tower is wanted.
+func openModel(ctx context.Context, options *Options, text func(*checkpoint.Checkpoint) bool) (model *gomlxvit.Model, err error) {
+	if options.RandomWeights {
+		if options.ImageSize != 0 {
+			return nil, &option.Error{Field: "ImageSize", Err: errors.New("it does not go with option RandomWeights")}
+		}
+		model, err = gomlxvit.Random(options.Model, 1)
+	} else {
+		model, err = openCheckpoint(ctx, options.Model, gomlxvit.Options{ImageSize: options.ImageSize}, text)
+	}
+	if err != nil {
+		return nil, wrong("Model", err)
+	}
+	model, err = model.WithPrecision(options.Precision)
+	return model, wrong("Precision", err)
+}
+
+// openCheckpoint opens a checkpoint's model by its name.
+func openCheckpoint(ctx context.Context, name string, options gomlxvit.Options, text func(*checkpoint.Checkpoint) bool) (*gomlxvit.Model, error) {
 	ckpt, err := Checkpoint(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	defer ckpt.Close()
-	return gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{Text: ckpt.Library == checkpoint.OpenCLIP})
+	options.Text = text(ckpt)
+	return gomlxvit.FromCheckpoint(ckpt, options)
 }
 
-// Close frees what the session holds beside its files.
-func (s *Session) Close() {
+// named gives the model the class names of the options, if they name any: a CLIP with its text tower gets its head of them
+// later.
+func named(model *gomlxvit.Model, options *Options) (*gomlxvit.Model, []string, error) {
+	if options.ClassNames == "" {
+		return model, nil, nil
+	}
+	names, err := data.ReadClassNames(options.ClassNames)
+	if err != nil {
+		return nil, nil, wrong("ClassNames", err)
+	}
+	switch n := model.Arch.NumClasses(); {
+	case model.Text != nil:
+		return model, names, nil
+	case n == 0:
+		return nil, nil, wrong("ClassNames", fmt.Errorf("%s has no head whose classes could have names", model.Name))
+	case n != len(names):
+		return nil, nil, wrong("ClassNames", fmt.Errorf("%s names %d classes, %s has %d", options.ClassNames, len(names), model.Name, n))
+	}
+	own := *model
+	own.ClassNames = names
+	return &own, names, nil
+}
+
+// Options are the session's, with what was left open filled in.
+func (s *Session) Options() Options { return s.options }
+
+// Assume notes an assumption that changes numbers, once.
+func (s *Session) Assume(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	if slices.Contains(s.assumptions, line) {
+		return
+	}
+	s.assumptions = append(s.assumptions, line)
+	if s.options.Note != nil && !slices.Contains(s.noted, line) {
+		s.noted = append(s.noted, line)
+		s.options.Note(line)
+	}
+}
+
+// Assumptions are what was assumed since the last Release, in order.
+func (s *Session) Assumptions() []string { return slices.Clone(s.assumptions) }
+
+// Release ends an experiment: it frees what was read into memory, and forgets what was used and assumed. The next experiment
+// reads what it needs again, from the cache.
+func (s *Session) Release() {
+	s.used, s.referenced, s.align, s.assumptions = make(map[string]data.Dataset), false, nil, nil
+	s.lists = make(map[string]string)
 	if s.reading != nil {
 		s.reading.Close()
 		s.reading = nil
 	}
+	s.study = nil
+}
+
+// Close frees what the session holds beside its files.
+func (s *Session) Close() { s.Release() }
+
+// Backend is what computes.
+func (s *Session) Backend() (compute.Backend, error) {
+	if s.shared.backend == nil {
+		var err error
+		if s.shared.backend, err = Backend(); err != nil {
+			return nil, err
+		}
+	}
+	return s.shared.backend, nil
 }
 
 // Pictures shows the pictures as they are.
@@ -184,17 +288,25 @@ func (s *Session) Pictures() Album { return Album{s.Data, s.options.Orient} }
 
 // View shows the pictures, and their masks, where the model sees them.
 func (s *Session) View() View {
-	return View{experiments.Extraction{Model: s.Model, Data: s.Data, Orient: s.options.Orient}}
+	return View{extraction.Extraction{Model: s.Model, Data: s.Data, Orient: s.options.Orient}}
 }
 
 // Extraction takes the pictures apart by the model, all of its blocks.
-func (s *Session) Extraction() (experiments.Extraction, error) {
-	backend, err := Backend()
-	return experiments.Extraction{
+func (s *Session) Extraction() (extraction.Extraction, error) {
+	backend, err := s.Backend()
+	return extraction.Extraction{
 		Backend: backend, Model: s.Model, Data: s.Data, Pictures: s.options.Pictures, Batch: s.options.Batch, Orient: s.options.Orient,
 		MaxBad: s.options.MaxBad, Keep: s.options.Keep, Devices: s.options.Devices, CacheDir: s.options.CacheDir, Progress: s.options.Progress, Warn: s.options.Warn,
 	}, err
 }
+
+// OpenData opens other pictures by their name, as an option names them: field is its name.
+func (s *Session) OpenData(field, name string) (data.Dataset, error) {
+	return s.shared.open(field, name, "")
+}
+
+// Use records that pictures are part of what the session's results are made of.
+func (s *Session) Use(name string, ds data.Dataset) { s.used[name] = ds }
 
 // Classifier is the model with a head: its own, for a CLIP one made of the names of the classes, and for a model that has
 // none a linear one, trained on HeadData unless the cache has it.
@@ -202,226 +314,269 @@ func (s *Session) Classifier(ctx context.Context) (*gomlxvit.Model, error) {
 	var err error
 	switch {
 	case s.headed != nil:
-	case s.Model.Text != nil:
-		if len(s.classNames) == 0 {
-			return nil, fmt.Errorf("option ClassNames: %s gets its head from the names of the classes, and the pictures have none; name a file with them", s.Name)
-		}
-		s.headed, err = ZeroShot(ctx, s.Model, s.classNames, s.options.Templates)
-	case s.Model.Arch.NumClasses() == 0:
+	case s.Model.Text != nil && len(s.classNames) > 0:
+		s.headed, err = s.ZeroShot(ctx, s.classNames)
+	case s.Model.Text != nil || s.Model.Arch.NumClasses() == 0:
 		s.headed, err = s.linear(ctx)
 	default:
 		s.headed = s.Model
 	}
+	if s.trainedOn != nil {
+		s.Use(s.options.HeadData, s.trainedOn)
+		s.Assume("%s", s.headAssumed)
+	}
 	return s.headed, err
+}
+
+// CanClassify says what is missing for [Session.Classified], before anything is computed.
+func (s *Session) CanClassify() error {
+	if n := s.Model.Arch.NumClasses(); s.Model.Text == nil && n > 0 {
+		_, err := MatchLabels(s.Data, s.Model.Name, s.Model.ClassNames, n)
+		return wrong("Data", err)
+	}
+	return s.HasHead()
+}
+
+// HasHead says what is missing for [Session.Classifier], before anything is computed.
+func (s *Session) HasHead() error {
+	switch {
+	case s.Model.Text != nil && len(s.classNames) > 0 || s.Model.Text == nil && s.Model.Arch.NumClasses() > 0:
+		return nil
+	case s.options.HeadData != "":
+		_, err := s.shared.open("HeadData", s.options.HeadData, s.options.HeadLabels)
+		return err
+	case s.Model.Text != nil:
+		return wrong("ClassNames", fmt.Errorf("%s gets its head from the names of the classes, and the pictures have none; name a file with them, or with option HeadData pictures to train a linear one on", s.Name))
+	}
+	return wrong("HeadData", fmt.Errorf("%s has no classifier head; name pictures to train one on, such as %s or a folder, or for a CLIP of open_clip the names of the classes with option ClassNames", s.Name, TrainingScenes))
+}
+
+// ZeroShot gives a CLIP the head that compares with texts about the classes.
+func (s *Session) ZeroShot(ctx context.Context, classes []string) (*gomlxvit.Model, error) {
+	backend, err := s.Backend()
+	if err != nil {
+		return nil, err
+	}
+	return zeroShot(ctx, backend, s.Model, classes, &s.options)
+}
+
+func zeroShot(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, classes []string, options *Options) (*gomlxvit.Model, error) {
+	prompts := gomlxvit.DefaultTemplates()
+	if options.Templates != "" {
+		var err error
+		if prompts, err = gomlxvit.ReadTemplates(options.Templates); err != nil {
+			return nil, wrong("Templates", err)
+		}
+	}
+	return model.WithZeroShotHead(ctx, backend, classes, prompts)
 }
 
 // linear is the model with a linear head trained on HeadData.
 func (s *Session) linear(ctx context.Context) (*gomlxvit.Model, error) {
-	if s.options.HeadData == "" {
-		return nil, fmt.Errorf("option HeadData: %s has no classifier head; name pictures to train one on, such as %s or a folder", s.Name, TrainingScenes)
+	if err := s.HasHead(); err != nil {
+		return nil, err
 	}
-	e, err := s.Extraction()
+	ds, err := s.shared.open("HeadData", s.options.HeadData, s.options.HeadLabels)
 	if err != nil {
 		return nil, err
 	}
-	if e.Data, err = openData(s.options.HeadData, s.options.HeadLabels); err != nil {
-		return nil, fmt.Errorf("option HeadData: %w", err)
-	}
-	head, err := TrainHead(ctx, e)
+	headed, head, err := s.Headed(ctx, ds)
 	if err != nil {
-		return nil, fmt.Errorf("option HeadData: %w", err)
+		return nil, wrong("HeadData", err)
 	}
-	return head.ApplyTo(s.Model)
+	s.trainedOn = ds
+	s.headAssumed = fmt.Sprintf("%s: linear head of %d classes, trained on %d pictures of %s", s.Model.Name, len(head.Bias), head.Labelled, s.options.HeadData)
+	return headed, nil
 }
 
-// classified is the extraction of the model with its head, on pictures whose labels mean its classes.
-func (s *Session) classified(ctx context.Context) (experiments.Extraction, error) {
+// Headed is the model with a linear head trained on pictures, all of them, whatever head it has.
+func (s *Session) Headed(ctx context.Context, on data.Dataset) (*gomlxvit.Model, *heads.Linear, error) {
+	e, err := s.Extraction()
+	if err != nil {
+		return nil, nil, err
+	}
+	e.Data, e.Pictures = on, 0
+	head, err := heads.Train(ctx, e.OnlyRepresentation(), heads.Config{})
+	if err != nil {
+		return nil, nil, err
+	}
+	model, err := head.ApplyTo(s.Model)
+	return model, head, err
+}
+
+// Classified is the extraction of the model with its head, on pictures whose labels mean its classes.
+func (s *Session) Classified(ctx context.Context) (extraction.Extraction, error) {
 	model, err := s.Classifier(ctx)
 	if err != nil {
-		return experiments.Extraction{}, err
+		return extraction.Extraction{}, err
 	}
 	e, err := s.Extraction()
 	if err != nil {
 		return e, err
 	}
 	e.Model = model
-	if e.Data, err = experiments.MatchLabels(s.Data, model.Name, model.ClassNames, model.Arch.NumClasses()); err != nil {
-		return e, fmt.Errorf("option Data: %w", err)
-	}
-	return e, nil
+	e.Data, err = MatchLabels(s.Data, model.Name, model.ClassNames, model.Arch.NumClasses())
+	s.Use(s.options.Data, s.Data)
+	return e, wrong("Data", err)
 }
 
-// blocks sets the blocks that an extraction takes apart, to usual ones where none are named.
-func (s *Session) blocks(o *decompose.Options, first, last int) (err error) {
+// Segmented is [Session.Classified] by the blocks of the paper's segmentation.
+func (s *Session) Segmented(ctx context.Context) (extraction.Extraction, error) {
+	e, err := s.Classified(ctx)
+	if err != nil {
+		return e, err
+	}
+	first, last := extraction.SegmentationBlocks(e.Model.Arch.Blocks())
+	return e, s.SetBlocks(&e.Options, first, last)
+}
+
+// SetBlocks sets the blocks that an extraction takes apart, to usual ones where none are named.
+func (s *Session) SetBlocks(o *decompose.Options, first, last int) (err error) {
 	if s.options.Blocks != "" {
 		if first, last, err = ParseBlocks(s.options.Blocks, s.Model.Arch.Blocks()); err != nil {
-			return fmt.Errorf("option Blocks: %w", err)
+			return wrong("Blocks", err)
 		}
 	}
 	o.First, o.End = first, last+1
 	return nil
 }
 
-// Study is what the experiments that read components by text have in common. It is the session's own: a change of it
-// changes what the session computes from then on.
-func (s *Session) Study(ctx context.Context) (*experiments.Study, error) {
+// Study is what the experiments that read components by text have in common.
+func (s *Session) Study(ctx context.Context) (*study.Study, error) {
 	if s.study != nil {
 		return s.study, nil
 	}
-	study, err := s.studyOf(ctx, s.Data)
+	s.Use(s.options.Data, s.Data)
+	made, err := s.StudyOf(ctx, s.Data)
 	if err == nil {
-		s.study = study
+		made.Pictures = s.options.Pictures
+		s.study = made
 	}
-	return study, err
+	return made, err
 }
 
-// studyOf makes a study of the model on some pictures.
-func (s *Session) studyOf(ctx context.Context, ds data.Dataset) (*experiments.Study, error) {
+// StudyOf makes a study of the model on some pictures, all of them.
+func (s *Session) StudyOf(ctx context.Context, ds data.Dataset) (*study.Study, error) {
 	e, err := s.Extraction()
 	if err != nil {
 		return nil, err
 	}
-	e.Data = ds
-	e.Options = experiments.PaperOptions(s.Model)
-	if err := s.blocks(&e.Options, e.Options.First, e.Options.End-1); err != nil {
+	e.Data, e.Pictures = ds, 0
+	e.Options = extraction.PaperOptions(s.Model)
+	if err := s.SetBlocks(&e.Options, e.Options.First, e.Options.End-1); err != nil {
 		return nil, err
 	}
-	study := &experiments.Study{Extraction: e, TrainingPictures: s.options.AlignPictures, AlignerFile: s.options.Aligner}
+	made := &study.Study{Extraction: e, TrainingPictures: s.options.AlignPictures, AlignerFile: s.options.Aligner}
 	if s.options.Templates != "" {
-		if study.Templates, err = gomlxvit.ReadTemplates(s.options.Templates); err != nil {
-			return nil, fmt.Errorf("option Templates: %w", err)
+		if made.Templates, err = gomlxvit.ReadTemplates(s.options.Templates); err != nil {
+			return nil, wrong("Templates", err)
 		}
 	}
-	if s.training == nil && s.options.AlignData != "" {
-		if s.training, err = openData(s.options.AlignData, ""); err != nil {
-			return nil, fmt.Errorf("option AlignData: %w", err)
+	if s.options.AlignData != "" {
+		if made.Training, err = s.shared.open("AlignData", s.options.AlignData, ""); err != nil {
+			return nil, err
 		}
-	}
-	if s.training != nil {
-		study.Training = s.training
-		pictures := s.training.Len()
+		s.Use(s.options.AlignData, made.Training)
+		pictures := made.Training.Len()
 		if n := s.options.AlignPictures; n > 0 {
 			pictures = min(n, pictures)
 		}
-		study.Align = decompose.DefaultAlignConfig(pictures)
-		study.Align.Lambda, study.Align.Seed = *s.options.Lambda, s.options.Seed
+		made.Align = s.options.align(pictures)
+		s.align = &made.Align
 	}
-	if s.Model.Text == nil {
-		if study.Training == nil && s.options.Aligner == "" {
-			return nil, fmt.Errorf("option AlignData: %s is not a CLIP, and is to be aligned with one: name pictures for that, or an alignment as Aligner", s.Name)
-		}
-		if study.Reference, err = s.referenceModel(ctx); err != nil {
-			return nil, err
-		}
+	if made.Identity() {
+		return made, nil
 	}
-	return study, nil
+	if err := s.CanRead(ctx); err != nil {
+		return nil, err
+	}
+	made.Reference, s.referenced = s.shared.reference, true
+	if s.shared.referenceName == zoo.Reference {
+		s.Assume("the reference is the shipped %s", zoo.Reference)
+	}
+	return made, nil
 }
 
-// referenceModel opens the reference, once.
-func (s *Session) referenceModel(ctx context.Context) (*gomlxvit.Model, error) {
-	if s.reference != nil {
-		return s.reference, nil
+// CanRead says what is missing for [Session.Study], before anything is computed; it opens the reference, once.
+func (s *Session) CanRead(ctx context.Context) error {
+	switch {
+	case s.Model.Text != nil:
+		return nil
+	case s.options.AlignData == "" && s.options.Aligner == "":
+		return wrong("AlignData", fmt.Errorf("%s is not a CLIP, and is to be aligned with one: give pictures for that, or an alignment as option Aligner", s.Name))
+	case s.shared.reference != nil:
+		return nil
+	case s.options.Reference == "" && !Drawn(s.options.Data):
+		return wrong("Reference", fmt.Errorf("the shipped %s knows the words of drawn scenes alone: name a CLIP that knows your pictures, such as hf:laion/CLIP-ViT-B-32-laion2B-s34B-b79K or a directory with its open_clip_config.json, open_clip_model.safetensors and tokenizer.json (or name %s, if they are like scenes)", zoo.Reference, zoo.Reference))
+	case s.options.Reference == "":
+		s.options.Reference = zoo.Reference
 	}
-	reference, err := openModel(ctx, s.options.Reference)
+	reference, err := openCheckpoint(ctx, s.options.Reference, gomlxvit.Options{}, func(ckpt *checkpoint.Checkpoint) bool { return ckpt.Library == checkpoint.OpenCLIP })
 	if err != nil {
-		return nil, fmt.Errorf("option Reference: %w", err)
+		return wrong("Reference", err)
 	}
 	if reference.Text == nil {
-		return nil, fmt.Errorf("option Reference: %s has no text tower; it must be a CLIP of open_clip", s.options.Reference)
+		return wrong("Reference", fmt.Errorf("%s has no text tower; it must be a CLIP of open_clip", s.options.Reference))
 	}
-	s.reference = reference
-	return reference, nil
+	s.shared.reference, s.shared.referenceName = reference, s.options.Reference
+	return nil
 }
+
+// Unneeded says why the options of a group are of no use to the session's model, "" where they are.
+func (s *Session) Unneeded(group string) string {
+	switch {
+	case s.Model.Text != nil && (group == "alignment" || group == "aligner" || group == "training"):
+		return s.Name + " is a CLIP, whose contributions need no alignment"
+	case s.Model.Text == nil && s.Model.Arch.NumClasses() > 0 && group == "head":
+		return s.Name + " has a head"
+	}
+	return ""
+}
+
+// ClassNames are the names of the classes: those of option ClassNames, or the data's.
+func (s *Session) ClassNames() []string { return s.classNames }
+
+// Aligned is how the alignment of the last study is trained; nil where there is none.
+func (s *Session) Aligned() *decompose.AlignConfig { return s.align }
 
 // Reading is the components' contributions to the pictures, in the model's space and in that of texts. It is the
 // session's own: [Session.Realign] changes it, and Close closes it.
-func (s *Session) Reading(ctx context.Context) (*experiments.Reading, error) {
+func (s *Session) Reading(ctx context.Context) (*study.Reading, error) {
 	if s.reading != nil {
 		return s.reading, nil
 	}
-	study, err := s.Study(ctx)
+	made, err := s.Study(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if s.reading, err = study.Open(ctx); err != nil {
+	if s.reading, err = made.Open(ctx); err != nil {
 		return nil, err
 	}
 	return s.reading, nil
 }
 
-// features are an experiment's usual ones for the pictures: usual is the shipped list for photographs, drawn that for
-// scenes, for which their truth is known.
-func (s *Session) features(given []phrases.Feature, usual string) ([]phrases.Feature, error) {
-	switch {
-	case given != nil:
-		return given, nil
-	case Drawn(s.options.Data):
-		usual = "scenes"
+// Realign reads the components through an alignment with another lambda from now on. It begins at the alignment with the
+// nearest of some anchors, which are trained in full when first needed, and takes few steps from there: a second for a model
+// of the zoo. Without anchors it begins at the session's own lambda. The cache keeps what it finds. It returns the mean
+// cosine similarity of the mapped representation with the reference's embedding of the pictures, and the mean orthogonality
+// of the maps, 0 for isometries.
+func (s *Session) Realign(ctx context.Context, lambda float64, anchors ...float64) (cosine, orthogonality float64, err error) {
+	if len(anchors) == 0 {
+		anchors = []float64{*s.options.Lambda}
 	}
-	return phrases.OpenFeatures(usual)
-}
-
-// bank is the usual text bank.
-func (s *Session) bank(given []string) ([]string, error) {
-	if given != nil {
-		return given, nil
-	}
-	return phrases.OpenBank(Bank(s.options.Data, s.options.Reference))
-}
-
-// FeatureNames are the names of the features that pictures are searched by.
-func (s *Session) FeatureNames() ([]string, error) {
-	features, err := s.features(nil, "retrieval")
-	var names []string
-	for _, f := range features {
-		names = append(names, f.Name)
-	}
-	return names, err
-}
-
-// Feature is one of [Session.FeatureNames].
-func (s *Session) Feature(name string) (phrases.Feature, error) {
-	features, err := s.features(nil, "retrieval")
+	reading, err := s.Reading(ctx)
 	if err != nil {
-		return phrases.Feature{}, err
+		return 0, 0, err
 	}
-	var names []string
-	for _, f := range features {
-		if f.Name == name {
-			return f, nil
-		}
-		names = append(names, f.Name)
+	if s.study.Training == nil {
+		return 0, 0, wrong("AlignData", fmt.Errorf("%s has no pictures to align on again", s.Name))
 	}
-	return phrases.Feature{}, fmt.Errorf("feature %s is not one of %s", name, strings.Join(names, ", "))
-}
-
-// Models opens sessions that differ in the model alone, each of them once.
-type Models struct {
-	Options Options
-	open    map[string]*Session
-}
-
-// Open is the session of a model.
-func (m *Models) Open(ctx context.Context, model string) (*Session, error) {
-	if s, ok := m.open[model]; ok {
-		return s, nil
-	}
-	options := m.Options
-	options.Model = model
-	s, err := Open(ctx, options)
+	aligner, err := s.study.Near(ctx, lambda, anchors)
 	if err != nil {
-		return nil, err
+		return 0, 0, err
 	}
-	if m.open == nil {
-		m.open = make(map[string]*Session)
+	if err := reading.Through(ctx, aligner); err != nil {
+		return 0, 0, err
 	}
-	m.open[model] = s
-	return s, nil
-}
-
-// Close closes the sessions.
-func (m *Models) Close() {
-	for _, s := range m.open {
-		s.Close()
-	}
+	return statistics.Mean(reading.Quality()), statistics.Mean(aligner.Orthogonality), nil
 }

@@ -3,6 +3,8 @@ package session_test
 import (
 	"context"
 	"errors"
+	"image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,11 +12,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"vitdecompose/data"
 	"vitdecompose/decompose/phrases"
-	"vitdecompose/experiments"
 	"vitdecompose/experiments/cache"
 	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/statistics"
+	"vitdecompose/experiments/tiny"
 	"vitdecompose/plots"
 )
 
@@ -43,82 +45,6 @@ func open(t *testing.T, dir string, options session.Options) (*session.Session, 
 	return s, heard
 }
 
-// TestReading runs what is read by text, on a CLIP, which needs no alignment. A second session finds what it needs in the
-// cache, as the next cell of a notebook does.
-func TestReading(t *testing.T) {
-	dir, ctx := t.TempDir(), t.Context()
-	options := session.Options{Model: "clip-mini", Data: "scenes:24", Blocks: "5"}
-	s, heard := open(t, dir, options)
-	text, err := s.TextRetrieval(ctx, experiments.TextRetrievalConfig{})
-	require.NoError(t, err)
-	require.Equal(t, "clip-mini", text.Model)
-	require.Len(t, text.Features, 5, "those of scenes")
-	require.NotEmpty(t, heard.begun)
-
-	ranking, err := s.Ranking(ctx, experiments.RankingConfig{})
-	require.NoError(t, err)
-	pictures, err := s.ImageRetrieval(ctx, experiments.ImageRetrievalConfig{Probes: []int{1}})
-	require.NoError(t, err)
-	require.Equal(t, 1, pictures.Probes[0].Picture)
-	words, err := s.Describe(ctx, experiments.DescribeConfig{Texts: 1})
-	require.NoError(t, err)
-	require.Len(t, words, ranking.Components)
-
-	s, heard = open(t, dir, options)
-	again, err := s.TextRetrieval(ctx, experiments.TextRetrievalConfig{})
-	require.NoError(t, err)
-	require.Equal(t, text, again)
-	require.NotContains(t, heard.begun, "decomposing pictures", "the cache has it")
-}
-
-// TestHeaded runs what needs a head.
-func TestHeaded(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compiles many graphs; not with -short")
-	}
-	ctx := t.Context()
-	s, _ := open(t, t.TempDir(), session.Options{
-		Model: "clip-mini", Data: "scenes:8", Blocks: "5", Correlated: "scenes-birds:40:1:correlated", Uncorrelated: "scenes-birds:40:2:uncorrelated",
-	})
-	heat, err := s.Heatmaps(ctx, []int{2}, experiments.HeatmapConfig{Texts: []string{"a red car"}})
-	require.NoError(t, err)
-	require.Equal(t, "a red car", heat.Pictures[0].Panels[0].Text)
-	class, err := s.ClassHeatmaps(ctx, []int{2}, false)
-	require.NoError(t, err)
-	require.Len(t, class.Pictures[0].Panels, 1)
-	segmented, err := s.Segmentation(ctx, experiments.SegmentationConfig{Methods: []string{experiments.ByDecomposition}})
-	require.NoError(t, err)
-	require.Equal(t, 8, segmented.Pictures)
-	birds, err := s.Waterbirds(ctx, experiments.WaterbirdsConfig{Ablated: 2})
-	require.NoError(t, err)
-	tested := 0
-	for _, g := range birds.Groups {
-		tested += g.Pictures
-	}
-	require.Equal(t, 40/5+40, tested)
-	curve, exactness, err := s.Ablation(ctx)
-	require.NoError(t, err)
-	require.NoError(t, curve.Check())
-	require.Less(t, exactness, 1e-5)
-}
-
-func TestDissect(t *testing.T) {
-	s, _ := open(t, t.TempDir(), session.Options{Data: "scenes:4"})
-	parts, err := s.Dissect(t.Context(), 3)
-	require.NoError(t, err)
-	require.Less(t, parts.Exactness, 1e-5)
-	sum := 0.0
-	for i, c := range parts.Shares {
-		sum += c.Share
-		require.False(t, i > 0 && c.Share > parts.Shares[i-1].Share, "largest first")
-	}
-	require.InDelta(t, 1, sum, 1e-5)
-	require.Equal(t, data.Attributes(s.Data, 3)["object"], parts.Classes[0].Class)
-	require.Len(t, parts.Classes, 12)
-	_, err = s.Dissect(t.Context(), 4)
-	require.ErrorContains(t, err, "there is no picture 4: the data has 4")
-}
-
 // TestRealign goes from one lambda to another and back.
 func TestRealign(t *testing.T) {
 	if testing.Short() {
@@ -143,9 +69,10 @@ func TestRealign(t *testing.T) {
 	// The same from another cell.
 	s, _ = open(t, dir, options)
 	require.Equal(t, free, realign(0))
-	curve, err := s.Sweep(t.Context(), []float64{1})
+	s.Release()
+	reading, err := s.Reading(t.Context())
 	require.NoError(t, err)
-	require.InDelta(t, own[0], curve.Points[0].Cosine, 1e-9)
+	require.InDelta(t, own[0], statistics.Mean(reading.Quality()), 1e-9, "released, the session reads through its own lambda again")
 }
 
 // TestKeep keeps contributions in half the room, as --keep does.
@@ -180,11 +107,12 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s, _ := open(t, dir, session.Options{Model: "clip-mini", Data: "scenes:16"})
-	_, err := s.TextRetrieval(ctx, experiments.TextRetrievalConfig{})
+	_, err := s.Reading(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 	s, _ = open(t, dir, session.Options{Model: "clip-mini", Data: "scenes:16"})
-	_, err = s.TextRetrieval(t.Context(), experiments.TextRetrievalConfig{})
+	reading, err := s.Reading(t.Context())
 	require.NoError(t, err)
+	require.Equal(t, 16, reading.Pictures)
 }
 
 func TestSaveFolder(t *testing.T) {
@@ -207,16 +135,105 @@ func TestFeature(t *testing.T) {
 	require.EqualError(t, err, "feature smell is not one of color, location, pattern, shape, object")
 }
 
-func TestModels(t *testing.T) {
-	models := session.Models{Options: session.Options{Data: "scenes:3"}}
-	defer models.Close()
-	first, err := models.Open(t.Context(), "swin-mini")
+func TestFeatures(t *testing.T) {
+	s, _ := open(t, t.TempDir(), session.Options{})
+	features, err := s.Features(nil, "retrieval", "scenes")
 	require.NoError(t, err)
-	again, err := models.Open(t.Context(), "swin-mini")
+	require.Len(t, features, 5)
+	require.Equal(t, map[string]string{"features": "scenes"}, s.Lists())
+	require.Len(t, s.Assumptions(), 1)
+	own, err := s.Features(features[:1], "retrieval", "scenes")
+	require.NoError(t, err)
+	require.Equal(t, features[:1], own)
+	require.Len(t, s.Assumptions(), 1, "what is given is not assumed")
+
+	named, _ := open(t, t.TempDir(), session.Options{Features: "smell"})
+	_, err = named.Features(nil, "retrieval", "scenes")
+	require.ErrorContains(t, err, "option Features: ")
+	require.ErrorContains(t, err, "smell")
+}
+
+// TestBank: the words of drawn scenes are for those, and for a reference that knows no others.
+func TestBank(t *testing.T) {
+	scenes, err := phrases.Bank("scenes")
+	require.NoError(t, err)
+	general, err := phrases.Bank("general")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	s, _ := open(t, t.TempDir(), session.Options{})
+	bank, err := s.Bank(nil, "scenes-birds:3")
+	require.NoError(t, err)
+	require.Equal(t, scenes, bank)
+	bank, err = s.Bank(nil, dir)
+	require.NoError(t, err)
+	require.Equal(t, scenes, bank, "the shipped reference knows no other words")
+	s, _ = open(t, t.TempDir(), session.Options{Reference: "hf:laion/CLIP"})
+	bank, err = s.Bank(nil, dir)
+	require.NoError(t, err)
+	require.Equal(t, general, bank)
+	bank, err = s.Bank([]string{"mauve"}, dir)
+	require.NoError(t, err)
+	require.Equal(t, []string{"mauve"}, bank)
+}
+
+func TestSeveral(t *testing.T) {
+	several, err := session.Several(session.Options{Data: "scenes:3"})
+	require.NoError(t, err)
+	defer several.Close()
+	first, err := several.Open(t.Context(), "swin-mini")
+	require.NoError(t, err)
+	again, err := several.Open(t.Context(), "swin-mini")
 	require.NoError(t, err)
 	require.Same(t, first, again)
-	_, err = models.Open(t.Context(), "swine-mini")
-	require.ErrorContains(t, err, "Model: swine-mini is neither a shipped model nor a directory")
+	_, err = several.Open(t.Context(), "swine-mini")
+	require.ErrorContains(t, err, "option Model: swine-mini is neither a shipped model nor a directory")
+
+	all, err := several.All(t.Context(), []string{"swin-mini", "deit-mini"})
+	require.NoError(t, err)
+	require.Same(t, first, all[0])
+	require.Equal(t, "deit-mini", all[1].Name)
+	require.Equal(t, all[0].Data, all[1].Data)
+	checkpoints, sets, err := session.Provenance(all...)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"swin-mini": all[0].Model.Hash, "deit-mini": all[1].Model.Hash}, checkpoints)
+	require.Empty(t, sets, "no experiment has looked at pictures")
+	for _, s := range all {
+		_, err := s.Classified(t.Context())
+		require.NoError(t, err)
+	}
+	_, sets, err = session.Provenance(all...)
+	require.NoError(t, err)
+	hash, err := all[0].Data.Hash()
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"scenes:3": hash}, sets)
+	all[0].Release()
+	all[1].Release()
+	_, sets, err = session.Provenance(all...)
+	require.NoError(t, err)
+	require.Empty(t, sets, "what is released is forgotten")
+}
+
+// TestWith takes what is given, under the names that the options have for it.
+func TestWith(t *testing.T) {
+	ds := tiny.Noise{N: 4}
+	s, err := session.With(t.Context(), session.Options{Model: "tiny", Pictures: 3, CacheDir: t.TempDir()},
+		session.Given{Backend: tiny.Backend(t), Model: tiny.Model(t), Data: ds})
+	require.NoError(t, err)
+	defer s.Close()
+	require.Equal(t, "tiny", s.Name)
+	require.Equal(t, 3, s.Data.Len())
+	backend, err := s.Backend()
+	require.NoError(t, err)
+	require.Equal(t, tiny.Backend(t), backend)
+	e, err := s.Classified(t.Context())
+	require.NoError(t, err)
+	parts, err := e.Parts(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 3, parts.Pictures)
+	require.ErrorContains(t, s.CanRead(t.Context()), "option AlignData: tiny is not a CLIP")
+	_, sets, err := session.Provenance(s)
+	require.NoError(t, err)
+	require.Contains(t, sets, "pictures given")
 }
 
 func TestErrors(t *testing.T) {
@@ -227,14 +244,20 @@ func TestErrors(t *testing.T) {
 	names := filepath.Join(t.TempDir(), "names.txt")
 	require.NoError(t, os.WriteFile(names, []byte("one\ntwo\n"), 0o666))
 	for want, options := range map[string]session.Options{
-		"Model: deit_base_patch16_224 is an architecture": {Model: "deit_base_patch16_224"},
-		"Data: ":                       {Data: "scenes:many"},
-		"Blocks: \"9\" is not a range": {Blocks: "9"},
-		"must not be negative":         {Pictures: -1},
-		`Precision: precision "half" is not float32 or bfloat16`:      {Precision: "half"},
-		"Keep: int8 is not float32, float16 or bfloat16":              {Keep: "int8"},
-		"Lambda -1 is not a number from 0 on":                         {Lambda: new(-1.0)},
-		"ClassNames: " + names + " names 2 classes, deit-mini has 12": {ClassNames: names},
+		"option Model: deit_base_patch16_224 is an architecture":             {Model: "deit_base_patch16_224", Data: "scenes:1"},
+		"option Data: name the pictures":                                     {Model: "deit_base_patch16_224"},
+		"option Data: ":                                                      {Data: "scenes:many"},
+		"option Blocks: \"9\" is not a range":                                {Blocks: "9"},
+		"option Pictures: -1 is not at least 0":                              {Pictures: -1},
+		"option MaxBad: -1 is not at least 0":                                {MaxBad: -1},
+		"option Batch: -1 is not at least 1":                                 {Batch: -1},
+		"option AlignPictures: -1 is not at least 0":                         {AlignPictures: -1},
+		"option Devices: -1 is not at least 1":                               {Devices: -1},
+		`option Precision: "half" is not one of float32, bfloat16`:           {Precision: "half"},
+		`option Keep: "int8" is not one of float32, float16, bfloat16`:       {Keep: "int8"},
+		"option Lambda: -1 is not at least 0":                                {Lambda: new(-1.0)},
+		"option Lambda: NaN is not a finite number":                          {Lambda: new(math.NaN())},
+		"option ClassNames: " + names + " names 2 classes, deit-mini has 12": {ClassNames: names},
 	} {
 		_, err := session.Open(t.Context(), options)
 		require.ErrorContains(t, err, want)
@@ -248,21 +271,29 @@ func TestErrors(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorContains(t, run(s), want)
 	}
-	text := func(s *session.Session) error {
-		_, err := s.TextRetrieval(t.Context(), experiments.TextRetrievalConfig{})
-		return err
-	}
-	ablation := func(s *session.Session) error { _, _, err := s.Ablation(t.Context()); return err }
-	birds := func(s *session.Session) error {
-		_, err := s.Waterbirds(t.Context(), experiments.WaterbirdsConfig{})
-		return err
-	}
-	lacks("AlignData: deit-mini is not a CLIP", session.Options{Data: folder}, text)
-	lacks("Reference: deit-mini has no text tower", session.Options{Reference: "deit-mini"}, text)
-	lacks("Templates: ", session.Options{Templates: filepath.Join(folder, "none.txt")}, text)
-	lacks("HeadData: dino-mini has no classifier head", session.Options{Model: "dino-mini", Data: folder}, ablation)
-	lacks("are not of one world", session.Options{Uncorrelated: "waterbirds:DIR:test"}, birds)
-	lacks("Correlated: ", session.Options{Correlated: "scenes-birds:x"}, birds)
+	reading := func(s *session.Session) error { _, err := s.Reading(t.Context()); return err }
+	classified := func(s *session.Session) error { _, err := s.Classified(t.Context()); return err }
+	lacks("option AlignData: deit-mini is not a CLIP", session.Options{Data: folder}, reading)
+	lacks("option Reference: deit-mini has no text tower", session.Options{Reference: "deit-mini"}, reading)
+	lacks("option Templates: ", session.Options{Templates: filepath.Join(folder, "none.txt")}, reading)
+	lacks("option HeadData: dino-mini has no classifier head", session.Options{Model: "dino-mini", Data: folder}, classified)
+	lacks("option HeadData: dino-mini has no classifier head", session.Options{Model: "dino-mini", Data: folder}, (*session.Session).CanClassify)
+	lacks("option ClassNames: clip-mini gets its head from the names of the classes", session.Options{Model: "clip-mini", Data: unnamed(t)}, (*session.Session).HasHead)
+}
+
+// unnamed is a folder with a picture of no class.
+func unnamed(t *testing.T) string {
+	t.Helper()
+	s, err := session.Open(t.Context(), session.Options{Data: "scenes:1"})
+	require.NoError(t, err)
+	img, err := s.Pictures().Image(0)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	file, err := os.Create(filepath.Join(dir, "photo.png"))
+	require.NoError(t, err)
+	defer file.Close()
+	require.NoError(t, png.Encode(file, img))
+	return dir
 }
 
 func TestCheckpoint(t *testing.T) {
@@ -280,9 +311,4 @@ func TestNames(t *testing.T) {
 	require.Equal(t, "scenes:7", session.Dataset("scenes:7"))
 	require.True(t, session.Drawn("scenes-birds:7"))
 	require.False(t, session.Drawn(dir))
-	require.Equal(t, "scenes", session.Bank(dir, "clip-ref-mini"))
-	require.Equal(t, "general", session.Bank(dir, "hf:laion/CLIP"))
-	require.Equal(t, []string{"landbird"}, session.BirdNames("waterbirds:DIR", []string{"landbird"}))
-	_, _, err := session.BirdFeatures([]phrases.Feature{{Name: "Spurious"}})
-	require.EqualError(t, err, "waterbirds wants two features, spurious and core")
 }

@@ -28,7 +28,7 @@ import (
 %%
 ctx := inline.Context()
 s := inline.Must(session.Open(ctx, session.Options{Model: "clip-mini", Data: "scenes:12", Blocks: "5", Batch: 2}))
-ranking := inline.Must(s.Ranking(ctx, experiments.RankingConfig{}))
+ranking := inline.Must(experiments.Ranking(ctx, s, experiments.RankingConfig{}))
 fmt.Printf("agreement %.9f\n", ranking.Between)
 fmt.Println("OK")
 `

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/results"
 	"vitdecompose/plots"
 )
 
@@ -50,7 +51,7 @@ func TestOutsideANotebook(t *testing.T) {
 	require.False(t, interactive())
 	out := printed(t, func() {
 		Show(ranking(t))
-		Table(experiments.Table{Header: []string{"a", "b"}, Rows: [][]string{{"x", "1"}}})
+		Table(results.Table{Header: []string{"a", "b"}, Rows: [][]string{{"x", "1"}}})
 		Image(image.NewGray(image.Rect(0, 0, 64, 32)))
 		Published("waterbirds")
 	})
@@ -71,7 +72,7 @@ func TestPublishedMethods(t *testing.T) {
 func TestFramePage(t *testing.T) {
 	var f Frame
 	f.Printf("%s", "<b>")
-	f.Table(experiments.Table{Header: []string{"text", "n"}, Rows: [][]string{{"a&b", "1"}, {"c", "2"}}})
+	f.Table(results.Table{Header: []string{"text", "n"}, Rows: [][]string{{"a&b", "1"}, {"c", "2"}}})
 	require.NoError(t, f.Show(ranking(t)))
 	page := f.inPage()
 	for _, want := range []string{"<p>&lt;b&gt;</p>", "a&amp;b", `<td style="text-align:right">2</td>`, `src="data:image/png;base64,iVBOR`} {

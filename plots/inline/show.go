@@ -20,6 +20,7 @@ import (
 	"gonum.org/v1/plot/vg"
 
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/results"
 	"vitdecompose/plots"
 )
 
@@ -91,7 +92,7 @@ func Show(figures ...plots.Sized) {
 }
 
 // Table shows a table.
-func Table(table experiments.Table) {
+func Table(table results.Table) {
 	Check(show(func(f *Frame) error { f.Table(table); return nil }))
 }
 
@@ -114,8 +115,8 @@ func Published(experiment string) {
 }
 
 // publishedTable writes the numbers as the paper prints them.
-func publishedTable(t experiments.PublishedTable) experiments.Table {
-	out := experiments.Table{Header: append([]string{"model", "method"}, t.Measures...)}
+func publishedTable(t experiments.PublishedTable) results.Table {
+	out := results.Table{Header: append([]string{"model", "method"}, t.Measures...)}
 	methods := false
 	for _, row := range t.Rows {
 		cells := []string{row.Model, row.Method}
@@ -206,7 +207,7 @@ func (f *Frame) picture(encoded []byte, text string) error {
 }
 
 // Table adds a table, numbers on the right of their columns.
-func (f *Frame) Table(table experiments.Table) {
+func (f *Frame) Table(table results.Table) {
 	numbers := plots.NumberColumns(table)
 	var out strings.Builder
 	row := func(tag string, cells []string) {

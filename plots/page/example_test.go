@@ -31,14 +31,13 @@ func ExampleWrite() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	table, err := result.Table()
+	about, err := experiments.Find("ablation")
 	if err != nil {
 		log.Fatal(err)
 	}
-	about := page.About("ablation")
 	err = page.Write(filepath.Join(dir, "index.html"), page.Page{Title: "Results", Sections: []page.Section{{
 		Name: "ablation", Title: about.Title, Claim: about.Claim, Figures: []page.Figure{drawn},
-		Tables: []page.Table{{Caption: "Every accuracy", Table: table}},
+		Tables: []page.Table{{Caption: "Every accuracy", Table: result.Table()}},
 	}}})
 	if err != nil {
 		log.Fatal(err)

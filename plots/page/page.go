@@ -7,7 +7,7 @@
 //	if err != nil {
 //		return err
 //	}
-//	about := page.About("ablation")
+//	about, err := experiments.Find("ablation")
 //	section := page.Section{Name: "ablation", Title: about.Title, Claim: about.Claim, Figures: []page.Figure{figure}}
 //	err = page.Write("results/index.html", page.Page{Title: "Results", Sections: []page.Section{section}})
 package page
@@ -29,6 +29,7 @@ import (
 
 	"vitdecompose/data/atomicfile"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/results"
 	"vitdecompose/plots"
 )
 
@@ -63,7 +64,7 @@ type Figure struct {
 // Table is a table of text. Long ones are folded, and of very long ones the page has the first rows.
 type Table struct {
 	Caption string
-	Table   experiments.Table
+	Table   results.Table
 	Links   []Link // to its files
 }
 

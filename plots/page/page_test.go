@@ -20,6 +20,7 @@ import (
 	"gonum.org/v1/plot/cmpimg"
 
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/results"
 	"vitdecompose/plots/page"
 )
 
@@ -38,7 +39,7 @@ const circle = `<svg xmlns="http://www.w3.org/2000/svg"><circle r="1"/></svg>`
 
 // sample is a page with one of everything.
 func sample() page.Page {
-	long := experiments.Table{Header: []string{"model", "accuracy"}}
+	long := results.Table{Header: []string{"model", "accuracy"}}
 	for i := range 20 {
 		long.Rows = append(long.Rows, []string{"deit-mini", strconv.Itoa(90 - i)})
 	}
@@ -53,7 +54,11 @@ func sample() page.Page {
 	}
 	none := experiments.CompareSegmentation(experiments.SegmentationResult{}, nil, "")
 	section := func(name string, s page.Section) page.Section {
-		s.Name, s.Title, s.Claim = name, page.About(name).Title, page.About(name).Claim
+		e, err := experiments.Find(name)
+		if err != nil {
+			panic(err)
+		}
+		s.Name, s.Title, s.Claim = name, e.Title, e.Claim
 		return s
 	}
 	return page.Page{
@@ -67,7 +72,7 @@ func sample() page.Page {
 			section("waterbirds", page.Section{
 				Text: []string{"The worst group gains."}, Comparison: &ours,
 				Figures:  []page.Figure{{SVG: []byte(circle), Alt: "a circle"}},
-				Tables:   []page.Table{{Table: experiments.Table{Header: []string{"group", "pictures"}, Rows: [][]string{{"landbird on land", "12"}, {"waterbird on land", "-"}}}}},
+				Tables:   []page.Table{{Table: results.Table{Header: []string{"group", "pictures"}, Rows: [][]string{{"landbird on land", "12"}, {"waterbird on land", "-"}}}}},
 				Settings: []page.Setting{{Name: "ablated", Value: "10"}},
 			}),
 			section("segmentation", page.Section{Comparison: &none}),
@@ -256,7 +261,7 @@ func TestPageWithHostileNames(t *testing.T) {
 func TestPageFoldsAndCuts(t *testing.T) {
 	p := page.Page{Title: "t", Sections: []page.Section{{Name: "a", Title: "a", Tables: []page.Table{{}}}}}
 	for rows, want := range map[int][]bool{1: {false, false}, 12: {false, false}, 13: {true, false}, 500: {true, false}, 501: {true, true}} {
-		table := experiments.Table{Header: []string{"n"}}
+		table := results.Table{Header: []string{"n"}}
 		for range rows {
 			table.Rows = append(table.Rows, []string{"1"})
 		}
@@ -344,7 +349,7 @@ func TestPageRefuses(t *testing.T) {
 		"section waterbirds: figure 1: it is no SVG picture":             func(p *page.Page) { p.Sections[1].Figures[0].SVG = dot },
 		`section ablation: figure 1: "../a.pdf" is no path`:              func(p *page.Page) { p.Sections[0].Figures[0].Links[0].Path = "../a.pdf" },
 		`section ablation: table 1: "https://a.b/c" is no path`:          func(p *page.Page) { p.Sections[0].Tables[0].Links[0].Path = "https://a.b/c" },
-		"section ablation: table 1: no columns":                          func(p *page.Page) { p.Sections[0].Tables[0].Table = experiments.Table{} },
+		"section ablation: table 1: no columns":                          func(p *page.Page) { p.Sections[0].Tables[0].Table = results.Table{} },
 		"section ablation: table 1: row 2 has 1 cells, the header 2":     func(p *page.Page) { p.Sections[0].Tables[0].Table.Rows[1] = []string{"1"} },
 		"section waterbirds: comparison: no rows":                        func(p *page.Page) { p.Sections[1].Comparison.Compared = nil },
 		`section waterbirds: comparison: the source "http://arxiv.org/"`: func(p *page.Page) { p.Sections[1].Comparison.URL = "http://arxiv.org/" },
@@ -409,21 +414,5 @@ func TestSettings(t *testing.T) {
 		if _, err := page.Settings(wrong); err == nil || !strings.HasPrefix(err.Error(), "settings: ") {
 			t.Errorf("settings of %T: error %v", wrong, err)
 		}
-	}
-}
-
-// Every experiment of the paper has a title and a claim of one or two sentences.
-func TestAbout(t *testing.T) {
-	for _, name := range []string{"ablation", "text-retrieval", "ranking", "image-retrieval", "heatmaps", "segmentation", "waterbirds", "alignment"} {
-		about := page.About(name)
-		if about.Title == "" || about.Title == name || len(about.Claim) < 60 || strings.Count(about.Claim, ". ") > 1 || !strings.HasSuffix(about.Claim, ".") {
-			t.Errorf("%s: %+v", name, about)
-		}
-	}
-	if about := page.About("causal"); about.Title == "causal" || about.Claim != "" {
-		t.Errorf("causal: %+v", about)
-	}
-	if about := page.About("new"); about != (page.Description{Title: "new"}) {
-		t.Errorf("an unknown experiment: %+v", about)
 	}
 }

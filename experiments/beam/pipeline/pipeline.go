@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"time"
 
+	"vitdecompose/experiments/extraction"
+
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/log"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
-
-	"vitdecompose/experiments"
 )
 
 // Namespace is that of the counters.
@@ -28,10 +28,10 @@ var (
 
 func init() {
 	register.DoFn3x1[context.Context, []byte, func(Shard), error](&planFn{})
-	register.DoFn4x1[context.Context, Shard, func(Shard), func(experiments.LeftOut), error](&extractFn{})
+	register.DoFn4x1[context.Context, Shard, func(Shard), func(extraction.LeftOut), error](&extractFn{})
 	register.DoFn3x1[context.Context, int, func(*Shard) bool, error](&finishFn{})
 	register.Emitter1[Shard]()
-	register.Emitter1[experiments.LeftOut]()
+	register.Emitter1[extraction.LeftOut]()
 	register.Iter1[Shard]()
 }
 
@@ -71,7 +71,7 @@ func (f *planFn) ProcessElement(ctx context.Context, _ []byte, emit func(Shard))
 }
 
 // open opens the job as the planning worker did, or tells that this worker would compute something else.
-func (s Shard) open(ctx context.Context, job Job) (*experiments.Sharded, error) {
+func (s Shard) open(ctx context.Context, job Job) (*extraction.Sharded, error) {
 	shards, _, err := job.open(ctx, s)
 	if err != nil {
 		return nil, err
@@ -87,19 +87,19 @@ func (s Shard) open(ctx context.Context, job Job) (*experiments.Sharded, error) 
 type extractFn struct{ Job Job }
 
 // StartBundle counts the bundles.
-func (f *extractFn) StartBundle(ctx context.Context, _ func(Shard), _ func(experiments.LeftOut)) {
+func (f *extractFn) StartBundle(ctx context.Context, _ func(Shard), _ func(extraction.LeftOut)) {
 	bundlesCounter.Inc(ctx, 1)
 }
 
 // ProcessElement decomposes a shard and tells which pictures were left out.
-func (f *extractFn) ProcessElement(ctx context.Context, shard Shard, emit func(Shard), emitLeftOut func(experiments.LeftOut)) (err error) {
+func (f *extractFn) ProcessElement(ctx context.Context, shard Shard, emit func(Shard), emitLeftOut func(extraction.LeftOut)) (err error) {
 	defer func() { f.Job.note(err) }()
 	start := time.Now()
 	shards, err := shard.open(ctx, f.Job)
 	if err != nil {
 		return err
 	}
-	report, err := shards.Extract(ctx, experiments.Shard{First: shard.First, End: shard.End})
+	report, err := shards.Extract(ctx, extraction.Shard{First: shard.First, End: shard.End})
 	if err != nil {
 		return fmt.Errorf("pictures %d to %d: %w", shard.First, shard.End-1, err)
 	}

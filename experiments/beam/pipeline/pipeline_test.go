@@ -30,7 +30,7 @@ import (
 	"vitdecompose/data/picture"
 	"vitdecompose/data/scenes"
 	"vitdecompose/decompose"
-	"vitdecompose/experiments"
+	"vitdecompose/experiments/extraction"
 	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/safetensors"
@@ -135,7 +135,8 @@ func tinyModel(t testing.TB) string {
 func tinyJob(t testing.TB) Job {
 	t.Helper()
 	return Job{
-		Model: tinyModel(t), Data: "scenes:38", Shuffle: -1, Split: "heads", Biases: "const", Keep: "float32", Batch: 4, Chunks: 2, Store: t.TempDir(),
+		Options: session.Options{Model: tinyModel(t), Data: "scenes:38", Keep: "float32", Batch: 4},
+		Split:   "heads", Biases: "const", Chunks: 2, Store: t.TempDir(),
 	}
 }
 
@@ -168,10 +169,10 @@ func requireUndisturbed(t testing.TB, job Job) {
 	t.Helper()
 	b, err := session.Backend()
 	require.NoError(t, err)
-	model, err := job.openModel(t.Context())
+	model, err := session.OpenModel(t.Context(), job.Options)
 	require.NoError(t, err)
 	dir := t.TempDir()
-	_, err = (&experiments.Extraction{
+	_, err = (&extraction.Extraction{
 		Backend: b, Model: model, Data: scenes.New(0, 38), Batch: job.Batch, Options: decompose.Options{Split: decompose.Heads, Biases: decompose.BiasesApart},
 		CacheDir: dir,
 	}).Extract(t.Context())
@@ -324,7 +325,7 @@ func waitFor(t testing.TB, port int, limit time.Duration) {
 	}, limit, 50*time.Millisecond)
 }
 
-func nameOf(out experiments.LeftOut) string {
+func nameOf(out extraction.LeftOut) string {
 	return fmt.Sprint(out.Index, " ", filepath.Base(out.Name))
 }
 
@@ -385,17 +386,17 @@ func TestMistakes(t *testing.T) {
 		change func(j *Job)
 		says   string
 	}{
-		{func(j *Job) { j.Model = "" }, "--model"},
-		{func(j *Job) { j.Data = "" }, "--data"},
-		{func(j *Job) { j.Store = "" }, "--store"},
+		{func(j *Job) { j.Model = "" }, "option Model"},
+		{func(j *Job) { j.Data = "" }, "option Data"},
+		{func(j *Job) { j.Store = "" }, "option Store"},
 		{func(j *Job) { j.Store = "here" }, "not an absolute path"},
-		{func(j *Job) { j.MaxBad = -1 }, "must not be negative"},
-		{func(j *Job) { j.Batch = 0 }, "--batch"},
-		{func(j *Job) { j.Split = "tokens" }, "--split"},
-		{func(j *Job) { j.Biases = "none" }, "--biases"},
-		{func(j *Job) { j.Keep = "int8" }, "--keep"},
-		{func(j *Job) { j.Precision = "half" }, "--precision"},
-		{func(j *Job) { j.Blocks = "2..1" }, "--blocks"},
+		{func(j *Job) { j.MaxBad = -1 }, "option MaxBad: -1 is not at least 0"},
+		{func(j *Job) { j.Batch = -1 }, "option Batch"},
+		{func(j *Job) { j.Split = "tokens" }, "option Split"},
+		{func(j *Job) { j.Biases = "none" }, "option Biases"},
+		{func(j *Job) { j.Keep = "int8" }, "option Keep"},
+		{func(j *Job) { j.Precision = "half" }, "option Precision"},
+		{func(j *Job) { j.Blocks = "2..1" }, "option Blocks"},
 		{func(j *Job) { j.Blocks = "0..2" }, "within 0..1"},
 		{func(j *Job) { j.Data = "nothing:1" }, "unknown kind"},
 		{func(j *Job) { j.Model = "/nowhere" }, "/nowhere"},

@@ -64,7 +64,7 @@ func try(ctx context.Context, runner string, job Job, limit time.Duration) (Tota
 		defer time.AfterFunc(limit, func() { cancel(fmt.Errorf("the job was not done after %v", limit)) }).Stop()
 		ctx = inner
 	}
-	failures.Delete(job)
+	failures.Delete(job.id())
 	p, s := beam.NewPipelineWithRoot()
 	Build(s, job)
 	result, err := beam.Run(ctx, runner, p)
@@ -79,7 +79,7 @@ func try(ctx context.Context, runner string, job Job, limit time.Duration) (Tota
 		}
 		err = errors.New("the runner says that the job is done, but the store is not complete; the workers' logs tell why")
 	}
-	if failure, ok := failures.LoadAndDelete(job); ok {
+	if failure, ok := failures.LoadAndDelete(job.id()); ok {
 		err = failure.(error)
 	}
 	return totals, err

@@ -58,6 +58,8 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners"
 
 	"vitdecompose/experiments/beam/pipeline"
+	"vitdecompose/experiments/option"
+	"vitdecompose/experiments/session"
 )
 
 var (
@@ -72,22 +74,14 @@ var (
 func init() {
 	flag.IntVar(&tries.Attempts, "attempts", 1, "how often the job is submitted until it succeeds, for runners that give up at the first failure")
 	flag.DurationVar(&tries.Limit, "attempt_limit", 0, "how long an attempt may take, such as 12h, before it counts as failed (0: any time); Prism may wait for a worker that died, without end")
-	flag.StringVar(&job.Model, "model", "deit-mini", "a shipped model, a checkpoint directory or hf:owner/repo")
-	flag.IntVar(&job.ImageSize, "image-size", 0, "side of the input pictures, if not the checkpoint's")
-	flag.StringVar(&job.Data, "data", "scenes:1000", "pictures: KIND:ARGUMENT, or a directory")
-	flag.StringVar(&job.Labels, "labels", "", "CSV file with the columns file,label (class index) for the pictures of folder:DIR")
-	flag.IntVar(&job.Pictures, "pictures", 0, "take only the first N pictures")
-	flag.Int64Var(&job.Shuffle, "shuffle", -1, "take the pictures in an order drawn by this seed (-1: in their own)")
-	flag.StringVar(&job.Blocks, "blocks", "", "blocks to take apart, such as 7..11, 7.. or, in a staged model, (2,14).. (default: all)")
-	flag.StringVar(&job.Split, "split", "heads", "heads or attns (heads together)")
-	flag.StringVar(&job.Biases, "biases", "const", "const (biases are a component of their own) or shared (over the components)")
-	flag.StringVar(&job.Precision, "precision", "float32", "of the numbers that matrix products multiply: float32 or bfloat16")
-	flag.StringVar(&job.Keep, "keep", "float32", "type that contributions are rounded to in the store: float32, float16 or bfloat16")
-	flag.IntVar(&job.Batch, "batch", 8, "pictures computed at a time, and of a chunk of the store")
-	flag.IntVar(&job.Chunks, "chunks", 16, "chunks of a shard: what a worker takes at a time")
-	flag.BoolVar(&job.Orient, "orient", false, "turn photos upright by their EXIF orientation")
-	flag.IntVar(&job.MaxBad, "max-bad", 0, "leave out up to N pictures that cannot be read")
-	flag.StringVar(&job.Store, "store", "", "absolute path of the directory of the store, which all workers see")
+	job.Model, job.Data = session.DefaultModel, session.DefaultPictures
+	for _, o := range append(option.Of(&job.Options, pipeline.Groups...), option.Of(&job)...) {
+		help := o.Help
+		if o.Usual != "" {
+			help += " (default: " + o.Usual + ")"
+		}
+		flag.Var(o, o.Flag, help)
+	}
 }
 
 func main() {
@@ -99,7 +93,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "vitdecompose-beam:", err)
+		fmt.Fprintln(os.Stderr, "vitdecompose-beam:", option.AsFlags(err.Error(), &job.Options, &job))
 		os.Exit(1)
 	}
 }

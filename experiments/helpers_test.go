@@ -1,0 +1,100 @@
+package experiments_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"vitdecompose/decompose/phrases"
+	"vitdecompose/experiments/extraction"
+	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/study"
+	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/zoo"
+)
+
+// shared is a cache that tests share whose models and pictures are the same: each of them finds what others have computed.
+var shared = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "experiments") })
+
+func sharedCache(t testing.TB) string {
+	t.Helper()
+	dir, err := shared()
+	require.NoError(t, err)
+	return dir
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := shared(); err == nil {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// models are the models of the zoo that were opened, by their names.
+var models sync.Map
+
+// zooModel opens a model of the zoo once. Tests do not change it.
+func zooModel(t testing.TB, name string) *gomlxvit.Model {
+	t.Helper()
+	open, _ := models.LoadOrStore(name, sync.OnceValues(func() (*gomlxvit.Model, error) {
+		ckpt, err := zoo.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer ckpt.Close()
+		return gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{Text: true})
+	}))
+	model, err := open.(func() (*gomlxvit.Model, error))()
+	require.NoError(t, err)
+	return model
+}
+
+// sessionOf is the session of an extraction.
+func sessionOf(t testing.TB, e extraction.Extraction) *session.Session {
+	t.Helper()
+	options := session.Options{
+		Model: e.Model.Name, Pictures: e.Pictures, Batch: e.Batch, Orient: e.Orient, MaxBad: e.MaxBad, Keep: e.Keep, Devices: e.Devices,
+		CacheDir: e.CacheDir, Progress: e.Progress, Warn: e.Warn,
+	}
+	if e.Options.End > 0 {
+		options.Blocks = fmt.Sprintf("%d..%d", e.Options.First, e.Options.End-1)
+	}
+	s, err := session.With(t.Context(), options, session.Given{Backend: e.Backend, Model: e.Model, Data: e.Data})
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// smallSession is about a model of the zoo and few scenes, aligned on a few hundred.
+func smallSession(t testing.TB, name, store string, changes ...func(*session.Options)) *session.Session {
+	t.Helper()
+	options := session.Options{Model: name, Data: "scenes:150", AlignData: "scenes:300:1", AlignEpochs: 20, Batch: 50, CacheDir: store}
+	for _, change := range changes {
+		change(&options)
+	}
+	s, err := session.With(t.Context(), options, session.Given{Model: zooModel(t, name), Reference: zooModel(t, zoo.Reference)})
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// readingOf is the session's.
+func readingOf(t testing.TB, s *session.Session) *study.Reading {
+	t.Helper()
+	r, err := s.Reading(t.Context())
+	require.NoError(t, err)
+	return r
+}
+
+// sceneFeatures are the features that scenes have the truth about.
+func sceneFeatures(t testing.TB, names ...string) []phrases.Feature {
+	t.Helper()
+	features, err := phrases.Features("scenes")
+	require.NoError(t, err)
+	return slices.DeleteFunc(features, func(f phrases.Feature) bool { return !slices.Contains(names, f.Name) })
+}
