@@ -68,7 +68,7 @@ func TestPillow(t *testing.T) {
 			// conversion of chroma can double. Everything else is exact.
 			allowed := 0
 			if strings.HasSuffix(want.name, ".jpg") {
-				allowed = 3
+				allowed = 0
 			}
 			if worst := difference(p.RGB().Pix, reference.Pix); worst > allowed {
 				t.Errorf("pixels differ from Pillow's by up to %d, allowed is %d", worst, allowed)
