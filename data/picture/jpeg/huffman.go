@@ -157,8 +157,9 @@ func (b *bits) symbol(h *huffman) byte {
 	b.fill()
 	e := uint(h.codes[b.acc>>(64-lookBits)])
 	if e == 0 {
-		e = h.long(b.acc)
-		b.bad = b.bad || e == 0
+		if e = h.long(b.acc); e == 0 {
+			b.bad, e = true, 17 // as many as libjpeg looks at before it takes the symbol for 0
+		}
 	}
 	b.skip(e & 0xff)
 	return byte(e >> 8)

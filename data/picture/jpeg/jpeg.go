@@ -75,6 +75,7 @@ type Decoder struct {
 	first      scanHeader // of the first scan
 
 	bits bits
+	lost bool // a restart marker was missing
 }
 
 // component is one colour plane.

@@ -71,17 +71,21 @@ func (r *intervals) before() (skip bool, err error) {
 // after is called after each MCU that was read.
 func (r *intervals) after() error {
 	b := &r.d.bits
-	if b.bad {
+	if b.bad && !r.d.damaged() {
 		return r.fail(FormatError("its data are damaged: no such Huffman code"))
 	}
 	if b.overrun() {
-		if !r.lost {
+		if !r.lost && !r.d.damaged() {
 			return r.fail(FormatError("its data end before the picture is complete"))
 		}
 		r.skip = true
 	}
 	return nil
 }
+
+// damaged says whether what is read depends on what a missing restart marker has lost: scans of a progressive picture build on
+// those before. libjpeg makes of such bits what it can, and so does this; elsewhere they are an error.
+func (d *Decoder) damaged() bool { return d.progressive && d.lost }
 
 // fail turns an error into ErrTruncated where the file simply ends.
 func (r *intervals) fail(err error) error {
@@ -119,7 +123,7 @@ func (r *intervals) restart() error {
 					return r.fail(FormatError("its data end before the picture is complete"))
 				}
 			}
-			r.lost = true
+			r.lost, d.lost = true, true
 			b := &d.bits
 			b.data, b.at, b.acc, b.n = b.data[:0], 0, 0, 0
 			return nil
