@@ -12,13 +12,18 @@ func decodeJPEG(data []byte, l Limits) (*Picture, error) {
 		return nil, jpegError(err)
 	}
 	if err := l.check("JPEG", d.Width, d.Height); err != nil {
-		return nil, err
+		return nil, err // before the next question, which would call it damaged
 	}
 	// Every 8x8 block takes at least a bit: a large picture in a small file is no picture.
 	if d.Blocks() > 8*int64(len(data)) {
 		return nil, truncated("JPEG")
 	}
 	mode := map[int]Mode{1: Grey, 3: RGB, 4: CMYK}[d.Components]
+	leave, err := l.admit("JPEG", d.Width, d.Height, mode, int64(d.Width)*int64(d.Height)*int64(d.Components)+d.Memory())
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	p := New(mode, d.Width, d.Height)
 	if err := d.Decode(p.Pix); err != nil {
 		return nil, jpegError(err)

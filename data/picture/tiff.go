@@ -3,7 +3,9 @@ package picture
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"image"
+	"image/color"
 
 	"golang.org/x/image/tiff"
 )
@@ -13,6 +15,8 @@ const (
 	tiffBitsPerSample = 0x0102
 	tiffCompression   = 0x0103
 	tiffPhotometric   = 0x0106
+	tiffSamples       = 0x0115
+	tiffPlanar        = 0x011c
 )
 
 // decodeTIFF decodes the first picture of a TIFF file. Unlike the other formats' orientation, Pillow applies TIFF's when it
@@ -29,6 +33,28 @@ func decodeTIFF(data []byte, l Limits) (*Picture, error) {
 	if err := l.check("TIFF", config.Width, config.Height); err != nil {
 		return nil, err
 	}
+	if err := tiffSamplesAgree(data); err != nil {
+		return nil, err
+	}
+	// A strip or tile may hold the whole picture, decompressed, beside the pixels.
+	bytesPerPixel := int64(16)
+	if _, ok := config.ColorModel.(color.Palette); ok {
+		bytesPerPixel = 2
+	} else {
+		switch config.ColorModel {
+		case color.GrayModel:
+			bytesPerPixel = 2
+		case color.Gray16Model:
+			bytesPerPixel = 4
+		case color.RGBAModel, color.NRGBAModel:
+			bytesPerPixel = 8
+		}
+	}
+	leave, err := l.admit("TIFF", config.Width, config.Height, RGB, bytesPerPixel*int64(config.Width)*int64(config.Height))
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	m, err := tiff.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, fail(err)
@@ -73,6 +99,30 @@ func decodeTIFF(data []byte, l Limits) (*Picture, error) {
 	p = p.Orient()
 	p.Orientation = 1
 	return p, nil
+}
+
+// tiffSamplesAgree refuses a file whose pixels have another number of samples than x/image takes them to have from the number
+// of BitsPerSample: it would take alpha for grey, or planes for pixels.
+func tiffSamplesAgree(data []byte) error {
+	const (
+		rgb      = 2
+		separate = 2
+	)
+	bits := max(1, tiffCount(data, tiffBitsPerSample))
+	samples, ok := tiffTag(data, tiffSamples)
+	if !ok {
+		samples = 1
+	}
+	if photometric, _ := tiffTag(data, tiffPhotometric); photometric != rgb && samples == 2 && bits <= 2 {
+		return &UnsupportedError{"TIFF", "grey or palette with alpha"}
+	}
+	if int(samples) != bits {
+		return &UnsupportedError{"TIFF", fmt.Sprintf("%d samples a pixel with %d BitsPerSample", samples, bits)}
+	}
+	if planar, _ := tiffTag(data, tiffPlanar); planar == separate && samples > 1 {
+		return &UnsupportedError{"TIFF", "planes that are stored separately"}
+	}
+	return nil
 }
 
 // tiffFaxInverted says whether a fax-coded picture calls its black runs white: libtiff believes it, x/image does not.
