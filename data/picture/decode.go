@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strings"
 )
 
 // Default limits, used where a field of [Limits] is zero. The number of pixels is the one beyond which Pillow refuses a
@@ -207,10 +208,17 @@ func cause(format string, err error, unsupported bool) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return truncated(format)
 	}
-	if unsupported {
-		return &UnsupportedError{format, err.Error()}
+	// Go's decoders put before each message what this package's errors say themselves.
+	text := err.Error()
+	for _, begin := range []string{"unsupported feature: ", "invalid format: "} {
+		if _, rest, ok := strings.Cut(text, begin); ok {
+			text = rest
+		}
 	}
-	return &FormatError{format, err.Error()}
+	if unsupported {
+		return &UnsupportedError{format, text}
+	}
+	return &FormatError{format, text}
 }
 
 func truncated(format string) error {

@@ -107,6 +107,23 @@ func newTaps(f filter, in, out, from, to int) *taps {
 	return t
 }
 
+// Taps are what one position of a resized side reads: the samples from First on, each times its weight.
+type Taps struct {
+	First   int
+	Weights []float64
+}
+
+// Bicubic returns the taps of each of out positions of a side of in samples that is resized by the bicubic filter, antialiased
+// where it shrinks, in floating point: what resizes pictures resizes grids of position embeddings, too.
+func Bicubic(in, out int) []Taps {
+	t := newTaps(filters["bicubic"], in, out, 0, out)
+	side := make([]Taps, out)
+	for i := range side {
+		side[i] = Taps{t.first[i], t.exact[i*t.size:][:t.count[i]]}
+	}
+	return side
+}
+
 // rect is a part of a picture: columns x0..x1-1 of rows y0..y1-1.
 type rect struct{ x0, y0, x1, y1 int }
 
