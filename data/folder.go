@@ -19,7 +19,7 @@ import (
 )
 
 // extensions of the files that a folder's pictures may have, in lower case.
-var extensions = []string{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+var extensions = []string{".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl"} // also those that are refused with what to do
 
 // folder is a directory of picture files.
 type folder struct {

@@ -52,7 +52,9 @@ func decodeStillWebP(data []byte, alpha bool, l Limits) (*Picture, error) {
 // decodeWebPFrame decodes the first frame of an animation and lays it on the canvas, which is black and transparent around it.
 func decodeWebPFrame(data []byte, l Limits) (*Picture, error) {
 	header, frame := webpChunk(data, "VP8X"), webpChunk(data, "ANMF")
-	if len(header) < 10 || len(frame) < 16 {
+	const chunkHeader = 8
+	// libwebp wants all of an animation before it shows any of it.
+	if len(header) < 10 || len(frame) < 16 || chunkHeader+int64(binary.LittleEndian.Uint32(data[4:])) > int64(len(data)) {
 		return nil, truncated("WebP")
 	}
 	number := func(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
