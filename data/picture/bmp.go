@@ -38,7 +38,7 @@ func decodeBMP(data []byte, l Limits) (*Picture, error) {
 	if bits <= 8 {
 		mode, bytesPerPixel = Palette, 1
 	}
-	leave, err := l.admit("BMP", config.Width, config.Height, mode, bytesPerPixel*int64(config.Width)*int64(config.Height))
+	leave, err := l.admit("BMP", data, config.Width, config.Height, mode, bytesPerPixel*int64(config.Width)*int64(config.Height))
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,16 @@ func tiffTag(data []byte, tag uint16) (uint16, bool) {
 	return order.Uint16(data[at:]), true
 }
 
+// tiffNumber returns the value of a tag that is a single SHORT or LONG.
+func tiffNumber(data []byte, tag uint16) (uint32, bool) {
+	const long = 4
+	if order, entry := tiffEntry(data, tag); entry != nil && order.Uint16(entry[2:]) == long && order.Uint32(entry[4:]) == 1 {
+		return order.Uint32(entry[8:]), true
+	}
+	v, ok := tiffTag(data, tag)
+	return uint32(v), ok
+}
+
 // tiffCount returns how many values a tag of the first directory has, 0 without that tag.
 func tiffCount(data []byte, tag uint16) int {
 	order, entry := tiffEntry(data, tag)

@@ -92,7 +92,7 @@ func decodeGIF(data []byte, l Limits) (*Picture, error) {
 	if isGreyRamp(f.palette) { // also without a palette
 		mode = Grey
 	}
-	leave, err := l.admit("GIF", f.width, f.height, mode, int64(f.width)*int64(f.height))
+	leave, err := l.admit("GIF", data, f.width, f.height, mode, int64(f.width)*int64(f.height))
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func decodeJPEG(data []byte, l Limits) (*Picture, error) {
 		return nil, truncated("JPEG")
 	}
 	mode := map[int]Mode{1: Grey, 3: RGB, 4: CMYK}[d.Components]
-	leave, err := l.admit("JPEG", d.Width, d.Height, mode, int64(d.Width)*int64(d.Height)*int64(d.Components)+d.Memory())
+	leave, err := l.admit("JPEG", data, d.Width, d.Height, mode, int64(d.Width)*int64(d.Height)*int64(d.Components)+d.Memory())
 	if err != nil {
 		return nil, err
 	}

@@ -68,9 +68,9 @@ func Hold(p *Picture) (release func()) {
 }
 
 // admit refuses a picture of a size that is empty or beyond the limits, and waits until there is room for the bytes that
-// decoding it takes beside its file. It comes before anything of that size is allocated. p is the mode that the picture will
+// decoding it takes beside the file. It comes before anything of that size is allocated. mode is the one that the picture will
 // have.
-func (l Limits) admit(format string, width, height int, mode Mode, bytes int64) (leave func(), err error) {
+func (l Limits) admit(format string, file []byte, width, height int, mode Mode, bytes int64) (leave func(), err error) {
 	if err := l.check(format, width, height); err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (l Limits) admit(format string, width, height int, mode Mode, bytes int64) 
 	if mode != RGB { // for the picture and its conversion
 		bytes = max(bytes, pixels*int64(mode.Bytes()+RGB.Bytes()))
 	}
-	if bytes > maxMemory {
+	if bytes += int64(len(file)); bytes > maxMemory {
 		return nil, &LimitError{Width: width, Height: height, MaxPixels: maxMemory * pixels / bytes, Format: format}
 	}
 	leave = decoding.enter(bytes)

@@ -522,3 +522,33 @@ func ExampleFromImage() {
 	// RGB [0 0 0 200 200 200]
 	// RGB [0 0 0 200 200 200] <nil>
 }
+
+// x/image takes a pixel to have as many samples as BitsPerSample has values; a file that has more, whose alpha would be taken
+// for grey, is refused.
+func TestTIFFSamples(t *testing.T) {
+	data, err := os.ReadFile("testdata/tiff_grey_packbits.tif")
+	if err != nil {
+		t.Fatal(err)
+	}
+	order, entry := tiffEntry(data, tiffSamples)
+	if entry == nil {
+		t.Fatal("the file does not say how many samples there are")
+	}
+	for samples, want := range map[uint16]string{1: "", 2: "grey or palette with alpha", 5: "5 samples a pixel with 1 BitsPerSample"} {
+		order.PutUint16(entry[8:], samples)
+		_, err := Decode(bytes.NewReader(data), Limits{})
+		var unsupported *UnsupportedError
+		if want == "" && err != nil || want != "" && (!errors.As(err, &unsupported) || unsupported.Feature != want) {
+			t.Errorf("%d samples: error is %v", samples, err)
+		}
+	}
+	planes, err := os.ReadFile("testdata/tiff_rgb.tif")
+	if err != nil {
+		t.Fatal(err)
+	}
+	order, entry = tiffEntry(planes, tiffPlanar)
+	order.PutUint16(entry[8:], 2)
+	if _, err := Decode(bytes.NewReader(planes), Limits{}); err == nil || !strings.Contains(err.Error(), "planes that are stored separately") {
+		t.Errorf("separate planes: error is %v", err)
+	}
+}

@@ -73,7 +73,7 @@ func decodePNG(data []byte, l Limits) (*Picture, error) {
 	default: // 16-bit grey with alpha too: Pillow has no narrower mode for it
 		mode = RGBA
 	}
-	leave, err := l.admit("PNG", h.width, h.height, mode, h.bytesPerPixel(data)*int64(h.width)*int64(h.height))
+	leave, err := l.admit("PNG", data, h.width, h.height, mode, h.bytesPerPixel(data)*int64(h.width)*int64(h.height))
 	if err != nil {
 		return nil, err
 	}

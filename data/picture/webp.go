@@ -37,7 +37,7 @@ func decodeStillWebP(data []byte, alpha bool, l Limits) (*Picture, error) {
 	if alpha {
 		mode, bytesPerPixel = RGBA, 7
 	}
-	leave, err := l.admit("WebP", config.Width, config.Height, mode, bytesPerPixel*int64(config.Width)*int64(config.Height))
+	leave, err := l.admit("WebP", data, config.Width, config.Height, mode, bytesPerPixel*int64(config.Width)*int64(config.Height))
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func decodeWebPFrame(data []byte, l Limits) (*Picture, error) {
 		return nil, &FormatError{"WebP", "its first frame has two sizes"}
 	}
 	n := p.Mode.Bytes()
-	leave, err := l.admit("WebP", width, height, p.Mode, int64(n)*int64(width)*int64(height))
+	leave, err := l.admit("WebP", data, width, height, p.Mode, int64(n)*int64(width)*int64(height))
 	if err != nil {
 		return nil, err
 	}

@@ -333,8 +333,9 @@ func (d *Decoder) severalScans() bool { return d.progressive || len(d.first.comp
 // Blocks is the number of 8x8 blocks of the picture's largest component: the file has at least a bit for each.
 func (d *Decoder) Blocks() int64 { return int64(ceilDiv(d.Width, 8)) * int64(ceilDiv(d.Height, 8)) }
 
-// Memory is how many bytes Decode will allocate beside the pixels, when that depends on the picture's area.
+// Memory is about how many bytes Decode will allocate beside the pixels.
 func (d *Decoder) Memory() (n int64) {
+	n = int64(len(d.data) - d.at) // of the scan, prepared for reading
 	if d.severalScans() {
 		for i := range d.comps {
 			c := &d.comps[i]

@@ -1,6 +1,9 @@
 package jpeg
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // intervals walks over the MCUs of a scan: it ends one restart interval and begins the next.
 type intervals struct {
@@ -17,6 +20,9 @@ type intervals struct {
 
 func (d *Decoder) newIntervals() *intervals {
 	r := &intervals{d: d, left: d.restart}
+	if d.restart == 0 { // all of the scan is one interval
+		d.bits.data = slices.Grow(d.bits.data[:0], len(d.data)-d.at)
+	}
 	r.read()
 	return r
 }
