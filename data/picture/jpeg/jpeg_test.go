@@ -31,9 +31,22 @@ func decode(data []byte) ([]byte, error) {
 	return pix, d.Decode(pix)
 }
 
+// bothWays runs a test with the functions in assembly, where the processor can, and with those in Go.
+func bothWays(t *testing.T, test func(t *testing.T)) {
+	before := hasAVX2
+	defer func() { hasAVX2 = before }()
+	if hasAVX2 {
+		t.Run("assembly", test)
+	}
+	hasAVX2 = false
+	t.Run("Go", test)
+}
+
 // The transform is the inverse cosine transform of the standard (T.81, A.3.3), rounded; and knowing that the last coefficients
 // are zero changes nothing.
-func TestInverse(t *testing.T) {
+func TestInverse(t *testing.T) { bothWays(t, testInverse) }
+
+func testInverse(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	cosine := func(x, u int) float64 {
 		c := math.Cos(float64(2*x+1) * float64(u) * math.Pi / 16)
@@ -76,23 +89,53 @@ func TestInverse(t *testing.T) {
 }
 
 // The conversion is that of JFIF 1.02, rounded.
-func TestConvert(t *testing.T) {
-	for y := 0; y < 256; y += 5 {
-		for u := range 256 {
-			for v := range 256 {
-				three, four := make([]byte, 3), make([]byte, 4)
-				convert3(three, []byte{byte(y)}, []byte{byte(u)}, []byte{byte(v)})
-				convert4(four, []byte{byte(y)}, []byte{byte(u)}, []byte{byte(v)})
-				if !bytes.Equal(three, four[:3]) {
-					t.Fatalf("%v and %v", three, four)
+func TestConvert(t *testing.T) { bothWays(t, testConvert) }
+
+func testConvert(t *testing.T) {
+	const n = 256 + 5
+	ys, us, vs := make([]byte, n), make([]byte, n), make([]byte, n)
+	three, four := make([]byte, 3*n), make([]byte, 4*n)
+	for u := range 256 {
+		for v := range 256 {
+			for y := range n {
+				ys[y], us[y], vs[y] = byte(y), byte(u+y*7), byte(v+y*11)
+			}
+			convert3(three, ys, us, vs)
+			convert4(four, ys, us, vs)
+			for i := range n {
+				if !bytes.Equal(three[3*i:3*i+3], four[4*i:4*i+3]) {
+					t.Fatalf("%d %d %d is %v, and with four bytes a pixel %v", ys[i], us[i], vs[i], three[3*i:3*i+3], four[4*i:4*i+3])
 				}
-				cb, cr := float64(u)-128, float64(v)-128
-				for i, want := range []float64{float64(y) + 1.402*cr, float64(y) - 0.344136*cb - 0.714136*cr, float64(y) + 1.772*cb} {
-					if want = min(max(want, 0), 255); math.Abs(want-float64(three[i])) > 0.51 {
-						t.Fatalf("%d %d %d: colour %d is %d, want %.2f", y, u, v, i, three[i], want)
+				y, cb, cr := float64(ys[i]), float64(us[i])-128, float64(vs[i])-128
+				for c, want := range []float64{y + 1.402*cr, y - 0.344136*cb - 0.714136*cr, y + 1.772*cb} {
+					if want = min(max(want, 0), 255); math.Abs(want-float64(three[3*i+c])) > 0.51 {
+						t.Fatalf("%d %d %d: colour %d is %d, want %.2f", ys[i], us[i], vs[i], c, three[3*i+c], want)
 					}
 				}
 			}
+		}
+	}
+}
+
+// Assembly and Go agree on coefficients that no picture has, too.
+func TestAssembly(t *testing.T) {
+	if !hasAVX2 {
+		t.Skip("this processor has no AVX2")
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for round := range 20000 {
+		var b [64]int16
+		for k := range b {
+			if rng.IntN(4) > 0 {
+				b[k] = int16(rng.IntN(1<<16)) >> (round % 16)
+			}
+		}
+		c := b
+		var got, want [8 * 11]byte
+		inverseAVX2(&b, &got[0], 11)
+		inverseColumns(&c, 63, want[:], 11)
+		if got != want || b != c {
+			t.Fatalf("round %d: %v, in Go %v", round, got, want)
 		}
 	}
 }

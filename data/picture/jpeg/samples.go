@@ -30,6 +30,16 @@ func inverse(b *[64]int16, last int, out []byte, stride int) {
 		}
 		return
 	}
+	if hasAVX2 {
+		_ = out[7*stride+7]
+		inverseAVX2(b, &out[0], stride)
+		return
+	}
+	inverseColumns(b, last, out, stride)
+}
+
+// inverseColumns is inverse of a block that is not flat.
+func inverseColumns(b *[64]int16, last int, out []byte, stride int) {
 	columns := 8
 	if last < 10 { // in the file's order, the first ten lie in the first four columns and rows
 		columns = 4
@@ -268,6 +278,10 @@ var limited = func() (t [1024]byte) {
 // convert3 converts a row to pixels of three bytes.
 func convert3(out, y, cb, cr []byte) {
 	cb, cr, out = cb[:len(y)], cr[:len(y)], out[:3*len(y)]
+	if n := len(y) &^ 7; n > 0 && hasAVX2 {
+		convertAVX2(&out[0], &y[0], &cb[0], &cr[0], n)
+		y, cb, cr, out = y[n:], cb[n:], cr[n:], out[3*n:]
+	}
 	for x := range y {
 		if len(out) < 3 {
 			break
