@@ -18,8 +18,9 @@ import (
 	"vitdecompose/data/picture"
 )
 
-// extensions of the files that a folder's pictures may have, in lower case.
-var extensions = []string{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+// extensions of the files that a folder's pictures may have, in lower case. The last ones are of formats that are refused with
+// what to do, rather than left out without a word.
+var extensions = []string{".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl"}
 
 // folder is a directory of picture files.
 type folder struct {

@@ -217,7 +217,7 @@ func (d *dataset) pixels(address, values uint64) (pix []byte, width, height int,
 	}
 	limit := d.limits.MaxPixels
 	if limit <= 0 {
-		limit = picture.DefaultMaxPixels
+		limit = picture.DefaultMaxPixels / 2 // the array is in memory twice
 	}
 	if _, err := product(dims[1:], uint64(limit)); err != nil {
 		return nil, 0, 0, fmt.Errorf("the array at %d: %w", address, err)

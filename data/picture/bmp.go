@@ -34,11 +34,19 @@ func decodeBMP(data []byte, l Limits) (*Picture, error) {
 	if (int64(config.Width)*bits+31)/32*4*int64(config.Height) > int64(len(data)) {
 		return nil, truncated("BMP")
 	}
+	mode, bytesPerPixel := RGB, int64(4)
+	if bits <= 8 {
+		mode, bytesPerPixel = Palette, 1
+	}
+	leave, err := l.admit("BMP", data, config.Width, config.Height, mode, bytesPerPixel*int64(config.Width)*int64(config.Height))
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	m, err := bmp.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, fail(err)
 	}
-	mode := RGB
 	switch m := m.(type) {
 	case *image.Paletted:
 		p, err := fromDecoded("BMP", m, Palette)

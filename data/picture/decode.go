@@ -8,12 +8,14 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strings"
 )
 
-// Default limits, used where a field of [Limits] is zero. The number of pixels is Pillow's: a quarter of a gigabyte at three
-// bytes a pixel.
+// Default limits, used where a field of [Limits] is zero. The number of pixels is the one beyond which Pillow refuses a
+// picture: half a gigabyte at three bytes a pixel. Formats that take more memory for a pixel while they are decoded may have
+// fewer.
 const (
-	DefaultMaxPixels = 89_478_485
+	DefaultMaxPixels = 178_956_970
 	DefaultMaxBytes  = 512 << 20
 )
 
@@ -77,11 +79,17 @@ func (e *UnsupportedError) Error() string {
 type LimitError struct {
 	Width, Height int
 	MaxPixels     int64
+	// Format is set where the limit is that of the memory for files of this kind.
+	Format string
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("picture of %dx%d = %d pixels is larger than the limit of %d pixels: scale it down first",
-		e.Width, e.Height, int64(e.Width)*int64(e.Height), e.MaxPixels)
+	kind := ""
+	if e.Format != "" {
+		kind = " for a " + e.Format + " file of this kind"
+	}
+	return fmt.Sprintf("picture of %dx%d = %d pixels is larger than the limit of %d pixels%s: scale it down first",
+		e.Width, e.Height, int64(e.Width)*int64(e.Height), e.MaxPixels, kind)
 }
 
 // formats are recognised by how a file begins, never by its name: photo collections hold PNG files named .jpg.
@@ -93,14 +101,18 @@ var formats = []struct {
 	{"JPEG", func(d []byte) bool { return bytes.HasPrefix(d, []byte("\xff\xd8\xff")) }, decodeJPEG},
 	{"PNG", func(d []byte) bool { return bytes.HasPrefix(d, []byte(pngSignature)) }, decodePNG},
 	{"WebP", func(d []byte) bool { return len(d) >= 12 && string(d[:4]) == "RIFF" && string(d[8:12]) == "WEBP" }, decodeWebP},
+	{"GIF", func(d []byte) bool {
+		return bytes.HasPrefix(d, []byte("GIF87a")) || bytes.HasPrefix(d, []byte("GIF89a"))
+	}, decodeGIF},
 	{"BMP", func(d []byte) bool { return bytes.HasPrefix(d, []byte("BM")) }, decodeBMP},
 	{"TIFF", func(d []byte) bool {
 		return bytes.HasPrefix(d, []byte("II*\x00")) || bytes.HasPrefix(d, []byte("MM\x00*"))
 	}, decodeTIFF},
 }
 
-// Decode reads one JPEG, PNG, WebP, BMP or TIFF picture from r; a file with several pictures gives the first. The error is a
-// [*FormatError], [*UnsupportedError] or [*LimitError], or what r returned.
+// Decode reads one JPEG, PNG, WebP, GIF, BMP or TIFF picture from r; a file with several pictures gives the first. The error is
+// a [*FormatError], [*UnsupportedError], [*ForeignError] or [*LimitError], or what r returned. Large pictures wait for each
+// other: see [Hold].
 func Decode(r io.Reader, limits Limits) (*Picture, error) {
 	data, err := io.ReadAll(io.LimitReader(r, limits.maxBytes()+1))
 	if err != nil {
@@ -185,7 +197,10 @@ func decodeBytes(data []byte, limits Limits) (p *Picture, err error) {
 		}()
 		return f.decode(data, limits)
 	}
-	return nil, &FormatError{"", "it does not begin like a JPEG, PNG, WebP, BMP or TIFF file"}
+	if name := foreign(data); name != "" {
+		return nil, &ForeignError{name}
+	}
+	return nil, &FormatError{"", "it does not begin like a JPEG, PNG, WebP, GIF, BMP or TIFF file"}
 }
 
 // cause turns an error of the decoder underneath into one of this package's, so that messages read alike.
@@ -193,10 +208,17 @@ func cause(format string, err error, unsupported bool) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return truncated(format)
 	}
-	if unsupported {
-		return &UnsupportedError{format, err.Error()}
+	// Go's decoders put before each message what this package's errors say themselves.
+	text := err.Error()
+	for _, begin := range []string{"unsupported feature: ", "invalid format: "} {
+		if _, rest, ok := strings.Cut(text, begin); ok {
+			text = rest
+		}
 	}
-	return &FormatError{format, err.Error()}
+	if unsupported {
+		return &UnsupportedError{format, text}
+	}
+	return &FormatError{format, text}
 }
 
 func truncated(format string) error {

@@ -268,3 +268,12 @@ func (p *Picture) Image() *image.NRGBA {
 	}
 	return m
 }
+
+// clamp returns v limited to a byte's range.
+func clamp(v int32) byte {
+	if uint32(v) > 255 {
+		// All ones for a positive v, all zeros for a negative one.
+		return byte(^(v >> 31))
+	}
+	return byte(v)
+}

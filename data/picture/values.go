@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"vitdecompose/data/picture/jpeg"
 )
 
 // Values are the numbers that the pixels of a file stand for, where they are no colours: the classes of a segmentation.
@@ -35,11 +37,15 @@ func decodeValues(data []byte, limits Limits) (*Values, error) {
 	if !bytes.HasPrefix(data, []byte(pngSignature)) {
 		return nil, &FormatError{"", "it does not begin like a PNG file"}
 	}
-	p, err := decodeBytes(data, limits)
+	h, err := readPNGHeader(data)
 	if err != nil {
 		return nil, err
 	}
-	h, err := readPNGHeader(data)
+	// A number takes four bytes, beside at most four of the pixel.
+	if err := (Limits{MaxPixels: min(limits.maxPixels(), maxMemory/8)}).check("PNG", h.width, h.height); err != nil {
+		return nil, err
+	}
+	p, err := decodeBytes(data, limits)
 	if err != nil {
 		return nil, err
 	}
@@ -83,11 +89,11 @@ func SizeFile(path string, limits Limits) (width, height int, err error) {
 func size(data []byte, limits Limits) (width, height int, err error) {
 	switch {
 	case bytes.HasPrefix(data, []byte("\xff\xd8\xff")):
-		h, err := readJPEGHeader(data)
+		h, err := jpeg.ReadHeader(data)
 		if err != nil {
-			return 0, 0, err
+			return 0, 0, jpegError(err)
 		}
-		return h.width, h.height, limits.check("JPEG", h.width, h.height)
+		return h.Width, h.Height, limits.check("JPEG", h.Width, h.Height)
 	case bytes.HasPrefix(data, []byte(pngSignature)):
 		h, err := readPNGHeader(data)
 		if err != nil {

@@ -4,39 +4,102 @@ import (
 	"bytes"
 	"encoding/binary"
 	"image"
+	"slices"
 
 	"golang.org/x/image/webp"
 )
 
-// decodeWebP decodes a still WebP picture. Its lossy form is limited-range YCbCr with its own upsampling filter, so the
-// planes are converted here, as libwebp does, and not by Go's image/color, which takes them for JPEG's.
+// decodeWebP decodes a WebP picture, the first of an animation. Its lossy form is limited-range YCbCr with its own upsampling
+// filter, so the planes are converted here, as libwebp does, and not by Go's image/color, which takes them for JPEG's.
 func decodeWebP(data []byte, l Limits) (*Picture, error) {
-	fail := func(err error) error { return cause("WebP", err, false) }
-	config, err := webp.DecodeConfig(bytes.NewReader(data))
-	if err != nil {
-		if webpAnimated(data) {
-			err = &UnsupportedError{"WebP", "animation"}
-			return nil, err
-		}
-		return nil, fail(err)
-	}
-	if err := l.check("WebP", config.Width, config.Height); err != nil {
-		return nil, err
-	}
+	var p *Picture
+	var err error
 	if webpAnimated(data) {
-		return nil, &UnsupportedError{"WebP", "animation"}
+		p, err = decodeWebPFrame(data, l)
+	} else {
+		p, err = decodeStillWebP(data, webpHasAlpha(data), l)
 	}
-	m, err := webp.Decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, fail(err)
-	}
-	p, err := fromWebP(m, webpHasAlpha(data))
 	if err != nil {
 		return nil, err
 	}
 	exif := bytes.TrimPrefix(webpChunk(data, "EXIF"), []byte("Exif\x00\x00"))
 	p.Orientation = exifOrientation(exif)
 	return p, nil
+}
+
+func decodeStillWebP(data []byte, alpha bool, l Limits) (*Picture, error) {
+	fail := func(err error) error { return cause("WebP", err, false) }
+	config, err := webp.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return nil, fail(err)
+	}
+	mode, bytesPerPixel := RGB, int64(5) // planes of 1.5, then red, green and blue; without loss it is 4
+	if alpha {
+		mode, bytesPerPixel = RGBA, 7
+	}
+	leave, err := l.admit("WebP", data, config.Width, config.Height, mode, bytesPerPixel*int64(config.Width)*int64(config.Height))
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	m, err := webp.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, fail(err)
+	}
+	return fromWebP(m, alpha)
+}
+
+// decodeWebPFrame decodes the first frame of an animation and lays it on the canvas, which is black and transparent around it.
+func decodeWebPFrame(data []byte, l Limits) (*Picture, error) {
+	header, frame := webpChunk(data, "VP8X"), webpChunk(data, "ANMF")
+	const chunkHeader = 8
+	// libwebp wants all of an animation before it shows any of it.
+	if len(header) < 10 || len(frame) < 16 || chunkHeader+int64(binary.LittleEndian.Uint32(data[4:])) > int64(len(data)) {
+		return nil, truncated("WebP")
+	}
+	number := func(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
+	width, height := number(header[4:])+1, number(header[7:])+1
+	x, y, w, h := 2*number(frame), 2*number(frame[3:]), number(frame[6:])+1, number(frame[9:])+1
+	if err := l.check("WebP", width, height); err != nil {
+		return nil, err
+	}
+	if x+w > width || y+h > height {
+		return nil, &FormatError{"WebP", "its first frame is not within its canvas"}
+	}
+	alpha := webpHasAlpha(data)
+	still := webpStill(frame[16:], w, h)
+	p, err := decodeStillWebP(still, alpha, l)
+	if err != nil || p.Width == width && p.Height == height {
+		return p, err
+	}
+	if p.Width != w || p.Height != h {
+		return nil, &FormatError{"WebP", "its first frame has two sizes"}
+	}
+	n := p.Mode.Bytes()
+	leave, err := l.admit("WebP", data, width, height, p.Mode, int64(n)*int64(width)*int64(height))
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	canvas := New(p.Mode, width, height)
+	for row := range h {
+		copy(canvas.Pix[((y+row)*width+x)*n:], p.Pix[row*w*n:][:w*n])
+	}
+	return canvas, nil
+}
+
+// webpStill makes a file of one picture from the chunks of a frame.
+func webpStill(chunks []byte, w, h int) []byte {
+	const chunkHeader = 8
+	out := []byte("RIFF\x00\x00\x00\x00WEBP")
+	if alpha := webpChunk(slices.Concat(out, chunks), "ALPH"); alpha != nil {
+		const alphaFlag = 1 << 4
+		out = append(out, "VP8X\x0a\x00\x00\x00"...)
+		out = append(out, alphaFlag, 0, 0, 0, byte(w-1), byte((w-1)>>8), byte((w-1)>>16), byte(h-1), byte((h-1)>>8), byte((h-1)>>16))
+	}
+	out = append(out, chunks...)
+	binary.LittleEndian.PutUint32(out[4:], uint32(len(out)-chunkHeader))
+	return out
 }
 
 func fromWebP(m image.Image, alpha bool) (*Picture, error) {

@@ -202,6 +202,7 @@ func (l *loader) one(out []float32, i int) error {
 	if err != nil {
 		return err
 	}
+	defer picture.Hold(p)() // so that other large pictures wait until this one is done with
 	if l.opts.Orient && p != nil {
 		p = p.Orient()
 	}

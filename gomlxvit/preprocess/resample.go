@@ -107,6 +107,23 @@ func newTaps(f filter, in, out, from, to int) *taps {
 	return t
 }
 
+// Taps are what one position of a resized side reads: the samples from First on, each times its weight.
+type Taps struct {
+	First   int
+	Weights []float64
+}
+
+// Bicubic returns the taps of each of out positions of a side of in samples that is resized by the bicubic filter, antialiased
+// where it shrinks, in floating point: what resizes pictures resizes grids of position embeddings, too.
+func Bicubic(in, out int) []Taps {
+	t := newTaps(filters["bicubic"], in, out, 0, out)
+	side := make([]Taps, out)
+	for i := range side {
+		side[i] = Taps{t.first[i], t.exact[i*t.size:][:t.count[i]]}
+	}
+	return side
+}
+
 // rect is a part of a picture: columns x0..x1-1 of rows y0..y1-1.
 type rect struct{ x0, y0, x1, y1 int }
 
@@ -282,6 +299,10 @@ func (t *taps) vertical(dst []byte, sums []int32, i int, row func(y int) []byte)
 		}
 	}
 	dst = dst[:len(sums)]
+	if n := len(sums) &^ 7; n > 0 && hasAVX2 {
+		clip8AVX2(&dst[0], &sums[0], n)
+		dst, sums = dst[n:], sums[n:]
+	}
 	for j, v := range sums {
 		dst[j] = clip8(v)
 	}
@@ -290,6 +311,10 @@ func (t *taps) vertical(dst []byte, sums []int32, i int, row func(y int) []byte)
 // add4 adds four weighted rows to sums. Four at a time halve the time of one at a time: fewer loads and stores of the sums.
 func add4(sums []int32, a, b, c, d []byte, w [4]int32) {
 	a, b, c, d = a[:len(sums)], b[:len(sums)], c[:len(sums)], d[:len(sums)]
+	if n := len(sums) &^ 7; n > 0 && hasAVX2 {
+		add4AVX2(&sums[0], &a[0], &b[0], &c[0], &d[0], &w, n)
+		sums, a, b, c, d = sums[n:], a[n:], b[n:], c[n:], d[n:]
+	}
 	for j := range sums {
 		sums[j] += int32(a[j])*w[0] + int32(b[j])*w[1] + int32(c[j])*w[2] + int32(d[j])*w[3]
 	}
@@ -304,7 +329,19 @@ func clip8(v int32) byte {
 }
 
 func horizontal3(dst, src []byte, t *taps) {
-	for i, first := range t.first {
+	done := 0
+	if hasAVX2 {
+		// All but the last few outputs, whose reading ahead would leave the row.
+		const ahead = 5
+		for done = len(t.first); done > 0 && 3*(t.first[done-1]+t.count[done-1])+ahead > len(src); done-- {
+		}
+		if done > 0 {
+			_ = dst[3*done-1]
+			horizontal3AVX2(&dst[0], &src[0], &t.first[0], &t.count[0], &t.fixed[0], t.size, done)
+		}
+	}
+	for i := done; i < len(t.first); i++ {
+		first := t.first[i]
 		weights := t.fixed[i*t.size:][:t.count[i]]
 		in := src[3*first:][:3*len(weights)]
 		a, b, c := int32(1<<(precision-1)), int32(1<<(precision-1)), int32(1<<(precision-1))

@@ -1,9 +1,14 @@
 """Makes the pictures of this directory and, as NAME.png, what Pillow says they are in RGB; pillow.txt has their modes.
 
-Usage: python make.py (Pillow 13.0.0 made the ones here). Everything is drawn below; nothing is taken from elsewhere.
+Usage: python make.py (Pillow 13.0.0 with libjpeg-turbo 3.2.0, and cjpeg of libjpeg-turbo 2.1.5, made the ones here). Everything
+is drawn below; nothing is taken from elsewhere.
 """
+import io
 import math
 import os
+import struct
+import subprocess
+import tempfile
 
 from PIL import Image
 
@@ -108,6 +113,106 @@ save("tiff_rgb_lzw.tif", rgb, compression="tiff_lzw")
 save("tiff_rgba.tif", rgba)
 save("tiff_palette_deflate.tif", palette, compression="tiff_adobe_deflate")
 save("tiff_oriented.tif", rgb, exif=exif(6))
+
+# Layouts that Pillow cannot write, by cjpeg: sampling factors, scans of one component, restart intervals in blocks and rows.
+SCANS = {
+    "one": "0;\n1;\n2;\n",
+    "two": "0;\n1 2;\n",
+    "fine": "0: 0-0, 0, 1;\n1: 0-0, 0, 0;\n2: 0-0, 0, 0;\n0: 1-5, 0, 2;\n2: 1-63, 0, 1;\n1: 1-63, 0, 1;\n0: 6-63, 0, 2;\n"
+            "0: 1-63, 2, 1;\n0: 0-0, 1, 0;\n2: 1-63, 1, 0;\n1: 1-63, 1, 0;\n0: 1-63, 1, 0;\n",
+}
+
+
+def write(name, data):
+    with open(os.path.join(HERE, name), "wb") as f:
+        f.write(data)
+    made.append(name)
+
+
+def cjpeg(im, *options, scans=None):
+    ppm = io.BytesIO()
+    im.save(ppm, "PPM")
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as script:
+        if scans:
+            script.write(SCANS[scans])
+            script.flush()
+            options += ("-scans", script.name)
+        return subprocess.run(["cjpeg", *options], input=ppm.getvalue(), stdout=subprocess.PIPE, check=True).stdout
+
+
+wide = drawn(43, 35)
+factors = {"420": "2x2", "422": "2x1", "440": "1x2", "411": "4x1", "mixed": "2x2,1x2,2x1", "chroma": "1x1,2x2,1x1"}
+for sampling, restart in (("420", "1"), ("422", "1"), ("440", "2B"), ("411", "1B"), ("mixed", "1"), ("chroma", "3B")):
+    sample = ("-sample", factors[sampling], "-quality", "80")
+    write(f"jpeg{sampling}_restart.jpg", cjpeg(wide, *sample, "-restart", restart))
+    write(f"jpeg{sampling}_progressive_restart.jpg", cjpeg(wide, *sample, "-progressive", "-restart", restart))
+for scans in SCANS:
+    sample = ("-sample", "2x2", "-quality", "80") + (("-progressive",) if scans == "fine" else ())
+    write(f"jpeg420_scans_{scans}.jpg", cjpeg(wide, *sample, scans=scans))
+    write(f"jpeg420_scans_{scans}_restart.jpg", cjpeg(wide, *sample, "-restart", "5B", scans=scans))
+write("jpeg_grey_progressive_restart.jpg", cjpeg(wide, "-grayscale", "-progressive", "-restart", "1"))
+save("jpeg_cmyk_restart.jpg", wide.convert("CMYK"), subsampling="4:2:0", restart_marker_blocks=2)
+save("jpeg_cmyk_progressive_restart.jpg", wide.convert("CMYK"), progressive=True, restart_marker_blocks=2)
+
+
+def restarts(data):
+    return [i for i in range(len(data) - 1) if data[i] == 0xFF and 0xD0 <= data[i + 1] <= 0xD7]
+
+
+# Restart markers that are missing, wrong or preceded by stray bytes.
+for name in ("jpeg420_restart", "jpeg420_progressive_restart", "jpeg420_scans_fine_restart"):
+    data = open(os.path.join(HERE, name + ".jpg"), "rb").read()
+    at = restarts(data)
+    write(name + "_missing.jpg", data[:at[0]] + data[at[0] + 2:])
+    write(name + "_last_missing.jpg", data[:at[-1]] + data[at[-1] + 2:])
+    write(name + "_wrong.jpg", data[:at[1] + 1] + bytes([(data[at[1] + 1] + 2) % 8 + 0xD0]) + data[at[1] + 2:])
+    write(name + "_stray.jpg", data[:at[1]] + b"stray" + data[at[1]:])
+
+# PNG files that are damaged only after their pixels.
+data = open(os.path.join(HERE, "png_rgb.png"), "rb").read()
+end = data.index(b"IEND")
+write("png_no_end.png", data[:end - 4])
+write("png_end_renamed.png", data[:end] + b"IENE" + data[end + 4:])
+write("png_end_checksum.png", data[:end + 4] + b"\0\0\0\0")
+write("png_pixels_checksum.png", data[:end - 8] + b"\0\0\0\0" + data[end - 4:])
+
+turned = rgb.transpose(Image.Transpose.ROTATE_180)
+save("gif_palette.gif", palette)
+save("gif_interlaced.gif", rgb.quantize(200), interlace=1)
+save("gif_two_colours.gif", rgb.quantize(2), interlace=0)
+save("gif_grey.gif", grey)
+save("gif_transparent.gif", palette, transparency=palette.getpixel((3, 3)))
+save("gif_animated.gif", palette, save_all=True, append_images=[turned.quantize(16)])
+
+
+def gif_on_screen(name, screen, offset, **options):
+    """A picture at an offset on a screen of another size."""
+    save(name, palette, **options)
+    path = os.path.join(HERE, name)
+    data = bytearray(open(path, "rb").read())
+    at = 13 + 3 * (2 << (data[10] & 7))
+    while data[at] == 0x21:  # extensions
+        at += 2
+        while data[at]:
+            at += 1 + data[at]
+        at += 1
+    data[6:10], data[at + 1:at + 5] = struct.pack("<HH", *screen), struct.pack("<HH", *offset)
+    open(path, "wb").write(data)
+
+
+gif_on_screen("gif_offset.gif", (31, 22), (3, 2))
+gif_on_screen("gif_offset_transparent.gif", (31, 22), (3, 2), transparency=5)
+gif_on_screen("gif_small_screen.gif", (4, 4), (1, 0))
+
+save("webp_animated.webp", rgb, save_all=True, append_images=[turned], quality=80)
+save("webp_animated_alpha.webp", rgba, save_all=True, append_images=[rgba.transpose(Image.Transpose.ROTATE_180)], quality=80)
+save("webp_animated_lossless.webp", rgb, save_all=True, append_images=[turned], lossless=True)
+for name in ("webp_animated", "webp_animated_alpha", "webp_animated_lossless"):  # on a larger canvas, at an offset
+    data = bytearray(open(os.path.join(HERE, name + ".webp"), "rb").read())
+    canvas, frame = data.index(b"VP8X") + 12, data.index(b"ANMF") + 8
+    data[canvas:canvas + 6] = struct.pack("<I", W + 8)[:3] + struct.pack("<I", H + 6)[:3]
+    data[frame:frame + 6] = struct.pack("<I", 2)[:3] + struct.pack("<I", 1)[:3]
+    write(name + "_offset.webp", bytes(data))
 
 with open(os.path.join(HERE, "pillow.txt"), "w") as out:
     for name in made:
