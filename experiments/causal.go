@@ -142,6 +142,9 @@ func Causal(ctx context.Context, s *session.Session, config CausalConfig) (Causa
 	if config.Ablated >= len(r.Components) {
 		return result, fmt.Errorf("%d of %s's %d components cannot be ablated and others be left", config.Ablated, s.Name, len(r.Components))
 	}
+	if st.Training != nil {
+		s.Use(s.Options().AlignData, st.Training)
+	}
 	training, err := st.TrainingRepresentations(ctx)
 	if err != nil {
 		return result, err

@@ -1,19 +1,14 @@
-// Package experiments holds the experiments: one file each, from a configuration to a result.
+// Package experiments holds the experiments, one file each: from a session and a configuration to a result.
 //
-// A result is data: every number of the figure or table it stands for, and nothing drawn. It is written to a directory
-// together with what made it, and package plots draws it:
+//	s, err := session.Open(ctx, session.Options{Model: "deit-mini", Data: "scenes:1000"})
+//	curve, err := experiments.Ablation(ctx, s, experiments.AblationConfig{})
 //
-//	err := experiments.WriteResult("results/ablation", result, experiments.Meta{
-//		Experiment:  "ablation",
-//		Config:      config,
-//		Versions:    experiments.Versions(),
-//		Checkpoints: map[string]string{"deit-mini": checkpoint.Hash},
-//		Data:        map[string]string{"scenes:1000": hash},
-//		Seed:        1,
-//		Seconds:     time.Since(began).Seconds(),
-//	})
-//	table, err := result.Table()
-//	err = experiments.WriteTable("results/ablation", table)
+// A result is data: every number of the figure or table it stands for, and nothing drawn. Package plots draws it. [All] lists
+// the experiments with what each needs and what is to be said of it; [Experiment.Run] runs one with several models:
 //
-// The same seed and configuration give the same result.json, but for its field "seconds".
+//	e, err := experiments.Find("ranking")
+//	outcome, err := e.Run(ctx, sessions, e.NewConfig(), nil)
+//	table := outcome.Result.Table()
+//
+// The same seed and configuration give the same result.
 package experiments

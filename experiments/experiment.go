@@ -83,6 +83,9 @@ func (e Experiment) Lacks(s *session.Session, config any) string {
 // Run runs the experiment with one model after the other. config is one of NewConfig; say, if not nil, is called with lines
 // about what was found.
 func (e Experiment) Run(ctx context.Context, sessions []*session.Session, config any, say func(string)) (Outcome, error) {
+	if len(sessions) == 0 {
+		return Outcome{}, fmt.Errorf("%s: there is no model to look at", e.Name)
+	}
 	for _, s := range sessions {
 		if err := e.Ready(ctx, s); err != nil {
 			return Outcome{}, err

@@ -109,6 +109,9 @@ func Heatmaps(ctx context.Context, s *session.Session, config HeatmapConfig) (He
 		return sheet, err
 	}
 	ds, pictures := config.Over, config.Pictures
+	if len(pictures) == 0 {
+		return sheet, errors.New("there are no pictures to draw over")
+	}
 	for _, index := range pictures {
 		if index < 0 || index >= ds.Len() {
 			return sheet, noPicture(index, ds)

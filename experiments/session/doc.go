@@ -1,14 +1,14 @@
-// Package session opens what an experiment needs, from names, and runs the experiments on it. Notebooks use it: each of
-// their cells is a program of its own, so a cell opens its session again and finds what earlier ones computed in the
-// cache on disk.
+// Package session opens what an experiment needs, from names: models, pictures, heads, references and alignments, each of
+// them once. The command line, notebooks and the Beam job fill in its Options and do nothing of this themselves.
 //
 //	s, err := session.Open(ctx, session.Options{Model: "deit-mini", Data: "scenes:1000"})
 //	if err != nil {
 //		return err
 //	}
 //	defer s.Close()
-//	sheet, err := s.TextRetrieval(ctx, experiments.TextRetrievalConfig{})
+//	sheet, err := experiments.TextRetrieval(ctx, s, experiments.TextRetrievalConfig{})
 //	// ... plots.TextRetrieval(sheet, s.Pictures(), plots.TextSheetOptions{}) ...
 //
-// What is left open is as the command line has it. A session is for one goroutine.
+// A notebook's cell is a program of its own: it opens its session again and finds what earlier ones computed in the cache on
+// disk. A session is for one goroutine.
 package session

@@ -88,6 +88,9 @@ func share(options *Options, given Given) (*shared, error) {
 		return nil, err
 	}
 	ownPictures := options.Data != "" || given.Data != nil
+	if given.Model != nil && options.Model == "" {
+		options.Model = given.Model.Name
+	}
 	if err := options.setDefaults(given.Data != nil); err != nil {
 		return nil, err
 	}
@@ -133,10 +136,8 @@ func (s *shared) open(field, name, labels string) (data.Dataset, error) {
 func open(ctx context.Context, options Options, common *shared, model *gomlxvit.Model) (*Session, error) {
 	s := &Session{options: options, shared: common, Data: common.pictures, Name: ShortNames([]string{options.Model})[0], used: make(map[string]data.Dataset), lists: make(map[string]string)}
 	var err error
-	if !common.ownPictures && model == nil && !zoo.Has(options.Model) {
-		return nil, wrong("Data", fmt.Errorf("name the pictures: the drawn scenes that are looked at by default are for the shipped models, and %s is none of them", options.Model))
-	}
-	if model == nil {
+	given := model != nil
+	if !given {
 		model, err = openModel(ctx, &options, func(ckpt *checkpoint.Checkpoint) bool { return ckpt.Library == checkpoint.OpenCLIP })
 	} else {
 		s.Name = model.Name
@@ -144,6 +145,9 @@ func open(ctx context.Context, options Options, common *shared, model *gomlxvit.
 	}
 	if err != nil {
 		return nil, err
+	}
+	if !common.ownPictures && !given && !zoo.Has(options.Model) {
+		return nil, wrong("Data", fmt.Errorf("name the pictures: the drawn scenes that are looked at by default are for the shipped models, and %s is none of them", options.Model))
 	}
 	if s.Model, s.classNames, err = named(model, &options); err != nil {
 		return nil, err
@@ -476,13 +480,11 @@ func (s *Session) StudyOf(ctx context.Context, ds data.Dataset) (*study.Study, e
 		if made.Training, err = s.shared.open("AlignData", s.options.AlignData, ""); err != nil {
 			return nil, err
 		}
-		s.Use(s.options.AlignData, made.Training)
 		pictures := made.Training.Len()
 		if n := s.options.AlignPictures; n > 0 {
 			pictures = min(n, pictures)
 		}
 		made.Align = s.options.align(pictures)
-		s.align = &made.Align
 	}
 	if made.Identity() {
 		return made, nil
@@ -490,7 +492,10 @@ func (s *Session) StudyOf(ctx context.Context, ds data.Dataset) (*study.Study, e
 	if err := s.CanRead(ctx); err != nil {
 		return nil, err
 	}
-	made.Reference, s.referenced = s.shared.reference, true
+	made.Reference, s.referenced, s.align = s.shared.reference, true, &made.Align
+	if made.Training != nil {
+		s.Use(s.options.AlignData, made.Training)
+	}
 	if s.shared.referenceName == zoo.Reference {
 		s.Assume("the reference is the shipped %s", zoo.Reference)
 	}

@@ -244,8 +244,7 @@ func TestErrors(t *testing.T) {
 	names := filepath.Join(t.TempDir(), "names.txt")
 	require.NoError(t, os.WriteFile(names, []byte("one\ntwo\n"), 0o666))
 	for want, options := range map[string]session.Options{
-		"option Model: deit_base_patch16_224 is an architecture":             {Model: "deit_base_patch16_224", Data: "scenes:1"},
-		"option Data: name the pictures":                                     {Model: "deit_base_patch16_224"},
+		"option Model: deit_base_patch16_224 is an architecture": {Model: "deit_base_patch16_224", Data: "scenes:1"},
 		"option Data: ":                                                      {Data: "scenes:many"},
 		"option Blocks: \"9\" is not a range":                                {Blocks: "9"},
 		"option Pictures: -1 is not at least 0":                              {Pictures: -1},

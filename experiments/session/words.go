@@ -15,8 +15,11 @@ import (
 // Features are those that components are asked about: given ones, those of option Features, or the experiment's usual list:
 // usual for photographs, drawn for scenes, whose truth is known.
 func (s *Session) Features(given []phrases.Feature, usual, drawn string) ([]phrases.Feature, error) {
-	if given != nil {
+	switch {
+	case len(given) > 0:
 		return given, nil
+	case given != nil:
+		return nil, errors.New("there are no features to ask about")
 	}
 	name := s.options.Features
 	if name == "" {
