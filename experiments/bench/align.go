@@ -23,7 +23,7 @@ type AlignConfig struct {
 	Components int `json:"components" flag:"components" default:"66" min:"1" help:"components"`
 	Dim        int `json:"dim" flag:"dim" default:"768" min:"1" help:"dimensions of the model's representation"`
 	ClipDim    int `json:"clip_dim" flag:"clip-dim" default:"768" min:"1" help:"dimensions of CLIP's space"`
-	Batch      int `json:"batch" flag:"batch" default:"32" min:"1" max:"65536" help:"pictures in a step"`
+	Batch      int `json:"batch" flag:"batch" default:"32" min:"1" max:"4096" help:"pictures in a step"`
 	// Steps is how many batches are timed for each lambda; seconds of an epoch are their median times the batches of one.
 	Steps int `json:"steps" flag:"rounds" default:"7" min:"1" help:"steps of each kind"`
 	// PeerPython is a python with torch that takes the same steps in turn; empty for none.

@@ -26,7 +26,7 @@ import (
 
 // ModelConfig says what to measure.
 type ModelConfig struct {
-	Batch  int `flag:"batch" default:"8" min:"1" max:"65536" help:"pictures in a batch"`
+	Batch  int `flag:"batch" default:"8" min:"1" max:"4096" help:"pictures in a batch"`
 	Rounds int `flag:"rounds" default:"7" min:"1" help:"times each job is run"`
 	// First and Last are the blocks of which heads, MLPs and tokens are measured beside those of all blocks.
 	First, Last int

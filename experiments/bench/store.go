@@ -25,7 +25,7 @@ type StoreConfig struct {
 	Components int `json:"components" flag:"components" default:"66" min:"1" help:"components"`
 	Dim        int `json:"dim" flag:"dim" default:"768" min:"1" help:"dimensions of the model's representation"`
 	// Batch is how many pictures are in a file.
-	Batch  int `json:"batch" flag:"batch" default:"8" min:"1" max:"65536" help:"pictures in a file"`
+	Batch  int `json:"batch" flag:"batch" default:"8" min:"1" max:"4096" help:"pictures in a file"`
 	Rounds int `json:"rounds" flag:"rounds" default:"3" min:"1" help:"times each job is run"`
 	// Dir is the directory for the stores, which are removed in the end; empty for that of temporary files.
 	Dir string `json:"-" flag:"dir" usual:"that of temporary files" help:"the directory to measure in"`

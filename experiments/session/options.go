@@ -32,7 +32,7 @@ type Options struct {
 
 	Orient bool `flag:"orient" group:"orient" help:"turn photos upright by their EXIF orientation (timm and open_clip do not)"`
 	MaxBad int  `flag:"max-bad" group:"bad" min:"0" help:"leave out up to N pictures that cannot be read"`
-	Batch  int  `flag:"batch" group:"batch" default:"8" min:"1" max:"65536" help:"pictures computed at a time"`
+	Batch  int  `flag:"batch" group:"batch" default:"8" min:"1" max:"4096" help:"pictures computed at a time"`
 
 	Keep     string `flag:"keep" group:"keep" default:"float32" oneof:"float32|float16|bfloat16" help:"how contributions are kept in the cache: float32, or float16 or bfloat16 in half the room, rounded"`
 	Devices  int    `flag:"devices" group:"store" min:"1" usual:"all of an accelerator, one of a CPU" record:"no" help:"devices of the backend that share the work"`
