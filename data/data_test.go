@@ -131,8 +131,8 @@ func TestOpenErrors(t *testing.T) {
 	write(t, dir, "hollow/void/notes.txt", "")
 	write(t, dir, "none/notes.txt", "")
 	for _, test := range []struct{ name, spec, csv, want string }{
-		{"no kind", "photos", "", "want KIND:ARGUMENT"},
-		{"unknown kind", "tape:x", "", `unknown kind "tape" (known: folder`},
+		{"no kind", "photos", "", "data photos: there is no such folder: want one that exists, or KIND:ARGUMENT with one of the kinds folder, "},
+		{"unknown kind", "tape:x", "", `data tape:x: there is no such folder, and no kind of data set "tape": want a folder, or KIND:ARGUMENT with one of the kinds folder, `},
 		{"no directory", "folder:", "", "names no directory"},
 		{"missing directory", "folder:DIR/nowhere", "", "no such file"},
 		{"file for a directory", "folder:DIR/good/a.png", "", "not a directory"},
@@ -146,10 +146,12 @@ func TestOpenErrors(t *testing.T) {
 		{"huge label", "folder:DIR/good", "file,label\na.png,99999999999\n", "not a class index"},
 		{"empty", "folder:DIR/good", " ", "want file and label"},
 		{"header only", "folder:DIR/good", "file,label\n", "names no pictures"},
-		{"no label column", "folder:DIR/good", "file,class\na.png,1\n", "has the columns file, class: want file and label"},
+		{"no label column", "folder:DIR/good", "file,class\na.png,1\n", "has no column label: its columns are \"file,class\", want file and label"},
 		{"short row", "folder:DIR/good", "file,label\na.png\n", "line 2: has 1 columns"},
 		{"outside", "folder:DIR/good", "file,label\n../mixed/a.png,1\n", "not a path below the folder"},
-		{"twice", "folder:DIR/good", "file,label\na.png,1\na.png,2\n", "line 3: file a.png appears twice"},
+		{"twice", "folder:DIR/good", "file,label\na.png,1\na.png,2\n", "line 3: file a.png is on line 2 already"},
+		{"twice in other words", "folder:DIR/good", "file,label\n./a.png,1\na.png,2\n", "line 3: file a.png is on line 2 already"},
+		{"a comma too many", "folder:DIR/good", "file,label\na,b.png,1\n", "line 2: has 3 columns, the header 2"},
 		{"open quote", "folder:DIR/good", "file,label\n\"a.png,1\n", "quote"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

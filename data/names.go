@@ -8,6 +8,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"vitdecompose/data/csvtable"
 )
 
 // maxClasses bounds the class index of a names file: larger data sets than
@@ -30,12 +32,10 @@ func ReadClassNames(path string) ([]string, error) {
 }
 
 func parseClassNames(content []byte) ([]string, error) {
-	rows := newCSV(bytes.NewReader(content))
-	header, err := rows.Read()
-	if err == nil && column(header, "label") >= 0 && column(header, "name") >= 0 {
+	if table, err := csvtable.New(bytes.NewReader(content), "label", "name"); err == nil {
 		byLabel := map[int]string{}
-		labelColumn, nameColumn := column(header, "label"), column(header, "name")
-		err := eachRow(rows, len(header), max(labelColumn, nameColumn), func(line int, row []string) error {
+		labelColumn, nameColumn := table.Column("label"), table.Column("name")
+		err := table.Each(func(line int, row []string) error {
 			label, err := strconv.Atoi(strings.TrimSpace(row[labelColumn]))
 			if err != nil || label < 0 || label >= maxClasses {
 				return fmt.Errorf("line %d: label %q is not a class index", line, row[labelColumn])

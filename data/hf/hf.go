@@ -23,11 +23,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"os"
 	"path"
@@ -36,14 +34,20 @@ import (
 	"slices"
 	"sort"
 	"strings"
-	"sync"
 
 	"vitdecompose/data"
 	"vitdecompose/data/hub"
 	"vitdecompose/data/picture"
 )
 
-func init() { data.Register("hf", open) }
+func init() {
+	data.Register(data.Kind{
+		Name: "hf", Argument: "PATH or OWNER/REPO[/FOLDER][:SPLIT]", OwnLabels: true, Help: "parquet files of pictures, on the disk or from the Hugging Face Hub",
+		Open: func(ctx context.Context, argument string, _ data.Options) (data.Dataset, error) {
+			return open(ctx, argument)
+		},
+	})
+}
 
 const (
 	cacheBytes     = 64 << 20 // of pages that are kept
@@ -54,15 +58,14 @@ const (
 
 // dataset is the rows of one or more files.
 type dataset struct {
+	data.ItemHashes
 	tables     []*table
 	columns    []columns // of each
 	starts     []int     // the first picture of each, and one past the last of all
 	labels     []int32   // nil when there are none
 	classes    []string
 	attributes []*attribute // sorted by name
-	limits     picture.Limits
 	cache      *pageCache
-	hash       func() (string, error)
 }
 
 // attribute is a column of attributes: for each picture the position of its value, 0 where it has none.
@@ -77,31 +80,20 @@ var (
 	splitName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 )
 
-func open(argument string, opts data.Options) (data.Dataset, error) {
-	d, err := openFiles(argument, opts)
-	if err != nil {
-		return nil, fmt.Errorf("data hf:%s: %w", argument, err)
-	}
-	return d, nil
-}
-
-func openFiles(argument string, opts data.Options) (*dataset, error) {
-	if opts.Labels != "" {
-		return nil, fmt.Errorf("the files have their own labels, %s cannot be used", opts.Labels)
-	}
+func open(ctx context.Context, argument string) (*dataset, error) {
 	place, split, want, err := parse(argument)
 	if err != nil {
 		return nil, err
 	}
-	files, err := find(place, split)
+	files, err := find(ctx, place, split)
 	if err != nil {
 		return nil, err
 	}
-	d := &dataset{limits: opts.Limits, starts: []int{0}, cache: &pageCache{budget: cacheBytes, pages: map[pageID]*cached{}}}
-	d.hash = sync.OnceValues(d.hashAll)
+	d := &dataset{starts: []int{0}, cache: &pageCache{budget: cacheBytes, pages: map[pageID]*cached{}}}
 	if err := d.read(files, want); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
+	d.ItemHashes = data.NewItemHashes(fmt.Sprintf("hf %d %q\n", d.Len(), d.classes), d.Len(), d.describe)
 	return d, nil
 }
 
@@ -148,7 +140,7 @@ func exists(path string) bool {
 }
 
 // find gives the paths of the files of a data set on the disk or on the Hub.
-func find(place, split string) ([]string, error) {
+func find(ctx context.Context, place, split string) ([]string, error) {
 	info, err := os.Stat(place)
 	switch {
 	case err == nil && !info.IsDir():
@@ -182,7 +174,7 @@ func find(place, split string) ([]string, error) {
 	if hasRevision {
 		repo += "@" + revision
 	}
-	snapshot, err := hub.Env().Fetch(context.Background(), hub.Datasets, repo, func(names []string) ([]string, error) {
+	snapshot, err := hub.Env().Fetch(ctx, hub.Datasets, repo, func(names []string) ([]string, error) {
 		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, folder) })
 		files, err := chooseFiles(names, split)
 		if errors.Is(err, errNone) && !hasRevision {
@@ -404,7 +396,7 @@ func (d *dataset) Picture(i int) (*picture.Picture, error) {
 	if content == nil {
 		return nil, fmt.Errorf("%s: has no picture: its bytes are null in the column %s", name, d.columns[k].image.Path()[0])
 	}
-	p, err := picture.Decode(bytes.NewReader(content), d.limits)
+	p, err := picture.Decode(bytes.NewReader(content), picture.Limits{})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -412,41 +404,15 @@ func (d *dataset) Picture(i int) (*picture.Picture, error) {
 	return p, nil
 }
 
-// Hash implements data.Dataset. It reads all files once, from their beginnings to their ends, as long as the disk takes.
-func (d *dataset) Hash() (string, error) { return d.hash() }
-
-func (d *dataset) hashAll() (string, error) {
-	h := sha256.New()
-	fmt.Fprintf(h, "hf %d %q\n", d.Len(), d.classes)
-	for i := range d.Len() {
-		if err := d.hashItem(h, i); err != nil {
-			return "", err
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// ItemHash implements data.ItemHasher.
-func (d *dataset) ItemHash(i int) (string, error) {
-	h := sha256.New()
-	if err := d.hashItem(h, i); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// hashItem writes a line about picture i. That a row has no picture is part of what the data set is.
-func (d *dataset) hashItem(w io.Writer, i int) error {
+// describe writes a line about picture i. That a row has no picture is part of what the data set is.
+func (d *dataset) describe(w io.Writer, i int) error {
 	content, err := d.file(i)
 	if err != nil {
 		return err
 	}
 	item := d.Item(i)
-	fmt.Fprintf(w, "%q %d %t %x", item.Name, item.Label, content != nil, sha256.Sum256(content))
-	attributes := d.Attributes(i)
-	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		fmt.Fprintf(w, " %q=%q", name, attributes[name])
+	if _, err := fmt.Fprintf(w, "%q %d %t %x", item.Name, item.Label, content != nil, sha256.Sum256(content)); err != nil {
+		return err
 	}
-	fmt.Fprintln(w)
-	return nil
+	return data.DescribeAttributes(w, d.Attributes(i))
 }

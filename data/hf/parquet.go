@@ -8,13 +8,14 @@ import (
 	"io"
 	"math"
 	"math/bits"
-	"os"
 	"sort"
 	"sync"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"vitdecompose/data/regularfile"
 )
 
 const (
@@ -43,18 +44,11 @@ type chunkID struct{ group, column int }
 
 // openTable opens a file and reads what it says of itself.
 func openTable(path string) (*table, error) {
-	file, err := os.Open(path)
+	file, size, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("is not a file")
-	}
-	var t *table
-	if err == nil {
-		t, err = readTable(file, info.Size())
-	}
+	t, err := readTable(file, size)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
 	}

@@ -15,7 +15,6 @@ import (
 	"testing"
 
 	"vitdecompose/data"
-	"vitdecompose/data/picture"
 )
 
 // The pictures of the tests are of this size.
@@ -248,9 +247,6 @@ func TestSize(t *testing.T) {
 	want := fmt.Sprintf("%[1]s/SegmentationClass/2007_000033.png: the mask is of 4 x 1 pixels, its picture %[1]s/JPEGImages/2007_000033.jpg of 4 x 2", dir)
 	if _, err := data.MaskOf(ds, 0); err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
-	}
-	if _, err := data.Open("voc:"+dir, data.Options{Limits: picture.Limits{MaxPixels: 7}}); err == nil || !strings.Contains(err.Error(), "larger than the limit of 7 pixels") {
-		t.Errorf("a mask beyond the limit: error %v", err)
 	}
 	// The mask changes after it was looked at.
 	write(t, dir, file{"SegmentationClass/2007_000033.png", mask(t, 99, 0, 0, 0, 0, 0, 0, 0)})

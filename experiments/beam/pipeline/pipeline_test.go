@@ -41,7 +41,7 @@ var provision = flag.String("provision_endpoint", "", "set by the runner where i
 func TestMain(m *testing.M) {
 	// The tests' model is so small that the pure-Go backend is done before XLA has compiled.
 	os.Setenv("GOMLX_BACKEND", "go")
-	data.Register("faulty", openFaulty)
+	data.Register(data.Kind{Name: "faulty", Argument: "FAULT:PICTURE:MARKER:N", Open: openFaulty})
 	flag.Parse()
 	log.SetLogger(&log.Standard{Level: log.SevError})
 	register.Function1x1(nameOf)
@@ -68,7 +68,7 @@ type faulty struct {
 }
 
 // openFaulty reads FAULT:PICTURE:MARKER:N.
-func openFaulty(argument string, opts data.Options) (data.Dataset, error) {
+func openFaulty(_ context.Context, argument string, opts data.Options) (data.Dataset, error) {
 	fields := strings.Split(argument, ":")
 	at, err := strconv.Atoi(fields[1])
 	if err != nil {
