@@ -34,6 +34,9 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
+
+	"github.com/parquet-go/parquet-go"
 
 	"vitdecompose/data"
 	"vitdecompose/data/hub"
@@ -50,7 +53,7 @@ func init() {
 }
 
 const (
-	cacheBytes     = 64 << 20 // of pages that are kept
+	cacheBytes     = 64 << 20 // of pages that are kept, of pictures and as many of labels and attributes
 	attributeBytes = 64 << 20 // of the different values of attributes
 	maxAttributes  = 1000     // columns
 	maxAttribute   = 10_000   // bytes of a value, as in a file of labels
@@ -62,18 +65,17 @@ type dataset struct {
 	tables     []*table
 	columns    []columns // of each
 	starts     []int     // the first picture of each, and one past the last of all
-	labels     []int32   // nil when there are none
 	classes    []string
-	attributes []*attribute // sorted by name
-	cache      *pageCache
+	attributes []attribute // sorted by name
+	pictures   *pageCache
+	facts      *pageCache // of labels and attributes
+
+	mu   sync.Mutex
+	lost error // why a label or attribute could not be read again
 }
 
-// attribute is a column of attributes: for each picture the position of its value, 0 where it has none.
-type attribute struct {
-	name   string
-	values []string
-	at     []uint32
-}
+// attribute is a column of attributes, as it is in each file.
+type attribute []further
 
 var (
 	repoName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*$`)
@@ -89,8 +91,8 @@ func open(ctx context.Context, argument string) (*dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &dataset{starts: []int{0}, cache: &pageCache{budget: cacheBytes, pages: map[pageID]*cached{}}}
-	if err := d.read(files, want); err != nil {
+	d := &dataset{starts: []int{0}, pictures: newPageCache(cacheBytes), facts: newPageCache(cacheBytes)}
+	if err := d.read(ctx, files, want); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	d.ItemHashes = data.NewItemHashes(fmt.Sprintf("hf %d %q\n", d.Len(), d.classes), d.Len(), d.describe)
@@ -193,7 +195,7 @@ func find(ctx context.Context, place, split string) ([]string, error) {
 }
 
 // read opens the files and reads all but the pictures.
-func (d *dataset) read(files []string, want choice) error {
+func (d *dataset) read(ctx context.Context, files []string, want choice) error {
 	for _, file := range files {
 		t, err := openTable(file)
 		if err != nil {
@@ -222,10 +224,10 @@ func (d *dataset) read(files []string, want choice) error {
 		return fmt.Errorf("%s: has no rows", files[0])
 	}
 	d.classes = d.columns[0].classes
-	if err := d.readLabels(); err != nil {
+	if err := d.checkLabels(ctx); err != nil {
 		return err
 	}
-	return d.readAttributes()
+	return d.findAttributes(ctx)
 }
 
 // close closes the files of a data set that could not be opened.
@@ -239,28 +241,26 @@ func (d *dataset) close() error {
 	return errors.Join(errs...)
 }
 
-// readLabels reads the column of labels. One that is null is not known, and so is -1, which stands for that.
-func (d *dataset) readLabels() error {
-	if d.columns[0].label == nil {
-		return nil
-	}
-	d.labels = make([]int32, d.Len())
+// checkLabels reads the column of labels. Nothing of it is kept: a few bytes may claim millions of rows.
+func (d *dataset) checkLabels(ctx context.Context) error {
 	most := int64(math.MaxInt32)
 	if d.classes != nil {
 		most = int64(len(d.classes)) - 1
 	}
 	for k, t := range d.tables {
 		label := d.columns[k].label
-		err := t.each(label, func(row int64, v *values) error {
-			for i, value := range v.ints {
-				if v.null != nil && v.null[i] {
-					value = -1
-				}
-				if value < -1 || value > most {
+		if label == nil {
+			continue
+		}
+		err := t.each(ctx, label, func(row int64, v *values) error {
+			for _, at := range v.used() {
+				if value := v.ints[at]; value < -1 || value > most {
+					for i := 0; v.position(i) != at; i++ {
+						row++
+					}
 					return fmt.Errorf("%s: row %d: label %d in the column %s is not a class index from 0 to %d, nor -1 for unknown",
-						t.path, row+int64(i), value, label.Name(), most)
+						t.path, row, value, label.Name(), most)
 				}
-				d.labels[int64(d.starts[k])+row+int64(i)] = int32(value)
 			}
 			return nil
 		})
@@ -274,13 +274,13 @@ func (d *dataset) readLabels() error {
 // errNoAttribute says that a column is too large to be one.
 var errNoAttribute = errors.New("no attribute")
 
-// readAttributes reads the further columns that all files have.
-func (d *dataset) readAttributes() error {
+// findAttributes finds the further columns that all files have, and that have values.
+func (d *dataset) findAttributes(ctx context.Context) error {
 	budget := int64(attributeBytes)
 columns:
 	for _, f := range d.columns[0].further {
-		a := &attribute{name: f.name, values: []string{""}, at: make([]uint32, d.Len())}
-		positions := map[string]uint32{}
+		var a attribute
+		seen := map[string]bool{}
 		left := budget
 		for k, t := range d.tables {
 			at := slices.IndexFunc(d.columns[k].further, func(other further) bool {
@@ -289,24 +289,17 @@ columns:
 			if at < 0 {
 				continue columns
 			}
-			column := d.columns[k].further[at].column
-			err := t.each(column, func(row int64, v *values) error {
-				for i := range max(len(v.bytes), len(v.ints)) {
-					value := f.value(v, i)
-					if value == "" {
+			a = append(a, d.columns[k].further[at])
+			err := t.each(ctx, a[k].column, func(_ int64, v *values) error {
+				for _, at := range v.used() {
+					value := f.value(v, at)
+					if value == "" || seen[value] {
 						continue
 					}
-					position, ok := positions[value]
-					if !ok {
-						if left -= int64(len(value)) + 64; left < 0 || len(value) > maxAttribute {
-							return errNoAttribute
-						}
-						position = uint32(len(a.values))
-						value = strings.Clone(value)
-						a.values = append(a.values, value)
-						positions[value] = position
+					if left -= int64(len(value)) + 64; left < 0 || len(value) > maxAttribute {
+						return errNoAttribute
 					}
-					a.at[int64(d.starts[k])+row+int64(i)] = position
+					seen[strings.Clone(value)] = true
 				}
 				return nil
 			})
@@ -317,7 +310,7 @@ columns:
 				return err
 			}
 		}
-		if len(a.values) > 1 {
+		if len(seen) > 0 {
 			budget = left
 			d.attributes = append(d.attributes, a)
 		}
@@ -325,17 +318,32 @@ columns:
 	return nil
 }
 
-// value is value i of a page in words; "" where it is not known.
-func (f further) value(v *values, i int) string {
+// value is what is stored at a position of a page, in words; "" where it is not known.
+func (f further) value(v *values, at int) string {
 	switch {
-	case v.null != nil && v.null[i]:
+	case at < 0:
 		return ""
 	case f.classes == nil:
-		return strings.TrimSpace(strings.ToValidUTF8(string(v.bytes[i]), "\ufffd"))
-	case v.ints[i] < 0 || v.ints[i] >= int64(len(f.classes)):
+		return strings.TrimSpace(strings.ToValidUTF8(string(v.bytes[at]), "\ufffd"))
+	case v.ints[at] < 0 || v.ints[at] >= int64(len(f.classes)):
 		return ""
 	}
-	return f.classes[v.ints[i]]
+	return f.classes[v.ints[at]]
+}
+
+// fact finds the label or an attribute of a row of a file. When it was opened all of them could be read; where one no longer
+// can be, the data set is of no use any more: its pictures and hashes are that error.
+func (d *dataset) fact(k int, column *parquet.Column, row int64) (v *values, position int, ok bool) {
+	v, position, err := d.tables[k].value(d.facts, column, row)
+	if err == nil {
+		return v, position, position >= 0
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lost == nil {
+		d.lost = d.tables[k].failed(column, row, err)
+	}
+	return nil, 0, false
 }
 
 // at is the file of picture i, and its row there.
@@ -354,8 +362,10 @@ func (d *dataset) Classes() []string { return slices.Clone(d.classes) }
 func (d *dataset) Item(i int) data.Item {
 	k, row := d.at(i)
 	item := data.Item{Name: fmt.Sprintf("%s:%d", path.Base(filepath.ToSlash(d.tables[k].path)), row), Label: -1}
-	if d.labels != nil {
-		item.Label = int(d.labels[i])
+	if label := d.columns[k].label; label != nil {
+		if v, at, ok := d.fact(k, label, row); ok { // a null is a class that is not known
+			item.Label = int(v.ints[at])
+		}
 	}
 	return item
 }
@@ -363,26 +373,39 @@ func (d *dataset) Item(i int) data.Item {
 // Attributes implements data.Attributed.
 func (d *dataset) Attributes(i int) map[string]string {
 	var all map[string]string
+	k, row := d.at(i)
 	for _, a := range d.attributes {
-		if a.at[i] == 0 {
+		v, at, ok := d.fact(k, a[k].column, row)
+		if !ok {
 			continue
 		}
-		if all == nil {
-			all = map[string]string{}
+		if value := a[k].value(v, at); value != "" {
+			if all == nil {
+				all = map[string]string{}
+			}
+			all[a[k].name] = value
 		}
-		all[a.name] = a.values[a.at[i]]
 	}
 	return all
 }
 
 // file is the file of picture i; nil where the row has none.
 func (d *dataset) file(i int) ([]byte, error) {
-	k, row := d.at(i)
-	content, err := d.tables[k].value(d.cache, d.columns[k].image, row)
+	d.mu.Lock()
+	err := d.lost
+	d.mu.Unlock()
 	if err != nil {
-		return nil, fmt.Errorf("%s: row %d: %w", d.tables[k].path, row, err)
+		return nil, err
 	}
-	return content, nil
+	k, row := d.at(i)
+	v, at, err := d.tables[k].value(d.pictures, d.columns[k].image, row)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: row %d: %w", d.tables[k].path, row, err)
+	case at < 0:
+		return nil, nil
+	}
+	return v.bytes[at], nil
 }
 
 // Picture implements data.Dataset.
@@ -406,13 +429,13 @@ func (d *dataset) Picture(i int) (*picture.Picture, error) {
 
 // describe writes a line about picture i. That a row has no picture is part of what the data set is.
 func (d *dataset) describe(w io.Writer, i int) error {
-	content, err := d.file(i)
+	item, attributes := d.Item(i), d.Attributes(i)
+	content, err := d.file(i) // an error too if one of those could not be read
 	if err != nil {
 		return err
 	}
-	item := d.Item(i)
 	if _, err := fmt.Fprintf(w, "%q %d %t %x", item.Name, item.Label, content != nil, sha256.Sum256(content)); err != nil {
 		return err
 	}
-	return data.DescribeAttributes(w, d.Attributes(i))
+	return data.DescribeAttributes(w, attributes)
 }

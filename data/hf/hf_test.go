@@ -2,14 +2,17 @@ package hf
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -267,7 +270,7 @@ func TestConcurrent(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "x.parquet", parquetOf(t, metadata, 40, &parquet.Snappy, rows(t, 0, 100)))
 	ds := mustOpen(t, dir)
-	ds.cache.budget = 1000
+	ds.pictures.budget = 1000
 	var group sync.WaitGroup
 	for seed := range uint64(4) {
 		group.Go(func() {
@@ -281,8 +284,8 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if n := len(ds.cache.pages); n > 10 || ds.cache.bytes > 1000 && n > 1 {
-		t.Errorf("%d pages of %d bytes are kept", n, ds.cache.bytes)
+	if n := len(ds.pictures.pages); n > 10 || ds.pictures.bytes > 1000 && n > 1 {
+		t.Errorf("%d pages of %d bytes are kept", n, ds.pictures.bytes)
 	}
 }
 
@@ -367,6 +370,73 @@ func TestManyTexts(t *testing.T) {
 	write(t, dir, "x.parquet", parquetOf(t, metadata, 9, &parquet.Snappy, some))
 	if got := data.Attributes(mustOpen(t, dir), 0); len(got) != 1 || got["season"] != "summer" {
 		t.Errorf("attributes %v", got)
+	}
+}
+
+// TestManyRows: what a data set holds does not grow with the rows that a file claims to have, which take a bit of it or less.
+func TestManyRows(t *testing.T) {
+	dir := t.TempDir()
+	many := make([]manyRow, 1<<20)
+	for i := range many {
+		many[i] = manyRow{nil, 1, "red"}
+	}
+	write(t, dir, "x.parquet", parquetOf(t, metadata, 1<<18, &parquet.Zstd, many))
+	many = nil
+	held := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := held()
+	ds := mustOpen(t, dir)
+	if after := held(); after > before+2<<20 { // the labels alone would be 4 MB
+		t.Errorf("%d pictures take %d bytes", ds.Len(), after-before)
+	}
+	if item := ds.Item(1<<20 - 1); item.Label != 1 || ds.Attributes(1 << 19)["color"] != "red" {
+		t.Errorf("item %v, attributes %v", item, ds.Attributes(1<<19))
+	}
+	if ds.facts.bytes > cacheBytes {
+		t.Errorf("%d bytes are kept", ds.facts.bytes)
+	}
+}
+
+type manyRow struct {
+	Image *imageCell `parquet:"image,optional"`
+	Label int64      `parquet:"label,dict"`
+	Color string     `parquet:"color,dict"`
+}
+
+// TestLost: a data set whose file becomes shorter is of no use any more.
+func TestLost(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "x.parquet", parquetOf(t, metadata, 40, &parquet.Snappy, rows(t, 0, 100)))
+	ds := mustOpen(t, dir)
+	if err := os.Truncate(filepath.Join(dir, "x.parquet"), 8); err != nil {
+		t.Fatal(err)
+	}
+	if item := ds.Item(99); item.Label != -1 {
+		t.Errorf("item %v", item)
+	}
+	for _, read := range []func() error{
+		func() error { _, err := ds.Picture(0); return err },
+		func() error { _, err := ds.ItemHash(0); return err },
+		func() error { _, err := ds.Hash(); return err },
+	} {
+		if err := read(); err == nil || !strings.Contains(err.Error(), "x.parquet: column label from row 99 on: ") {
+			t.Errorf("error %v", err)
+		}
+	}
+}
+
+// TestCancelled: opening ends with its context.
+func TestCancelled(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "x.parquet", parquetOf(t, metadata, 40, &parquet.Snappy, rows(t, 0, 100)))
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := data.OpenContext(ctx, "hf:"+dir, data.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
 	}
 }
 
