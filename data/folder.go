@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	"vitdecompose/data/picture"
 )
 
@@ -90,6 +92,14 @@ func (f *folder) scan() error {
 		return fmt.Errorf("has pictures (%s) beside sub-folders (%s): move them into a class's sub-folder, or give labels in a CSV file",
 			flat[0], f.classes[0])
 	}
+	looks := map[string]string{}
+	for _, class := range f.classes {
+		form := norm.NFC.String(class)
+		if other, twice := looks[form]; twice {
+			return fmt.Errorf("the sub-folders %+q and %+q look the same: accents are written in two ways of Unicode, NFC and NFD; give them one name", other, class)
+		}
+		looks[form] = class
+	}
 	for _, name := range flat {
 		f.items = append(f.items, Labelled{Item: Item{Name: name, Label: -1}})
 	}
@@ -151,6 +161,10 @@ func (f *folder) readLabels(path string) error {
 	for _, item := range labels {
 		info, err := os.Stat(filepath.Join(f.dir, filepath.FromSlash(item.Name)))
 		if errors.Is(err, fs.ErrNotExist) {
+			if other := otherForm(f.dir, item.Name); other != "" {
+				return fmt.Errorf("labels %s: names %+q, and the file is called %+q, which looks the same: accents are written in two ways of Unicode, NFC and NFD",
+					path, item.Name, other)
+			}
 			return fmt.Errorf("labels %s: names %s, which is not in %s", path, item.Name, f.dir)
 		}
 		if err != nil {
@@ -162,6 +176,17 @@ func (f *folder) readLabels(path string) error {
 	}
 	f.items = labels
 	return nil
+}
+
+// otherForm is the name of a file below a directory that looks the same and is written otherwise; "" when there is none.
+func otherForm(dir, name string) string {
+	for _, form := range []norm.Form{norm.NFC, norm.NFD} {
+		other := form.String(name)
+		if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(other))); err == nil && other != name {
+			return other
+		}
+	}
+	return ""
 }
 
 func (f *folder) Len() int          { return len(f.items) }

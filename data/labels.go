@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	"vitdecompose/data/csvtable"
 	"vitdecompose/data/regularfile"
 )
@@ -83,7 +85,7 @@ func parseLabels(r io.Reader) ([]Labelled, error) {
 		case !filepath.IsLocal(filepath.FromSlash(name)):
 			return fmt.Errorf("line %d: file %q is not a path below the folder", line, name)
 		}
-		same := path.Clean(name) // ./a.png is a.png
+		same := norm.NFC.String(path.Clean(name)) // ./a.png is a.png, and an accent is the same however it is written
 		if before := seen[same]; before > 0 {
 			return fmt.Errorf("line %d: file %s is on line %d already", line, name, before)
 		}
