@@ -8,9 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"image"
-	"image/color"
-	"image/jpeg"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -20,6 +17,7 @@ import (
 	"testing"
 
 	"vitdecompose/data"
+	"vitdecompose/data/datatest"
 	"vitdecompose/data/wnid"
 )
 
@@ -35,18 +33,7 @@ func testID(class int) int {
 }
 
 // photo is a small JPEG of one grey.
-func photo(t testing.TB, grey uint8) []byte {
-	t.Helper()
-	img := image.NewGray(image.Rect(0, 0, 8, 8))
-	for i := range img.Pix {
-		img.Pix[i] = color.Gray{Y: grey}.Y
-	}
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, img, nil); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
+func photo(t testing.TB, grey uint8) []byte { return datatest.Photo(t, grey, 8, 8) }
 
 // file is a file of an archive, or below a directory.
 type file struct {
@@ -75,13 +62,7 @@ func tarOf(t testing.TB, files ...file) []byte {
 func write(t testing.TB, dir string, files ...file) {
 	t.Helper()
 	for _, f := range files {
-		path := filepath.Join(dir, filepath.FromSlash(f.name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, f.content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		datatest.WriteFile(t, dir, f.name, f.content)
 	}
 }
 

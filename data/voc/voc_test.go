@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/jpeg"
 	"image/png"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +13,7 @@ import (
 	"testing"
 
 	"vitdecompose/data"
+	"vitdecompose/data/datatest"
 )
 
 // The pictures of the tests are of this size.
@@ -31,29 +30,12 @@ type file struct {
 func write(t testing.TB, dir string, files ...file) {
 	t.Helper()
 	for _, f := range files {
-		path := filepath.Join(dir, filepath.FromSlash(f.name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, f.content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		datatest.WriteFile(t, dir, f.name, f.content)
 	}
 }
 
 // photo is a JPEG of one grey.
-func photo(t testing.TB, grey uint8) []byte {
-	t.Helper()
-	m := image.NewGray(image.Rect(0, 0, width, height))
-	for i := range m.Pix {
-		m.Pix[i] = grey
-	}
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, m, nil); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
+func photo(t testing.TB, grey uint8) []byte { return datatest.Photo(t, grey, width, height) }
 
 // palette is VOC's: the bits of the index, three by three from the lowest, are the highest bits of red, green and blue.
 func palette() color.Palette {

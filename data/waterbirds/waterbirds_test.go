@@ -1,10 +1,7 @@
 package waterbirds
 
 import (
-	"bytes"
 	"fmt"
-	"image"
-	"image/jpeg"
 	"maps"
 	"os"
 	"path/filepath"
@@ -14,6 +11,7 @@ import (
 	"testing"
 
 	"vitdecompose/data"
+	"vitdecompose/data/datatest"
 )
 
 type file struct {
@@ -24,29 +22,12 @@ type file struct {
 func write(t testing.TB, dir string, files ...file) {
 	t.Helper()
 	for _, f := range files {
-		path := filepath.Join(dir, filepath.FromSlash(f.name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, f.content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		datatest.WriteFile(t, dir, f.name, f.content)
 	}
 }
 
 // photo is a JPEG of one grey.
-func photo(t testing.TB, grey uint8) []byte {
-	t.Helper()
-	m := image.NewGray(image.Rect(0, 0, 4, 2))
-	for i := range m.Pix {
-		m.Pix[i] = grey
-	}
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, m, nil); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
+func photo(t testing.TB, grey uint8) []byte { return datatest.Photo(t, grey, 4, 2) }
 
 const header = "img_id,img_filename,y,split,place,place_filename\n"
 
