@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"vitdecompose/data/csvtable"
+	"vitdecompose/data/printable"
 	"vitdecompose/data/regularfile"
 	"vitdecompose/data/wnid"
 )
@@ -35,11 +36,11 @@ const (
 func ReadClassNames(path string) ([]string, error) {
 	content, err := regularfile.Read(path, maxNamesBytes)
 	if err != nil {
-		return nil, fmt.Errorf("class names: %w", err)
+		return nil, printable.Error(fmt.Errorf("class names: %w", err))
 	}
 	names, err := parseClassNames(content)
 	if err != nil {
-		return nil, fmt.Errorf("class names %s: %w", path, err)
+		return nil, printable.Error(fmt.Errorf("class names %s: %w", path, err))
 	}
 	return names, nil
 }

@@ -453,7 +453,7 @@ func (d *dataset) sum(i int, buffer []byte) (sum [sha256.Size]byte, err error) {
 		// The size is part of the index: a piece that has become shorter is an error.
 		reader = io.NewSectionReader(d.archive, it.offset, it.size)
 	} else {
-		file, err := os.Open(d.file(it))
+		file, _, err := regularfile.Open(d.file(it))
 		if err != nil {
 			return sum, err
 		}
