@@ -137,10 +137,10 @@ func open(ctx context.Context, spec string, opts Options) (Dataset, error) {
 			names = append(names, kind.Name)
 		}
 		if named {
-			return nil, fmt.Errorf("there is no such folder, and no kind of data set %q: want a folder, or KIND:ARGUMENT with one of the kinds %s",
+			return nil, fmt.Errorf("there is no folder of that name, and no kind of data set %q: want folder:DIR, or KIND:ARGUMENT with one of the kinds %s",
 				name, strings.Join(names, ", "))
 		}
-		return nil, fmt.Errorf("there is no such folder: want one that exists, or KIND:ARGUMENT with one of the kinds %s", strings.Join(names, ", "))
+		return nil, fmt.Errorf("there is no folder %q: want folder:DIR, or KIND:ARGUMENT with one of the kinds %s", spec, strings.Join(names, ", "))
 	}
 	if kind.OwnLabels && opts.Labels != "" {
 		return nil, fmt.Errorf("its pictures have their own labels, %s cannot be used", opts.Labels)

@@ -132,8 +132,8 @@ func TestOpenErrors(t *testing.T) {
 	write(t, dir, "hollow/void/notes.txt", "")
 	write(t, dir, "none/notes.txt", "")
 	for _, test := range []struct{ name, spec, csv, want string }{
-		{"no kind", "photos", "", "data photos: there is no such folder: want one that exists, or KIND:ARGUMENT with one of the kinds folder, "},
-		{"unknown kind", "tape:x", "", `data tape:x: there is no such folder, and no kind of data set "tape": want a folder, or KIND:ARGUMENT with one of the kinds folder, `},
+		{"no kind", "photos", "", "data photos: there is no folder \"photos\": want folder:DIR, or KIND:ARGUMENT with one of the kinds folder, "},
+		{"unknown kind", "tape:x", "", `data tape:x: there is no folder of that name, and no kind of data set "tape": want folder:DIR, or KIND:ARGUMENT with one of the kinds folder, `},
 		{"no directory", "folder:", "", "names no directory"},
 		{"missing directory", "folder:DIR/nowhere", "", "no such file"},
 		{"file for a directory", "folder:DIR/good/a.png", "", "not a directory"},

@@ -397,7 +397,7 @@ func TestMistakes(t *testing.T) {
 		{func(j *Job) { j.Precision = "half" }, "--precision"},
 		{func(j *Job) { j.Blocks = "2..1" }, "--blocks"},
 		{func(j *Job) { j.Blocks = "0..2" }, "within 0..1"},
-		{func(j *Job) { j.Data = "nothing:1" }, "unknown kind"},
+		{func(j *Job) { j.Data = "nothing:1" }, "no kind of data set"},
 		{func(j *Job) { j.Model = "/nowhere" }, "/nowhere"},
 	} {
 		job := tinyJob(t)
