@@ -29,7 +29,7 @@ func TestFolderAttributes(t *testing.T) {
 		{"two", "color,file,label,the place\nred,b.jpg,3,beach\nblue,a.jpg,-1,city\n",
 			attributes{"color": "red", "the place": "beach"}, attributes{"color": "blue", "the place": "city"}},
 		{"empty values", "file,label,color,place\nb.jpg,3,,beach\na.jpg,-1, ,\n", attributes{"place": "beach"}, nil},
-		{"short and long rows", "file,label,color,place\nb.jpg,3,red\na.jpg,-1,blue,city,more\n",
+		{"short rows, and empty values behind the columns", "file,label,color,place\nb.jpg,3,red\na.jpg,-1,blue,city, ,\n",
 			attributes{"color": "red"}, attributes{"color": "blue", "place": "city"}},
 		{"spaces", "file,label, color \nb.jpg,3, polka dot \na.jpg,-1,\"a, b\"\n", attributes{"color": "polka dot"}, attributes{"color": "a, b"}},
 		{"columns without a name", ",file,label, ,color\n0,b.jpg,3,x,red\n1,a.jpg,-1,y,blue\n", attributes{"color": "red"}, attributes{"color": "blue"}},
@@ -60,8 +60,8 @@ func TestFolderAttributeErrors(t *testing.T) {
 	}
 	long := strings.Repeat("x", maxAttribute+1)
 	for _, test := range []struct{ name, labels, want string }{
-		{"twice", "file,label,color,x,Color\nb.jpg,3,red,1,blue\n", `labels.csv: has the column "Color" twice`},
-		{"label twice", "file,label,Label\nb.jpg,3,4\n", `has the column "Label" twice`},
+		{"twice", "file,label,color,x,Color\nb.jpg,3,red,1,blue\n", `labels.csv: has the column "color" twice`},
+		{"label twice", "file,label,Label\nb.jpg,3,4\n", `has the column "label" twice`},
 		{"too many", "file,label" + columns.String() + "\nb.jpg,3\n", "has more than 1000 columns beside file and label"},
 		{"long name", "file,label," + long + "\nb.jpg,3\n", "a column whose name is longer than 10000 bytes"},
 		{"long value", "file,label,color\na.jpg,1,red\nb.jpg,3," + long + "\n", `line 3: "color" of b.jpg is longer than 10000 bytes`},

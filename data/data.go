@@ -29,12 +29,16 @@
 package data
 
 import (
+	"context"
 	"fmt"
+	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 
 	"vitdecompose/data/picture"
+	"vitdecompose/data/printable"
 )
 
 // Item is what is known about a picture without decoding it.
@@ -65,46 +69,81 @@ type Options struct {
 	// without a name is ignored. The file also fixes which pictures there are and
 	// their order.
 	Labels string
-	// Limits bounds what is decoded; the zero value means the defaults.
-	Limits picture.Limits
+}
+
+// Kind is a way to store pictures, and what opens it.
+type Kind struct {
+	Name      string // what data sets of this kind are named by, before the colon
+	Argument  string // what follows the colon, such as "DIR[:train|val]"
+	Help      string // what it reads, in a line
+	OwnLabels bool   // Options.Labels cannot be used
+	// Open opens a data set. Its errors need not name it. What takes long ends when the context does.
+	Open func(ctx context.Context, argument string, opts Options) (Dataset, error)
 }
 
 var registry = struct {
 	sync.Mutex
-	kinds map[string]func(argument string, opts Options) (Dataset, error)
-}{kinds: map[string]func(string, Options) (Dataset, error){"folder": openFolder}}
+	kinds map[string]Kind
+}{kinds: map[string]Kind{"folder": folderKind}}
 
-// Register makes a kind of data set known to [Open]. Registering a kind again
+// Register makes a kind of data set known to [Open]. Registering a name again
 // replaces it.
-func Register(kind string, open func(argument string, opts Options) (Dataset, error)) {
+func Register(kind Kind) {
 	registry.Lock()
 	defer registry.Unlock()
-	registry.kinds[kind] = open
+	registry.kinds[kind.Name] = kind
 }
 
-// Kinds lists the registered kinds, sorted.
-func Kinds() []string {
+// Kinds lists the registered kinds, sorted by name.
+func Kinds() []Kind {
 	registry.Lock()
 	defer registry.Unlock()
-	var kinds []string
-	for kind := range registry.kinds {
-		kinds = append(kinds, kind)
-	}
-	slices.Sort(kinds)
-	return kinds
+	return slices.SortedFunc(maps.Values(registry.kinds), func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// Open opens a data set named KIND:ARGUMENT.
+// HasKind tells whether a kind of that name is registered.
+func HasKind(name string) bool {
+	registry.Lock()
+	defer registry.Unlock()
+	_, ok := registry.kinds[name]
+	return ok
+}
+
+// Open opens a data set named KIND:ARGUMENT, or a folder by its path alone.
 func Open(spec string, opts Options) (Dataset, error) {
-	kind, argument, ok := strings.Cut(spec, ":")
-	if !ok {
-		return nil, fmt.Errorf("data %q: want KIND:ARGUMENT, such as folder:DIR or scenes:1000", spec)
+	return OpenContext(context.Background(), spec, opts)
+}
+
+// OpenContext is [Open] until a context ends, such as that of a program which is interrupted while it downloads.
+func OpenContext(ctx context.Context, spec string, opts Options) (Dataset, error) {
+	ds, err := open(ctx, spec, opts)
+	if err != nil {
+		return nil, printable.Error(fmt.Errorf("data %s: %w", spec, err))
 	}
+	return ds, nil
+}
+
+func open(ctx context.Context, spec string, opts Options) (Dataset, error) {
+	name, argument, named := strings.Cut(spec, ":")
 	registry.Lock()
-	open := registry.kinds[kind]
+	kind, known := registry.kinds[name]
 	registry.Unlock()
-	if open == nil {
-		return nil, fmt.Errorf("data %q: unknown kind %q (known: %s)", spec, kind, strings.Join(Kinds(), ", "))
+	if !known || !named {
+		if info, err := os.Stat(spec); err == nil && info.IsDir() {
+			return folderKind.Open(ctx, spec, opts)
+		}
+		var names []string
+		for _, kind := range Kinds() {
+			names = append(names, kind.Name)
+		}
+		if named {
+			return nil, fmt.Errorf("there is no folder of that name, and no kind of data set %q: want folder:DIR, or KIND:ARGUMENT with one of the kinds %s",
+				name, strings.Join(names, ", "))
+		}
+		return nil, fmt.Errorf("there is no folder %q: want folder:DIR, or KIND:ARGUMENT with one of the kinds %s", spec, strings.Join(names, ", "))
 	}
-	return open(argument, opts)
+	if kind.OwnLabels && opts.Labels != "" {
+		return nil, fmt.Errorf("its pictures have their own labels, %s cannot be used", opts.Labels)
+	}
+	return kind.Open(ctx, argument, opts)
 }

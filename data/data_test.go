@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -131,8 +132,8 @@ func TestOpenErrors(t *testing.T) {
 	write(t, dir, "hollow/void/notes.txt", "")
 	write(t, dir, "none/notes.txt", "")
 	for _, test := range []struct{ name, spec, csv, want string }{
-		{"no kind", "photos", "", "want KIND:ARGUMENT"},
-		{"unknown kind", "tape:x", "", `unknown kind "tape" (known: folder`},
+		{"no kind", "photos", "", "data photos: there is no folder \"photos\": want folder:DIR, or KIND:ARGUMENT with one of the kinds folder, "},
+		{"unknown kind", "tape:x", "", `data tape:x: there is no folder of that name, and no kind of data set "tape": want folder:DIR, or KIND:ARGUMENT with one of the kinds folder, `},
 		{"no directory", "folder:", "", "names no directory"},
 		{"missing directory", "folder:DIR/nowhere", "", "no such file"},
 		{"file for a directory", "folder:DIR/good/a.png", "", "not a directory"},
@@ -146,10 +147,12 @@ func TestOpenErrors(t *testing.T) {
 		{"huge label", "folder:DIR/good", "file,label\na.png,99999999999\n", "not a class index"},
 		{"empty", "folder:DIR/good", " ", "want file and label"},
 		{"header only", "folder:DIR/good", "file,label\n", "names no pictures"},
-		{"no label column", "folder:DIR/good", "file,class\na.png,1\n", "has the columns file, class: want file and label"},
+		{"no label column", "folder:DIR/good", "file,class\na.png,1\n", "has no column label: its columns are \"file,class\", want file and label"},
 		{"short row", "folder:DIR/good", "file,label\na.png\n", "line 2: has 1 columns"},
 		{"outside", "folder:DIR/good", "file,label\n../mixed/a.png,1\n", "not a path below the folder"},
-		{"twice", "folder:DIR/good", "file,label\na.png,1\na.png,2\n", "line 3: file a.png appears twice"},
+		{"twice", "folder:DIR/good", "file,label\na.png,1\na.png,2\n", "line 3: file a.png is on line 2 already"},
+		{"twice in other words", "folder:DIR/good", "file,label\n./a.png,1\na.png,2\n", "line 3: file a.png is on line 2 already"},
+		{"a comma too many", "folder:DIR/good", "file,label\na,b.png,1\n", "line 2: has 3 columns, the header 2"},
 		{"open quote", "folder:DIR/good", "file,label\n\"a.png,1\n", "quote"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -247,6 +250,40 @@ func TestClassNames(t *testing.T) {
 		{"csv twice", "label,name\n0,a\n0,b\n", nil, `called "b", and "a" before`},
 		{"csv short", "label,name\n0\n", nil, "line 2: has 1 columns"},
 		{"csv header only", "label,name\n", nil, "no names"},
+		{"JSON list", `["tench", "gold\u0066ish"]`, []string{"tench", "goldfish"}, ""},
+		{"JSON dictionary", `{"1": "goldfish", "0": "tench"}`, []string{"tench", "goldfish"}, ""},
+		{"Keras' index", `{"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}`, []string{"tench", "goldfish"}, ""},
+		{"names to indices", `{"goldfish": 1, "tench": 0}`, []string{"tench", "goldfish"}, ""},
+		{"Python dictionary", "{0: 'tench, Tinca tinca',\n 1: \"jack-o'-lantern\",\n 2: 'd\\'or',\n}\n", []string{"tench, Tinca tinca", "jack-o'-lantern", "d'or"}, ""},
+		{"Python list", "['tench', 'goldfish',]", []string{"tench", "goldfish"}, ""},
+		{"UTF-16", "\xff\xfet\x00\xe9\x00\n\x00b\x00", []string{"té", "b"}, ""},
+		{"UTF-16, high bytes first", "\xfe\xff\x00t\x00\n\x00b\x00\n", []string{"t", "b"}, ""},
+		{"UTF-8 with its mark, and carriage returns", "\ufefft\u00e9\r\nb\r\n", []string{"té", "b"}, ""},
+		{"UTF-16 without its mark", "t\x00\n\x00b\x00", nil, "line 1 is no text in UTF-8"},
+		{"Latin-1", "a\nt\xe9\n", nil, "line 2 is no text in UTF-8"},
+		{"a control character", "a\x1b[2Jb\n", nil, "line 1 is no text in UTF-8"},
+		{"JSON lines", `{"label": 0, "name": "tench"}` + "\n" + `{"label": 1, "name": "goldfish"}`, nil, "begins like a list or a dictionary, and cannot be read as one of names"},
+		{"lines of a dictionary", "0: 'tench',\n1: 'goldfish',\n", nil, `line 1, "0: 'tench',", is part of something else`},
+		{"one line of a dictionary", "animal\nbnimal\n3: 'dnimal',\n", nil, `line 3, "3: 'dnimal',", is part of something else`},
+		{"lines of a list", "\"tench\",\n\"goldfish\",\n", nil, "line 1,"},
+		{"numbered lines", "0 tench\n1 goldfish\n", nil, `its lines begin with their numbers ("0 tench")`},
+		{"CSV without a header", "0,tench\n1,goldfish\n", nil, "its lines begin with their numbers"},
+		{"synsets", "n01440764 tench, Tinca tinca\nn01443537 goldfish\n", nil, "its lines begin with WordNet ids"},
+		{"only WNIDs", "n01440764\nn01443537\n", []string{"n01440764", "n01443537"}, ""},
+		{"names that are numbers", "7\n8\n", []string{"7", "8"}, ""},
+		{"key twice", `{"0": "a", "0": "b"}`, nil, `class 0 is called "b", and "a" before`},
+		{"no index", `{"a": "b"}`, nil, `label "a" is not a class index`},
+		{"half an index", `{"a": 0.5}`, nil, `label "0.5" is not a class index`},
+		{"gap in a dictionary", `{"0": "a", "2": "b"}`, nil, "class 1 has no name"},
+		{"numbers", `[1, 2]`, nil, "want a list of texts"},
+		{"three values", `{"0": ["a", "b", "c"]}`, nil, `the value of "0" is a list`},
+		{"no values", `{"0": []}`, nil, `the value of "0" is a list`},
+		{"an object", `{"id2label": {"0": "a"}}`, nil, `the value of "id2label" is neither`},
+		{"an open quote", "{0: 'tench}", nil, "a quote is not closed"},
+		{"an open list", "['tench'", nil, "is missing"},
+		{"a null", `["a", null]`, nil, "class 1 has no name"},
+		{"a set", "{'a', 'b'}", nil, "is missing"},
+		{"a name without end", strings.Repeat("x", 3000), nil, "longer than 2000 bytes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "names")
@@ -262,6 +299,16 @@ func TestClassNames(t *testing.T) {
 				t.Errorf("error %v, want one about %q that names the file", err, test.err)
 			}
 		})
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadClassNames(pipe); err == nil || !strings.Contains(err.Error(), "not a regular file but a pipe") {
+		t.Errorf("a pipe: error %v", err)
+	}
+	if _, err := ReadLabels(pipe); err == nil || !strings.Contains(err.Error(), "not a regular file but a pipe") {
+		t.Errorf("a pipe: error %v", err)
 	}
 	if _, err := ReadClassNames("nowhere"); err == nil {
 		t.Error("missing file: no error")
@@ -291,10 +338,53 @@ func FuzzLabels(f *testing.F) {
 func FuzzClassNames(f *testing.F) {
 	f.Add("label,name\n0,tench\n")
 	f.Add("tench\ngoldfish\n")
+	f.Add("{0: 'a',\n 1: \"b'\\\\\"}")
+	f.Add(`{"0": ["n01440764", "tench"]}`)
+	f.Add("\xff\xfea\x00")
 	f.Fuzz(func(t *testing.T, content string) {
 		names, err := parseClassNames([]byte(content))
 		if (err == nil) != (len(names) > 0) {
 			t.Errorf("%d names, error %v", len(names), err)
 		}
 	})
+}
+
+// TestForms: names that look the same are not different ones.
+func TestForms(t *testing.T) {
+	const composed, decomposed = "\u00e9", "e\u0301"
+	dir := t.TempDir()
+	write(t, dir, composed+"/a.png", "x")
+	write(t, dir, decomposed+"/a.png", "x")
+	if _, err := Open(dir, Options{}); err == nil || !strings.Contains(err.Error(), `the sub-folders "e\u0301" and "\u00e9" look the same`) {
+		t.Errorf("error %v", err)
+	}
+	dir = t.TempDir()
+	write(t, dir, decomposed+".png", "x")
+	for content, want := range map[string]string{
+		"file,label\n" + composed + ".png,1\n":                           "names \"\\u00e9.png\", and the file is called \"e\\u0301.png\", which looks the same",
+		"file,label\n" + decomposed + ".png,1\n" + composed + ".png,2\n": "is on line 2 already",
+	} {
+		write(t, dir, "l.csv", content)
+		if _, err := Open(dir, Options{Labels: filepath.Join(dir, "l.csv")}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+}
+
+// TestReproClassNames reads the files of a public bug report where they are there.
+func TestReproClassNames(t *testing.T) {
+	dir := filepath.Join("..", "..", "shared", "repro")
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("there is no ", dir)
+	}
+	var want []string
+	for letter := 'a'; letter <= 'l'; letter++ {
+		want = append(want, string(letter)+"nimal")
+	}
+	for _, name := range []string{"class_index.json", "clsidx.txt", "utf16.txt"} {
+		names, err := ReadClassNames(filepath.Join(dir, name))
+		if err != nil || !slices.Equal(names[:min(12, len(names))], want[:len(names)]) {
+			t.Errorf("%s: %q, %v", name, names, err)
+		}
+	}
 }

@@ -29,5 +29,5 @@ func ExampleOpen_unknown() {
 	_, err := data.Open("tape:reel", data.Options{})
 	fmt.Println(err)
 	// Output:
-	// data "tape:reel": unknown kind "tape" (known: folder, scenes, scenes-birds)
+	// data tape:reel: there is no folder of that name, and no kind of data set "tape": want folder:DIR, or KIND:ARGUMENT with one of the kinds folder, hf, imagenet, imagenet-s, imagenet-seg, pixelimagenet, scenes, scenes-birds, voc, waterbirds
 }

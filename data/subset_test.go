@@ -244,7 +244,7 @@ func TestReadLabels(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := ReadLabels(path)
-	if err != nil || len(got) != 2 || got[0].Item != (Item{"a/b.jpg", 3}) || got[0].Attributes["color"] != "red" || got[1].Item != (Item{"c.jpg", -1}) || got[1].Attributes != nil {
+	if err != nil || len(got) != 2 || got[0].Item != (Item{"a/b.jpg", 3}) || got[0].Attributes()["color"] != "red" || got[1].Item != (Item{"c.jpg", -1}) || got[1].Attributes() != nil {
 		t.Errorf("%v, %v", got, err)
 	}
 	if _, err := ReadLabels(path + "x"); err == nil || !strings.Contains(err.Error(), "l.csvx") {

@@ -18,7 +18,7 @@ const asProgram = "VITDECOMPOSE_TEST_AS_PROGRAM"
 var usersBackend string
 
 func TestMain(m *testing.M) {
-	data.Register("watched", openWatched)
+	data.Register(data.Kind{Name: "watched", Argument: "N", Open: openWatched})
 	if os.Getenv(asProgram) != "" {
 		slow := func(int) { time.Sleep(20 * time.Millisecond) } // leaves time to interrupt it
 		onPicture.Store(&slow)
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 // watched is a data set of scenes that tells when a picture is drawn: --data watched:N.
 type watched struct{ data.Dataset }
 
-func openWatched(argument string, opts data.Options) (data.Dataset, error) {
+func openWatched(_ context.Context, argument string, opts data.Options) (data.Dataset, error) {
 	ds, err := data.Open("scenes:"+argument, opts)
 	return watched{ds}, err
 }

@@ -289,7 +289,7 @@ func TestRunMistakes(t *testing.T) {
 	twins := filepath.Join(dir, "twins")
 	config = tinyConfig()
 	labels := tinyLabels()
-	labels[0], labels[5] = "Spoon", "spoon"
+	labels[0], labels[5] = "Spoon", "s-poon"
 	config["label_names"] = labels
 	writeModel(t, twins, config, tinyWeights(t, 1))
 	headless := filepath.Join(dir, "headless")

@@ -168,17 +168,23 @@ func TestCut(t *testing.T) {
 	}
 }
 
-func TestReadTarGz(t *testing.T) {
+func zipped(t testing.TB, content []byte) []byte {
+	t.Helper()
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	if _, err := w.Write(write(t, file{"kit/a", "1"}, file{"kit/b", "22"}, file{"kit/c", strings.Repeat("x", 1000)})); err != nil {
+	if _, err := w.Write(content); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return b.Bytes()
+}
+
+func TestReadTarGz(t *testing.T) {
+	b := zipped(t, write(t, file{"kit/a", "1"}, file{"kit/b", "22"}, file{"kit/c", strings.Repeat("x", 1000)}))
 	wanted := func(name string) bool { return !strings.HasSuffix(name, "a") }
-	files, err := ReadTarGz(bytes.NewReader(b.Bytes()), Limits{}, wanted)
+	files, err := ReadTarGz(bytes.NewReader(b), Limits{}, wanted)
 	if err != nil || len(files) != 2 || string(files["kit/b"]) != "22" || len(files["kit/c"]) != 1000 {
 		t.Errorf("%v, %v", files, err)
 	}
@@ -188,8 +194,8 @@ func TestReadTarGz(t *testing.T) {
 		want    string
 	}{
 		"no gzip": {[]byte("no archive at all"), Limits{}, "not compressed by gzip"},
-		"cut":     {b.Bytes()[:b.Len()/2], Limits{}, "cut short"},
-		"large":   {b.Bytes(), Limits{MaxBytes: 999}, "kit/c has 1000 bytes"},
+		"cut":     {b[:len(b)/2], Limits{}, "cut short"},
+		"large":   {b, Limits{MaxBytes: 999}, "kit/c has 1000 bytes"},
 	} {
 		if _, err := ReadTarGz(bytes.NewReader(test.content), test.limits, wanted); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v, want %q", name, err, test.want)
@@ -208,6 +214,33 @@ func FuzzIndexTar(f *testing.F) {
 		for _, e := range entries {
 			if e.Offset < 512 || e.Size < 0 || e.Offset+e.Size > int64(len(content)) || strings.Contains("/"+e.Name+"/", "/../") {
 				t.Errorf("entry %+v of %d bytes", e, len(content))
+			}
+		}
+	})
+}
+
+// FuzzReadTarGz: what is read is what is wanted, within the limits. The archive is compressed here too, so that a damaged one
+// gets past gzip's checksum.
+func FuzzReadTarGz(f *testing.F) {
+	whole := write(f, file{"a.txt", "first"}, file{strings.Repeat("long/", 60) + "b", "x"})
+	f.Add(whole, true)
+	f.Add(zipped(f, whole), false)
+	f.Add([]byte{}, false)
+	f.Fuzz(func(t *testing.T, content []byte, zip bool) {
+		if zip {
+			content = zipped(t, content)
+		}
+		const most = 1000
+		files, err := ReadTarGz(bytes.NewReader(content), Limits{MaxEntries: 10, MaxBytes: most}, func(name string) bool { return !strings.HasSuffix(name, "t") })
+		if err != nil {
+			return
+		}
+		if len(files) > 10 {
+			t.Errorf("%d files", len(files))
+		}
+		for name, content := range files {
+			if strings.HasSuffix(name, "t") || strings.Contains("/"+name+"/", "/../") || strings.HasPrefix(name, "/") || len(content) > most {
+				t.Errorf("%q of %d bytes", name, len(content))
 			}
 		}
 	})

@@ -23,11 +23,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"os"
 	"path"
@@ -38,15 +36,24 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/parquet-go/parquet-go"
+
 	"vitdecompose/data"
 	"vitdecompose/data/hub"
 	"vitdecompose/data/picture"
 )
 
-func init() { data.Register("hf", open) }
+func init() {
+	data.Register(data.Kind{
+		Name: "hf", Argument: "PATH or OWNER/REPO[/FOLDER][:SPLIT]", OwnLabels: true, Help: "parquet files of pictures, on the disk or from the Hugging Face Hub",
+		Open: func(ctx context.Context, argument string, _ data.Options) (data.Dataset, error) {
+			return open(ctx, argument)
+		},
+	})
+}
 
 const (
-	cacheBytes     = 64 << 20 // of pages that are kept
+	cacheBytes     = 64 << 20 // of pages that are kept, of pictures and as many of labels and attributes
 	attributeBytes = 64 << 20 // of the different values of attributes
 	maxAttributes  = 1000     // columns
 	maxAttribute   = 10_000   // bytes of a value, as in a file of labels
@@ -54,54 +61,41 @@ const (
 
 // dataset is the rows of one or more files.
 type dataset struct {
+	data.ItemHashes
 	tables     []*table
 	columns    []columns // of each
 	starts     []int     // the first picture of each, and one past the last of all
-	labels     []int32   // nil when there are none
 	classes    []string
-	attributes []*attribute // sorted by name
-	limits     picture.Limits
-	cache      *pageCache
-	hash       func() (string, error)
+	attributes []attribute // sorted by name
+	pictures   *pageCache
+	facts      *pageCache // of labels and attributes
+
+	mu   sync.Mutex
+	lost error // why a label or attribute could not be read again
 }
 
-// attribute is a column of attributes: for each picture the position of its value, 0 where it has none.
-type attribute struct {
-	name   string
-	values []string
-	at     []uint32
-}
+// attribute is a column of attributes, as it is in each file.
+type attribute []further
 
 var (
 	repoName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 	splitName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 )
 
-func open(argument string, opts data.Options) (data.Dataset, error) {
-	d, err := openFiles(argument, opts)
-	if err != nil {
-		return nil, fmt.Errorf("data hf:%s: %w", argument, err)
-	}
-	return d, nil
-}
-
-func openFiles(argument string, opts data.Options) (*dataset, error) {
-	if opts.Labels != "" {
-		return nil, fmt.Errorf("the files have their own labels, %s cannot be used", opts.Labels)
-	}
+func open(ctx context.Context, argument string) (*dataset, error) {
 	place, split, want, err := parse(argument)
 	if err != nil {
 		return nil, err
 	}
-	files, err := find(place, split)
+	files, err := find(ctx, place, split)
 	if err != nil {
 		return nil, err
 	}
-	d := &dataset{limits: opts.Limits, starts: []int{0}, cache: &pageCache{budget: cacheBytes, pages: map[pageID]*cached{}}}
-	d.hash = sync.OnceValues(d.hashAll)
-	if err := d.read(files, want); err != nil {
+	d := &dataset{starts: []int{0}, pictures: newPageCache(cacheBytes), facts: newPageCache(cacheBytes)}
+	if err := d.read(ctx, files, want); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
+	d.ItemHashes = data.NewItemHashes(fmt.Sprintf("hf %d %q\n", d.Len(), d.classes), d.Len(), d.describe)
 	return d, nil
 }
 
@@ -148,7 +142,7 @@ func exists(path string) bool {
 }
 
 // find gives the paths of the files of a data set on the disk or on the Hub.
-func find(place, split string) ([]string, error) {
+func find(ctx context.Context, place, split string) ([]string, error) {
 	info, err := os.Stat(place)
 	switch {
 	case err == nil && !info.IsDir():
@@ -182,7 +176,7 @@ func find(place, split string) ([]string, error) {
 	if hasRevision {
 		repo += "@" + revision
 	}
-	snapshot, err := hub.Env().Fetch(context.Background(), hub.Datasets, repo, func(names []string) ([]string, error) {
+	snapshot, err := hub.Env().Fetch(ctx, hub.Datasets, repo, func(names []string) ([]string, error) {
 		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, folder) })
 		files, err := chooseFiles(names, split)
 		if errors.Is(err, errNone) && !hasRevision {
@@ -201,7 +195,7 @@ func find(place, split string) ([]string, error) {
 }
 
 // read opens the files and reads all but the pictures.
-func (d *dataset) read(files []string, want choice) error {
+func (d *dataset) read(ctx context.Context, files []string, want choice) error {
 	for _, file := range files {
 		t, err := openTable(file)
 		if err != nil {
@@ -230,10 +224,10 @@ func (d *dataset) read(files []string, want choice) error {
 		return fmt.Errorf("%s: has no rows", files[0])
 	}
 	d.classes = d.columns[0].classes
-	if err := d.readLabels(); err != nil {
+	if err := d.checkLabels(ctx); err != nil {
 		return err
 	}
-	return d.readAttributes()
+	return d.findAttributes(ctx)
 }
 
 // close closes the files of a data set that could not be opened.
@@ -247,28 +241,26 @@ func (d *dataset) close() error {
 	return errors.Join(errs...)
 }
 
-// readLabels reads the column of labels. One that is null is not known, and so is -1, which stands for that.
-func (d *dataset) readLabels() error {
-	if d.columns[0].label == nil {
-		return nil
-	}
-	d.labels = make([]int32, d.Len())
+// checkLabels reads the column of labels. Nothing of it is kept: a few bytes may claim millions of rows.
+func (d *dataset) checkLabels(ctx context.Context) error {
 	most := int64(math.MaxInt32)
 	if d.classes != nil {
 		most = int64(len(d.classes)) - 1
 	}
 	for k, t := range d.tables {
 		label := d.columns[k].label
-		err := t.each(label, func(row int64, v *values) error {
-			for i, value := range v.ints {
-				if v.null != nil && v.null[i] {
-					value = -1
-				}
-				if value < -1 || value > most {
+		if label == nil {
+			continue
+		}
+		err := t.each(ctx, label, func(row int64, v *values) error {
+			for _, at := range v.used() {
+				if value := v.ints[at]; value < -1 || value > most {
+					for i := 0; v.position(i) != at; i++ {
+						row++
+					}
 					return fmt.Errorf("%s: row %d: label %d in the column %s is not a class index from 0 to %d, nor -1 for unknown",
-						t.path, row+int64(i), value, label.Name(), most)
+						t.path, row, value, label.Name(), most)
 				}
-				d.labels[int64(d.starts[k])+row+int64(i)] = int32(value)
 			}
 			return nil
 		})
@@ -282,13 +274,13 @@ func (d *dataset) readLabels() error {
 // errNoAttribute says that a column is too large to be one.
 var errNoAttribute = errors.New("no attribute")
 
-// readAttributes reads the further columns that all files have.
-func (d *dataset) readAttributes() error {
+// findAttributes finds the further columns that all files have, and that have values.
+func (d *dataset) findAttributes(ctx context.Context) error {
 	budget := int64(attributeBytes)
 columns:
 	for _, f := range d.columns[0].further {
-		a := &attribute{name: f.name, values: []string{""}, at: make([]uint32, d.Len())}
-		positions := map[string]uint32{}
+		var a attribute
+		seen := map[string]bool{}
 		left := budget
 		for k, t := range d.tables {
 			at := slices.IndexFunc(d.columns[k].further, func(other further) bool {
@@ -297,24 +289,17 @@ columns:
 			if at < 0 {
 				continue columns
 			}
-			column := d.columns[k].further[at].column
-			err := t.each(column, func(row int64, v *values) error {
-				for i := range max(len(v.bytes), len(v.ints)) {
-					value := f.value(v, i)
-					if value == "" {
+			a = append(a, d.columns[k].further[at])
+			err := t.each(ctx, a[k].column, func(_ int64, v *values) error {
+				for _, at := range v.used() {
+					value := f.value(v, at)
+					if value == "" || seen[value] {
 						continue
 					}
-					position, ok := positions[value]
-					if !ok {
-						if left -= int64(len(value)) + 64; left < 0 || len(value) > maxAttribute {
-							return errNoAttribute
-						}
-						position = uint32(len(a.values))
-						value = strings.Clone(value)
-						a.values = append(a.values, value)
-						positions[value] = position
+					if left -= int64(len(value)) + 64; left < 0 || len(value) > maxAttribute {
+						return errNoAttribute
 					}
-					a.at[int64(d.starts[k])+row+int64(i)] = position
+					seen[strings.Clone(value)] = true
 				}
 				return nil
 			})
@@ -325,7 +310,7 @@ columns:
 				return err
 			}
 		}
-		if len(a.values) > 1 {
+		if len(seen) > 0 {
 			budget = left
 			d.attributes = append(d.attributes, a)
 		}
@@ -333,17 +318,32 @@ columns:
 	return nil
 }
 
-// value is value i of a page in words; "" where it is not known.
-func (f further) value(v *values, i int) string {
+// value is what is stored at a position of a page, in words; "" where it is not known.
+func (f further) value(v *values, at int) string {
 	switch {
-	case v.null != nil && v.null[i]:
+	case at < 0:
 		return ""
 	case f.classes == nil:
-		return strings.TrimSpace(strings.ToValidUTF8(string(v.bytes[i]), "\ufffd"))
-	case v.ints[i] < 0 || v.ints[i] >= int64(len(f.classes)):
+		return strings.TrimSpace(strings.ToValidUTF8(string(v.bytes[at]), "\ufffd"))
+	case v.ints[at] < 0 || v.ints[at] >= int64(len(f.classes)):
 		return ""
 	}
-	return f.classes[v.ints[i]]
+	return f.classes[v.ints[at]]
+}
+
+// fact finds the label or an attribute of a row of a file. When it was opened all of them could be read; where one no longer
+// can be, the data set is of no use any more: its pictures and hashes are that error.
+func (d *dataset) fact(k int, column *parquet.Column, row int64) (v *values, position int, ok bool) {
+	v, position, err := d.tables[k].value(d.facts, column, row)
+	if err == nil {
+		return v, position, position >= 0
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lost == nil {
+		d.lost = d.tables[k].failed(column, row, err)
+	}
+	return nil, 0, false
 }
 
 // at is the file of picture i, and its row there.
@@ -362,8 +362,10 @@ func (d *dataset) Classes() []string { return slices.Clone(d.classes) }
 func (d *dataset) Item(i int) data.Item {
 	k, row := d.at(i)
 	item := data.Item{Name: fmt.Sprintf("%s:%d", path.Base(filepath.ToSlash(d.tables[k].path)), row), Label: -1}
-	if d.labels != nil {
-		item.Label = int(d.labels[i])
+	if label := d.columns[k].label; label != nil {
+		if v, at, ok := d.fact(k, label, row); ok { // a null is a class that is not known
+			item.Label = int(v.ints[at])
+		}
 	}
 	return item
 }
@@ -371,26 +373,39 @@ func (d *dataset) Item(i int) data.Item {
 // Attributes implements data.Attributed.
 func (d *dataset) Attributes(i int) map[string]string {
 	var all map[string]string
+	k, row := d.at(i)
 	for _, a := range d.attributes {
-		if a.at[i] == 0 {
+		v, at, ok := d.fact(k, a[k].column, row)
+		if !ok {
 			continue
 		}
-		if all == nil {
-			all = map[string]string{}
+		if value := a[k].value(v, at); value != "" {
+			if all == nil {
+				all = map[string]string{}
+			}
+			all[a[k].name] = value
 		}
-		all[a.name] = a.values[a.at[i]]
 	}
 	return all
 }
 
 // file is the file of picture i; nil where the row has none.
 func (d *dataset) file(i int) ([]byte, error) {
-	k, row := d.at(i)
-	content, err := d.tables[k].value(d.cache, d.columns[k].image, row)
+	d.mu.Lock()
+	err := d.lost
+	d.mu.Unlock()
 	if err != nil {
-		return nil, fmt.Errorf("%s: row %d: %w", d.tables[k].path, row, err)
+		return nil, err
 	}
-	return content, nil
+	k, row := d.at(i)
+	v, at, err := d.tables[k].value(d.pictures, d.columns[k].image, row)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: row %d: %w", d.tables[k].path, row, err)
+	case at < 0:
+		return nil, nil
+	}
+	return v.bytes[at], nil
 }
 
 // Picture implements data.Dataset.
@@ -404,7 +419,7 @@ func (d *dataset) Picture(i int) (*picture.Picture, error) {
 	if content == nil {
 		return nil, fmt.Errorf("%s: has no picture: its bytes are null in the column %s", name, d.columns[k].image.Path()[0])
 	}
-	p, err := picture.Decode(bytes.NewReader(content), d.limits)
+	p, err := picture.Decode(bytes.NewReader(content), picture.Limits{})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -412,41 +427,15 @@ func (d *dataset) Picture(i int) (*picture.Picture, error) {
 	return p, nil
 }
 
-// Hash implements data.Dataset. It reads all files once, from their beginnings to their ends, as long as the disk takes.
-func (d *dataset) Hash() (string, error) { return d.hash() }
-
-func (d *dataset) hashAll() (string, error) {
-	h := sha256.New()
-	fmt.Fprintf(h, "hf %d %q\n", d.Len(), d.classes)
-	for i := range d.Len() {
-		if err := d.hashItem(h, i); err != nil {
-			return "", err
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// ItemHash implements data.ItemHasher.
-func (d *dataset) ItemHash(i int) (string, error) {
-	h := sha256.New()
-	if err := d.hashItem(h, i); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// hashItem writes a line about picture i. That a row has no picture is part of what the data set is.
-func (d *dataset) hashItem(w io.Writer, i int) error {
-	content, err := d.file(i)
+// describe writes a line about picture i. That a row has no picture is part of what the data set is.
+func (d *dataset) describe(w io.Writer, i int) error {
+	item, attributes := d.Item(i), d.Attributes(i)
+	content, err := d.file(i) // an error too if one of those could not be read
 	if err != nil {
 		return err
 	}
-	item := d.Item(i)
-	fmt.Fprintf(w, "%q %d %t %x", item.Name, item.Label, content != nil, sha256.Sum256(content))
-	attributes := d.Attributes(i)
-	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		fmt.Fprintf(w, " %q=%q", name, attributes[name])
+	if _, err := fmt.Fprintf(w, "%q %d %t %x", item.Name, item.Label, content != nil, sha256.Sum256(content)); err != nil {
+		return err
 	}
-	fmt.Fprintln(w)
-	return nil
+	return data.DescribeAttributes(w, attributes)
 }

@@ -2,14 +2,17 @@ package hf
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +22,7 @@ import (
 	"github.com/parquet-go/parquet-go/compress"
 
 	"vitdecompose/data"
+	"vitdecompose/data/datatest"
 	"vitdecompose/data/hub"
 	"vitdecompose/data/hub/hubtest"
 )
@@ -93,17 +97,6 @@ func parquetOf[T any](t testing.TB, metadata string, per int, codec compress.Cod
 	return b.Bytes()
 }
 
-func write(t testing.TB, dir, name string, content []byte) {
-	t.Helper()
-	path := filepath.Join(dir, filepath.FromSlash(name))
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, content, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func mustOpen(t testing.TB, argument string) *dataset {
 	t.Helper()
 	ds, err := data.Open("hf:"+argument, data.Options{})
@@ -126,10 +119,10 @@ func TestDirectory(t *testing.T) {
 	for name, codec := range map[string]compress.Codec{"snappy": &parquet.Snappy, "gzip": &parquet.Gzip, "zstd": &parquet.Zstd, "none": &parquet.Uncompressed} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			write(t, dir, "README.md", nil)
-			write(t, dir, "data/train-00001-of-00002.parquet", parquetOf(t, metadata, 4, codec, rows(t, 107, 3)))
-			write(t, dir, "data/train-00000-of-00002.parquet", parquetOf(t, metadata, 3, codec, rows(t, 100, 7)))
-			write(t, dir, "data/validation-00000-of-00001.parquet", parquetOf(t, metadata, 3, codec, rows(t, 200, 2)))
+			datatest.WriteFile(t, dir, "README.md", nil)
+			datatest.WriteFile(t, dir, "data/train-00001-of-00002.parquet", parquetOf(t, metadata, 4, codec, rows(t, 107, 3)))
+			datatest.WriteFile(t, dir, "data/train-00000-of-00002.parquet", parquetOf(t, metadata, 3, codec, rows(t, 100, 7)))
+			datatest.WriteFile(t, dir, "data/validation-00000-of-00001.parquet", parquetOf(t, metadata, 3, codec, rows(t, 200, 2)))
 			ds := mustOpen(t, dir+":train")
 			if ds.Len() != 10 || !slices.Equal(ds.Classes(), []string{"finch", "swan"}) {
 				t.Fatalf("%d pictures of %v", ds.Len(), ds.Classes())
@@ -209,7 +202,7 @@ func TestPictures(t *testing.T) {
 	some[2].Image = &imageCell{Path: &elsewhere}
 	some[4].Image.Bytes = []byte("no picture")
 	dir := t.TempDir()
-	write(t, dir, "x.parquet", parquetOf(t, metadata, 4, &parquet.Snappy, some))
+	datatest.WriteFile(t, dir, "x.parquet", parquetOf(t, metadata, 4, &parquet.Snappy, some))
 	ds := mustOpen(t, dir)
 	for i, want := range []string{"", "has no picture: its bytes are null in the column image", "has no picture", "", "not a picture", ""} {
 		_, err := ds.Picture(i)
@@ -230,7 +223,7 @@ func TestHash(t *testing.T) {
 		some := rows(t, 1, 6)
 		change(some)
 		dir := t.TempDir()
-		write(t, dir, name, parquetOf(t, metadata, per, &parquet.Snappy, some))
+		datatest.WriteFile(t, dir, name, parquetOf(t, metadata, per, &parquet.Snappy, some))
 		return mustHash(t, mustOpen(t, dir))
 	}
 	base := hash("train.parquet", metadata, 3, func([]row) {})
@@ -254,7 +247,7 @@ func TestHash(t *testing.T) {
 	}
 
 	dir := t.TempDir()
-	write(t, dir, "x.parquet", parquetOf(t, metadata, 3, &parquet.Snappy, rows(t, 1, 6)))
+	datatest.WriteFile(t, dir, "x.parquet", parquetOf(t, metadata, 3, &parquet.Snappy, rows(t, 1, 6)))
 	ds := mustOpen(t, dir)
 	part := mustHash(t, data.Subset(ds, []int{4, 1}))
 	if other := mustHash(t, data.Subset(ds, []int{1, 4})); other == part || part == mustHash(t, ds) {
@@ -265,9 +258,9 @@ func TestHash(t *testing.T) {
 // TestConcurrent reads pictures in any order by many goroutines, with room for a few pages.
 func TestConcurrent(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "x.parquet", parquetOf(t, metadata, 40, &parquet.Snappy, rows(t, 0, 100)))
+	datatest.WriteFile(t, dir, "x.parquet", parquetOf(t, metadata, 40, &parquet.Snappy, rows(t, 0, 100)))
 	ds := mustOpen(t, dir)
-	ds.cache.budget = 1000
+	ds.pictures.budget = 1000
 	var group sync.WaitGroup
 	for seed := range uint64(4) {
 		group.Go(func() {
@@ -281,8 +274,8 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if n := len(ds.cache.pages); n > 10 || ds.cache.bytes > 1000 && n > 1 {
-		t.Errorf("%d pages of %d bytes are kept", n, ds.cache.bytes)
+	if n := len(ds.pictures.pages); n > 10 || ds.pictures.bytes > 1000 && n > 1 {
+		t.Errorf("%d pages of %d bytes are kept", n, ds.pictures.bytes)
 	}
 }
 
@@ -340,7 +333,7 @@ func TestColumns(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
-			write(t, dir, "x.parquet", test.content)
+			datatest.WriteFile(t, dir, "x.parquet", test.content)
 			ds, err := data.Open("hf:"+dir+test.suffix, data.Options{})
 			if test.want != "" {
 				if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "x.parquet") || strings.Contains(err.Error(), "\n") {
@@ -364,9 +357,76 @@ func TestManyTexts(t *testing.T) {
 	long := strings.Repeat("x", maxAttribute+1)
 	some[1].Color = &long
 	dir := t.TempDir()
-	write(t, dir, "x.parquet", parquetOf(t, metadata, 9, &parquet.Snappy, some))
+	datatest.WriteFile(t, dir, "x.parquet", parquetOf(t, metadata, 9, &parquet.Snappy, some))
 	if got := data.Attributes(mustOpen(t, dir), 0); len(got) != 1 || got["season"] != "summer" {
 		t.Errorf("attributes %v", got)
+	}
+}
+
+// TestManyRows: what a data set holds does not grow with the rows that a file claims to have, which take a bit of it or less.
+func TestManyRows(t *testing.T) {
+	dir := t.TempDir()
+	many := make([]manyRow, 1<<20)
+	for i := range many {
+		many[i] = manyRow{nil, 1, "red"}
+	}
+	datatest.WriteFile(t, dir, "x.parquet", parquetOf(t, metadata, 1<<18, &parquet.Zstd, many))
+	many = nil
+	held := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := held()
+	ds := mustOpen(t, dir)
+	if after := held(); after > before+2<<20 { // the labels alone would be 4 MB
+		t.Errorf("%d pictures take %d bytes", ds.Len(), after-before)
+	}
+	if item := ds.Item(1<<20 - 1); item.Label != 1 || ds.Attributes(1 << 19)["color"] != "red" {
+		t.Errorf("item %v, attributes %v", item, ds.Attributes(1<<19))
+	}
+	if ds.facts.bytes > cacheBytes {
+		t.Errorf("%d bytes are kept", ds.facts.bytes)
+	}
+}
+
+type manyRow struct {
+	Image *imageCell `parquet:"image,optional"`
+	Label int64      `parquet:"label,dict"`
+	Color string     `parquet:"color,dict"`
+}
+
+// TestLost: a data set whose file becomes shorter is of no use any more.
+func TestLost(t *testing.T) {
+	dir := t.TempDir()
+	datatest.WriteFile(t, dir, "x.parquet", parquetOf(t, metadata, 40, &parquet.Snappy, rows(t, 0, 100)))
+	ds := mustOpen(t, dir)
+	if err := os.Truncate(filepath.Join(dir, "x.parquet"), 8); err != nil {
+		t.Fatal(err)
+	}
+	if item := ds.Item(99); item.Label != -1 {
+		t.Errorf("item %v", item)
+	}
+	for _, read := range []func() error{
+		func() error { _, err := ds.Picture(0); return err },
+		func() error { _, err := ds.ItemHash(0); return err },
+		func() error { _, err := ds.Hash(); return err },
+	} {
+		if err := read(); err == nil || !strings.Contains(err.Error(), "x.parquet: column label from row 99 on: ") {
+			t.Errorf("error %v", err)
+		}
+	}
+}
+
+// TestCancelled: opening ends with its context.
+func TestCancelled(t *testing.T) {
+	dir := t.TempDir()
+	datatest.WriteFile(t, dir, "x.parquet", parquetOf(t, metadata, 40, &parquet.Snappy, rows(t, 0, 100)))
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := data.OpenContext(ctx, "hf:"+dir, data.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -398,7 +458,7 @@ func TestOpenErrors(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
 			for name, content := range test.files {
-				write(t, dir, name, content)
+				datatest.WriteFile(t, dir, name, content)
 			}
 			_, err := data.Open("hf:"+strings.ReplaceAll(test.argument, "DIR", dir), data.Options{})
 			if want := strings.ReplaceAll(test.want, "DIR", dir); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
@@ -407,7 +467,7 @@ func TestOpenErrors(t *testing.T) {
 		})
 	}
 	dir := t.TempDir()
-	write(t, dir, "x.parquet", good)
+	datatest.WriteFile(t, dir, "x.parquet", good)
 	if _, err := data.Open("hf:"+dir, data.Options{Labels: "l.csv"}); err == nil || !strings.Contains(err.Error(), "l.csv cannot be used") {
 		t.Errorf("a file of labels: error %v", err)
 	}
@@ -420,7 +480,7 @@ func TestDamaged(t *testing.T) {
 	for _, codec := range []compress.Codec{&parquet.Uncompressed, &parquet.Snappy, &parquet.Zstd} {
 		whole := parquetOf(t, metadata, 2, codec, rows(t, 1, 4))
 		for n := 0; n < len(whole); n += 10 {
-			write(t, dir, "x.parquet", whole[:n])
+			datatest.WriteFile(t, dir, "x.parquet", whole[:n])
 			if _, err := data.Open("hf:"+path, data.Options{}); err == nil || !strings.Contains(err.Error(), path) {
 				t.Errorf("cut at byte %d of %d: error %v", n, len(whole), err)
 			}
@@ -428,7 +488,7 @@ func TestDamaged(t *testing.T) {
 		for at := 0; at < len(whole); at += 3 {
 			damaged := slices.Clone(whole)
 			damaged[at] ^= byte(1 + at%255)
-			write(t, dir, "x.parquet", damaged)
+			datatest.WriteFile(t, dir, "x.parquet", damaged)
 			ds, err := data.Open("hf:"+path, data.Options{})
 			if err == nil {
 				_, err = ds.Hash()

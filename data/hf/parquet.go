@@ -1,6 +1,7 @@
 package hf
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,19 +9,21 @@ import (
 	"io"
 	"math"
 	"math/bits"
-	"os"
 	"sort"
 	"sync"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"vitdecompose/data/regularfile"
 )
 
 const (
 	maxFooter     = 16 << 20 // bytes
 	maxPageHeader = 16 << 20 // bytes; it may have a largest and a smallest value
 	maxRows       = 1 << 28  // of a file
+	maxPages      = 1 << 21  // of a column in a row group, and of which it is kept where they are
 )
 
 // plainDictionary is what older files call format.RLEDictionary.
@@ -35,7 +38,8 @@ type table struct {
 	starts []int64 // the first row of each row group, and one past the last of all
 
 	mu     sync.Mutex
-	chunks map[chunkID][]page // those that were looked at
+	chunks map[chunkID][]page // those that were looked at last
+	kept   int                // pages in chunks
 }
 
 // chunkID is the values of a column in a row group.
@@ -43,18 +47,11 @@ type chunkID struct{ group, column int }
 
 // openTable opens a file and reads what it says of itself.
 func openTable(path string) (*table, error) {
-	file, err := os.Open(path)
+	file, size, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("is not a file")
-	}
-	var t *table
-	if err == nil {
-		t, err = readTable(file, info.Size())
-	}
+	t, err := readTable(file, size)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
 	}
@@ -146,6 +143,10 @@ func (t *table) pages(id chunkID) ([]page, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.kept += len(pages); t.kept > maxPages {
+		clear(t.chunks)
+		t.kept = len(pages)
+	}
 	t.chunks[id] = pages
 	return pages, nil
 }
@@ -178,6 +179,9 @@ func (t *table) findPages(id chunkID) ([]page, error) {
 		if !p.dictionary {
 			p.first = row
 			row += int64(p.rows)
+		}
+		if len(pages) == maxPages {
+			return nil, fmt.Errorf("has more than %d pages in a row group", maxPages)
 		}
 		pages = append(pages, *p)
 	}
@@ -232,9 +236,52 @@ func (t *table) page(at, end int64) (*page, int64, error) {
 
 // values are those of a page: bytes or ints, of which some may be null.
 type values struct {
-	bytes [][]byte // nil where null
+	bytes [][]byte
 	ints  []int64
-	null  []bool // of ints; nil when none is
+	// at are the positions of the page's values in bytes or ints, which are those of a dictionary maybe; absent where a value
+	// is null. It is nil where the values are all that there is.
+	at []uint32
+}
+
+// absent is the position of a null.
+const absent = ^uint32(0)
+
+// len is the number of values, nulls with them.
+func (v *values) len() int {
+	if v.at != nil {
+		return len(v.at)
+	}
+	return v.stored()
+}
+
+// stored is the number of values that are in memory.
+func (v *values) stored() int { return max(len(v.bytes), len(v.ints)) }
+
+// position is where value i is stored; -1 where it is null.
+func (v *values) position(i int) int {
+	switch {
+	case v.at == nil:
+		return i
+	case v.at[i] == absent:
+		return -1
+	}
+	return int(v.at[i])
+}
+
+// used are the positions of the values that the page has, each once.
+func (v *values) used() []int {
+	seen := make([]bool, v.stored())
+	var positions []int
+	before := -1
+	for i := range v.len() {
+		at := v.position(i)
+		if at != before && at >= 0 && !seen[at] { // many are like those before them
+			seen[at] = true
+			positions = append(positions, at)
+		}
+		before = at
+	}
+	return positions
 }
 
 // read reads a page. The dictionary is that of its column in its row group; it is not used by a dictionary itself.
@@ -296,26 +343,14 @@ func (t *table) read(id chunkID, column *parquet.Column, p page, dictionary *val
 
 // spread puts the values where they are defined.
 func (v *values) spread(defined []uint32, deepest uint32) *values {
-	s := &values{null: make([]bool, len(defined))}
-	if v.bytes != nil {
-		s.bytes = make([][]byte, len(defined))
-	} else {
-		s.ints = make([]int64, len(defined))
-	}
 	next := 0
 	for i, level := range defined {
-		switch {
-		case level != deepest:
-			s.null[i] = true
-			continue
-		case v.bytes != nil:
-			s.bytes[i] = v.bytes[next]
-		default:
-			s.ints[i] = v.ints[next]
+		if defined[i] = absent; level == deepest {
+			defined[i] = uint32(v.position(next))
+			next++
 		}
-		next++
 	}
-	return s
+	return &values{bytes: v.bytes, ints: v.ints, at: defined}
 }
 
 // decode reads n values, none of them null.
@@ -359,27 +394,16 @@ func (v *values) pick(b []byte, n int) (*values, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &values{}
-	if v.bytes != nil {
-		p.bytes = make([][]byte, n)
-	} else {
-		p.ints = make([]int64, n)
-	}
-	for i, position := range at {
-		switch {
-		case uint64(position) >= uint64(max(len(v.bytes), len(v.ints))):
+	for _, position := range at {
+		if uint64(position) >= uint64(v.stored()) {
 			return nil, errPage
-		case v.bytes != nil:
-			p.bytes[i] = v.bytes[position]
-		default:
-			p.ints[i] = v.ints[position]
 		}
 	}
-	return p, nil
+	return &values{bytes: v.bytes, ints: v.ints, at: at}, nil
 }
 
 // each hands on all values of a column, page by page. Row is that of the file which the page begins with.
-func (t *table) each(column *parquet.Column, do func(row int64, v *values) error) error {
+func (t *table) each(ctx context.Context, column *parquet.Column, do func(row int64, v *values) error) error {
 	for group := range t.Metadata().RowGroups {
 		id := chunkID{group, column.Index()}
 		pages, err := t.findPages(id)
@@ -388,6 +412,9 @@ func (t *table) each(column *parquet.Column, do func(row int64, v *values) error
 		}
 		var dictionary *values
 		for _, p := range pages {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
 			row := t.starts[group] + p.first
 			v, err := t.read(id, column, p, dictionary)
 			switch {
@@ -438,6 +465,10 @@ type cached struct {
 	last int64
 }
 
+func newPageCache(budget int64) *pageCache {
+	return &pageCache{budget: budget, pages: map[pageID]*cached{}}
+}
+
 // get is the page, which read reads unless it is there.
 func (c *pageCache) get(id pageID, cost int64, read func() (*values, error)) (*values, error) {
 	c.mu.Lock()
@@ -463,34 +494,41 @@ func (c *pageCache) get(id pageID, cost int64, read func() (*values, error)) (*v
 	return entry.get()
 }
 
-// value is the value of a column of bytes in a row; nil when it is null. It is not to be changed.
-func (t *table) value(cache *pageCache, column *parquet.Column, row int64) ([]byte, error) {
+// value finds the value of a column in a row: its page, and its position there; -1 when it is null. The page is not to be
+// changed.
+func (t *table) value(cache *pageCache, column *parquet.Column, row int64) (v *values, position int, err error) {
 	group := t.group(row)
 	id := chunkID{group, column.Index()}
 	pages, err := t.pages(id)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	row -= t.starts[group]
 	at := sort.Search(len(pages), func(i int) bool { return !pages[i].dictionary && pages[i].first > row }) - 1
 	if at < 0 || pages[at].dictionary {
-		return nil, errPage
+		return nil, 0, errPage
 	}
 	read := func(i int, dictionary *values) (*values, error) {
-		// Beside the bytes themselves there is a slice for each value.
-		return cache.get(pageID{t, id, i}, int64(pages[i].size)+24*int64(pages[i].rows), func() (*values, error) {
+		return cache.get(pageID{t, id, i}, pages[i].cost(), func() (*values, error) {
 			return t.read(id, column, pages[i], dictionary)
 		})
 	}
 	var dictionary *values
 	if pages[0].dictionary {
 		if dictionary, err = read(0, nil); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	v, err := read(at, dictionary)
-	if err != nil {
-		return nil, err
+	if v, err = read(at, dictionary); err != nil {
+		return nil, 0, err
 	}
-	return v.bytes[row-pages[at].first], nil
+	return v, v.position(int(row - pages[at].first)), nil
+}
+
+// cost is how much memory the values of a page take, in bytes.
+func (p *page) cost() int64 {
+	if p.encoding == plainDictionary || p.encoding == format.RLEDictionary {
+		return 4 * int64(p.rows)
+	}
+	return int64(p.size) + 24*int64(p.rows) // the bytes, and a slice for each value
 }

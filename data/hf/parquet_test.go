@@ -2,15 +2,19 @@ package hf
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding/delta"
+	"github.com/parquet-go/parquet-go/encoding/rle"
 )
 
 // TestEncodings: the examples of "Parquet encoding definitions".
@@ -54,6 +58,33 @@ func TestEncodings(t *testing.T) {
 	}
 	if got, err := plainInts([]byte{0xfe, 0xff, 0xff, 0xff, 1, 0, 0, 0}, 4, 2); err != nil || !slices.Equal(got, []int64{-2, 1}) {
 		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// TestWhyNotParquetGo measures what the comment above maxPage says. Where it fails parquet-go has become careful, and could
+// decode pages here.
+func TestWhyNotParquetGo(t *testing.T) {
+	allocated := func(f func()) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	run := append(binary.AppendUvarint(nil, 1<<24<<1), 0)
+	if n := allocated(func() { _, _ = (&rle.Encoding{BitWidth: 1}).DecodeInt32(nil, run) }); n < 1<<24*4 {
+		t.Errorf("parquet-go takes %d bytes for a run of %d bytes", n, len(run))
+	}
+	if _, err := unpackHybrid(run, 1, 5); err != nil { // of which the page has five values
+		t.Error(err)
+	}
+	head := binary.AppendUvarint([]byte{0x80, 1, 4}, 1<<23) // a block of 128 values in 4 miniblocks
+	head = append(head, 0, 0)
+	if n := allocated(func() { _, _ = (&delta.BinaryPackedEncoding{}).DecodeInt64(nil, head) }); n < 1<<23*8 {
+		t.Errorf("parquet-go takes %d bytes for a head of %d bytes", n, len(head))
+	}
+	if n := allocated(func() { _, _, _ = deltaInts(head, 5) }); n > 1<<20 {
+		t.Errorf("deltaInts takes %d bytes for a head of %d bytes", n, len(head))
 	}
 }
 
@@ -147,20 +178,22 @@ func readAll(t *testing.T, content []byte) {
 	}
 	for _, column := range used {
 		total := int64(0)
-		err := table.each(column, func(row int64, v *values) error {
+		err := table.each(context.Background(), column, func(row int64, v *values) error {
 			if row != total {
 				t.Errorf("row %d behind row %d", row, total)
 			}
-			total += int64(max(len(v.bytes), len(v.ints)))
+			total += int64(v.len())
 			return nil
 		})
 		if err == nil && total != table.NumRows() {
 			t.Errorf("%d values in %d rows", total, table.NumRows())
 		}
 	}
-	cache := &pageCache{budget: 1 << 20, pages: map[pageID]*cached{}}
+	cache := newPageCache(1 << 20)
 	for row := range min(table.NumRows(), 20) {
-		_, _ = table.value(cache, columns.image, row)
+		if v, at, err := table.value(cache, columns.image, row); err == nil && at >= v.stored() {
+			t.Errorf("row %d is at %d of %d values", row, at, v.stored())
+		}
 	}
 }
 

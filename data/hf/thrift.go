@@ -3,6 +3,7 @@ package hf
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // The footer and the headers of pages are written in Thrift's compact protocol. The decoder of parquet-go allocates what a
@@ -35,13 +36,15 @@ var (
 type thriftWalker struct {
 	rest     []byte
 	elements uint64 // that lists may still have
+	structs  uint64 // among them
 }
 
 // thriftLength is the number of bytes of the struct at the beginning of b. The error is errThriftShort where b is too
 // short, and errThrift where it would not help to have more.
 func thriftLength(b []byte) (int, error) {
-	// What is genuine has an element of a list for each ten bytes or so.
-	w := &thriftWalker{b, uint64(len(b))/4 + 1000}
+	// What is genuine has an element of a list for each ten bytes or so, and a struct for 25; of structs a decoder makes
+	// hundreds of bytes each.
+	w := &thriftWalker{b, uint64(len(b))/4 + 1000, uint64(len(b))/12 + 1000}
 	if err := w.fields(0); err != nil {
 		return 0, err
 	}
@@ -155,6 +158,12 @@ func (w *thriftWalker) values(n uint64, depth int, kinds ...byte) error {
 		return errThrift
 	}
 	w.elements -= n
+	if slices.Contains(kinds, thriftStruct) {
+		if n > w.structs {
+			return errThrift
+		}
+		w.structs -= n
+	}
 	for range n {
 		for _, kind := range kinds {
 			if err := w.value(kind, depth+1); err != nil {

@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -11,9 +13,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"vitdecompose/data/atomicfile"
 )
@@ -66,12 +68,6 @@ func (r repository) download(ctx context.Context, s *Snapshot, name string) erro
 	return nil
 }
 
-// attempts is how often a connection is taken up before a download gives up.
-const attempts = 4
-
-// pause is the time before the second attempt; it doubles with each. Tests do not wait.
-var pause = time.Second
-
 // transfer downloads a file of a snapshot to a place in the cache.
 func (r repository) transfer(ctx context.Context, s *Snapshot, name, place string) error {
 	known := s.files[name]
@@ -85,8 +81,12 @@ func (r repository) transfer(ctx context.Context, s *Snapshot, name, place strin
 	got := &received{file: file, known: known}
 	err = r.receive(ctx, r.filePath(filepath.Base(s.Dir), name), got)
 	switch refused := (*statusError)(nil); {
-	case err != nil && (errors.As(err, &refused) || ctx.Err() != nil):
-		err = fmt.Errorf("%s: %s cannot be downloaded: %w", r.ref, name, brief(err))
+	case ctx.Err() != nil:
+		err = fmt.Errorf("%s: %s cannot be downloaded: %w", r.ref, name, context.Cause(ctx))
+	case errors.As(err, &refused):
+		err = fmt.Errorf("%s: %s cannot be downloaded: %s %w", r.ref, name, r.hub.Endpoint, refused)
+	case errors.Is(err, errPage):
+		err = fmt.Errorf("%s: %s cannot be downloaded: %s %w", r.ref, name, r.hub.Endpoint, err)
 	case err != nil:
 		err = fmt.Errorf("%s: the download of %s broke off after %d bytes: %w; try again", r.ref, name, got.size, brief(err))
 	default:
@@ -118,20 +118,20 @@ func (r repository) filePath(commit, name string) string {
 
 // receive gets all of a path of the server, in several pieces if the connection breaks off.
 func (r repository) receive(ctx context.Context, path string, got *received) error {
-	wait := pause
-	for attempt := 1; ; attempt++ {
-		err := r.receivePart(ctx, path, got)
-		refused := (*statusError)(nil)
-		if err == nil || ctx.Err() != nil || attempt == attempts || errors.As(err, &refused) && refused.code/100 == 4 {
-			return err
-		}
-		select {
-		case <-time.After(wait):
-			wait *= 2
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	return retry(ctx, func() error { return r.receivePart(ctx, path, got) }, func(err error) bool { return !errors.Is(err, errPage) })
+}
+
+// errPage says that what came is not the file, but what a proxy or a page for logging in shows to people.
+var errPage = errors.New("sends a web page in its place: check the network (a proxy, a page for logging in) and HF_ENDPOINT")
+
+// isPage tells whether a file begins like a web page and is not called like one.
+func isPage(name string, begin []byte) bool {
+	switch strings.ToLower(path.Ext(name)) {
+	case ".html", ".htm", ".xhtml", ".md":
+		return false
 	}
+	begin = bytes.ToLower(bytes.TrimLeft(bytes.TrimPrefix(begin, []byte("\ufeff")), " \t\r\n"))
+	return bytes.HasPrefix(begin, []byte("<!doctype html")) || bytes.HasPrefix(begin, []byte("<html"))
 }
 
 func (r repository) receivePart(ctx context.Context, path string, got *received) error {
@@ -150,7 +150,11 @@ func (r repository) receivePart(ctx context.Context, path string, got *received)
 	if got.known.size > 0 {
 		limit = got.known.size - got.size + 1
 	}
-	_, err = io.Copy(got, io.LimitReader(response.Body, limit))
+	body := bufio.NewReader(io.LimitReader(response.Body, limit))
+	if begin, _ := body.Peek(512); got.size == 0 && isPage(path, begin) { // an error comes again when it is read
+		return errPage
+	}
+	_, err = io.Copy(got, body)
 	return err
 }
 

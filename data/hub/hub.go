@@ -29,6 +29,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"vitdecompose/data/printable"
 )
 
 // Kind is what a repository of the Hub holds.
@@ -106,7 +108,8 @@ func (h Hub) Fetch(ctx context.Context, kind Kind, name string, choose func(name
 	}
 	r := repository{hub: h, kind: kind, ref: ref, id: id, revision: revision, choose: choose,
 		dir: filepath.Join(h.CacheDir, string(kind)+"--"+strings.ReplaceAll(id, "/", "--"))}
-	return r.fetch(ctx)
+	s, err := r.fetch(ctx)
+	return s, printable.Error(err)
 }
 
 // repository is one revision of a repository, and what is wanted of it.
@@ -120,7 +123,7 @@ type repository struct {
 
 func (r repository) notice(format string, args ...any) {
 	if r.hub.Notice != nil {
-		r.hub.Notice(r.ref + ": " + fmt.Sprintf(format, args...))
+		r.hub.Notice(printable.Text(r.ref+": "+fmt.Sprintf(format, args...), printable.Most))
 	}
 }
 
@@ -140,13 +143,14 @@ func (r repository) fetch(ctx context.Context) (*Snapshot, error) {
 	info, err := r.info(ctx)
 	if err != nil {
 		if refused := (*statusError)(nil); errors.As(err, &refused) && refused.code/100 == 4 {
-			return nil, fmt.Errorf("%s: %s refuses it; check the name, and HF_TOKEN if it is not public: %w", r.ref, r.hub.Endpoint, err)
+			return nil, fmt.Errorf("%s: %s %w", r.ref, r.hub.Endpoint, refused)
 		}
-		if ctx.Err() == nil {
-			if s, cacheErr := r.cached(); cacheErr == nil {
-				r.notice("%s cannot be reached; the copy in the cache is used", r.hub.Endpoint)
-				return s, nil
-			}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("%s: %w", r.ref, context.Cause(ctx))
+		}
+		if s, cacheErr := r.cached(); cacheErr == nil {
+			r.notice("%s cannot be reached; the copy in the cache is used", r.hub.Endpoint)
+			return s, nil
 		}
 		return nil, fmt.Errorf("%s: %s cannot be reached; check the network, or give a directory: %w", r.ref, r.hub.Endpoint, brief(err))
 	}
@@ -184,39 +188,172 @@ type fileInfo struct {
 const maxInfo = 256 << 20 // bytes of what the server says of a repository: a few hundred for each of its files
 
 // info asks the server for the revision.
-func (r repository) info(ctx context.Context) (*repoInfo, error) {
-	response, err := r.get(ctx, fmt.Sprintf("/api/%s/%s/revision/%s?blobs=true", r.kind, r.id, url.PathEscape(r.revision)), 0)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	info := &repoInfo{}
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxInfo)).Decode(info); err != nil {
+func (r repository) info(ctx context.Context) (info *repoInfo, err error) {
+	path := fmt.Sprintf("/api/%s/%s/revision/%s?blobs=true", r.kind, r.id, url.PathEscape(r.revision))
+	connected := false
+	err = retry(ctx, func() error {
+		response, err := r.get(ctx, path, 0)
+		if err != nil {
+			return err
+		}
+		connected = true
+		defer response.Body.Close()
+		info = &repoInfo{}
+		return json.NewDecoder(io.LimitReader(response.Body, maxInfo)).Decode(info)
+	}, func(err error) bool { // without a network there is no use in waiting
+		return errors.Is(err, errStalled) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, new(*statusError))
+	})
+	if err != nil && connected {
 		return nil, fmt.Errorf("the answer is no description of a repository: %w", err)
 	}
-	return info, nil
+	return info, err
+}
+
+// attempts is how often something is tried before it is given up.
+const attempts = 4
+
+// pause is the time before the second attempt; it doubles with each. Tests do not wait.
+var pause = time.Second
+
+// retry tries again what fails in a way that may pass.
+func retry(ctx context.Context, try func() error, passes func(err error) bool) error {
+	wait := pause
+	for attempt := 1; ; attempt++ {
+		err := try()
+		refused := (*statusError)(nil)
+		if err == nil || ctx.Err() != nil || attempt == attempts || !passes(err) || errors.As(err, &refused) && refused.final() {
+			return err
+		}
+		delay := wait
+		if refused != nil {
+			delay = max(delay, refused.after)
+		}
+		select {
+		case <-time.After(delay):
+			wait *= 2
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // A statusError is the answer of a server that does not do what it was asked for.
 type statusError struct {
 	code   int
 	reason string
+	after  time.Duration // when the server wants to be asked again
 }
 
+// Error says what to do.
 func (e *statusError) Error() string {
-	return strings.TrimSpace(fmt.Sprintf("status %d %s", e.code, e.reason))
+	status := strings.TrimSpace(fmt.Sprintf("status %d %s", e.code, e.reason))
+	switch {
+	case e.code == http.StatusTooManyRequests:
+		return "was asked too often: try again in some minutes, with HF_TOKEN set where it is not: " + status
+	case e.code == http.StatusUnauthorized || e.code == http.StatusForbidden || e.code == http.StatusNotFound:
+		return "refuses it; check the name, and HF_TOKEN if it is not public: " + status
+	case e.code/100 == 4:
+		return "refuses it: " + status
+	}
+	return "fails: " + status
 }
 
-// client gives up a server that accepts a connection and never answers.
-var client = func() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.ResponseHeaderTimeout = time.Minute
-	return &http.Client{Transport: transport}
-}()
+// final tells whether the answer will be the same the next time.
+func (e *statusError) final() bool {
+	return e.code/100 == 4 && e.code != http.StatusTooManyRequests && e.code != http.StatusRequestTimeout
+}
+
+// client follows redirects, and shows the token to nobody but the server that it is for.
+var client = &http.Client{
+	Transport: http.DefaultTransport.(*http.Transport).Clone(),
+	CheckRedirect: func(request *http.Request, via []*http.Request) error {
+		if len(via) >= 10 {
+			return errors.New("more than 10 redirects")
+		}
+		for _, before := range via {
+			if origin(before.URL) != origin(request.URL) {
+				// net/http leaves it out for other hosts only, and neither for other ports nor without TLS.
+				request.Header.Del("Authorization")
+			}
+		}
+		return nil
+	},
+}
+
+// origin is who answers at an address: scheme, host and port.
+func origin(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
+}
+
+// patience is how long a server may send nothing. Tests have less.
+var patience = time.Minute
+
+var errStalled = errors.New("the server has stopped sending")
+
+// watched is the body of an answer, whose request ends when nothing comes of it for long.
+type watched struct {
+	io.ReadCloser
+	timer *time.Timer
+	ctx   context.Context
+	end   context.CancelCauseFunc
+}
+
+// Read implements io.Reader. The time that the reader takes between two reads does not count.
+func (w *watched) Read(p []byte) (int, error) {
+	w.timer.Reset(patience)
+	n, err := w.ReadCloser.Read(p)
+	w.timer.Stop()
+	if err != nil && err != io.EOF && w.ctx.Err() != nil {
+		err = context.Cause(w.ctx)
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (w *watched) Close() error {
+	w.timer.Stop()
+	w.end(nil)
+	return w.ReadCloser.Close()
+}
 
 // get asks for a path of the server, or its bytes from an offset on. The answer's status is 200, or 206 where from > 0 and
-// the server can do that. The token goes to the server alone, not to where it may redirect: net/http sees to that.
-func (r repository) get(ctx context.Context, path string, from int64) (*http.Response, error) {
+// the server can do that. The token goes to the server alone, not to where it may redirect.
+func (r repository) get(parent context.Context, path string, from int64) (*http.Response, error) {
+	ctx, end := context.WithCancelCause(parent)
+	timer := time.AfterFunc(patience, func() { end(errStalled) })
+	response, err := r.ask(ctx, path, from)
+	timer.Stop()
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		end(nil)
+		return nil, err
+	}
+	response.Body = &watched{response.Body, timer, ctx, end}
+	if response.StatusCode == http.StatusOK || from > 0 && response.StatusCode == http.StatusPartialContent {
+		return response, nil
+	}
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<12)) // a reason that cannot be read is none
+	_ = response.Body.Close()
+	var reason struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(text, &reason) != nil {
+		reason.Error = http.StatusText(response.StatusCode)
+	}
+	refused := &statusError{code: response.StatusCode, reason: printable.Text(strings.Join(strings.Fields(reason.Error), " "), 300)}
+	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		refused.after = time.Duration(min(seconds, 60)) * time.Second
+	}
+	return nil, refused
+}
+
+func (r repository) ask(ctx context.Context, path string, from int64) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.hub.Endpoint+path, nil)
 	if err != nil {
 		return nil, err
@@ -230,22 +367,7 @@ func (r repository) get(ctx context.Context, path string, from int64) (*http.Res
 	if from > 0 {
 		request.Header.Set("Range", "bytes="+strconv.FormatInt(from, 10)+"-")
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode == http.StatusOK || from > 0 && response.StatusCode == http.StatusPartialContent {
-		return response, nil
-	}
-	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<12)) // a reason that cannot be read is none
-	_ = response.Body.Close()
-	var reason struct {
-		Error string `json:"error"`
-	}
-	if json.Unmarshal(text, &reason) != nil {
-		reason.Error = http.StatusText(response.StatusCode)
-	}
-	return nil, &statusError{response.StatusCode, strings.Join(strings.Fields(reason.Error), " ")}
+	return client.Do(request)
 }
 
 // brief leaves out of an error of net/http the address, which is in the message already.

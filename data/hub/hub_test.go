@@ -3,11 +3,17 @@ package hub_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -191,6 +197,160 @@ func TestRefused(t *testing.T) {
 	cancel()
 	_, err = h.Fetch(ctx, hub.Datasets, repoID, only())
 	check(t, "cancelled", err, context.Canceled.Error())
+}
+
+// faulty answers in the place of a server, where answer does.
+func faulty(t *testing.T, server *hubtest.Server, answer func(w http.ResponseWriter, r *http.Request) bool) hub.Hub {
+	t.Helper()
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !answer(w, r) {
+			server.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(h.Close)
+	return hub.Hub{Endpoint: h.URL, CacheDir: t.TempDir()}
+}
+
+// TestToken: a redirect to another port, host or scheme does not get the token; one to another path does.
+func TestToken(t *testing.T) {
+	server := hubtest.New(hub.Datasets, repoID, files)
+	var seen sync.Map
+	note := func(name string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			seen.Store(name, r.Header.Get("Authorization"))
+			server.ServeHTTP(w, r)
+		}
+	}
+	plain, secure := httptest.NewServer(note("port")), httptest.NewTLSServer(note("scheme"))
+	defer plain.Close()
+	defer secure.Close()
+	hub.TrustForTest(t, secure)
+	for name, to := range map[string]string{"port": plain.URL, "scheme": secure.URL, "same": ""} {
+		h := faulty(t, server, func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Has("moved") {
+				note(name)(w, r)
+				return true
+			}
+			http.Redirect(w, r, to+r.URL.Path+"?moved=1", http.StatusFound)
+			return true
+		})
+		h.Token = "secret"
+		if _, err := fetch(h, repoID, only("README.md")); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := seen.Load(name); got != map[string]string{"same": "Bearer secret"}[name] {
+			t.Errorf("%s: the token is %q", name, got)
+		}
+	}
+}
+
+// TestStalled: a server that stops sending is asked again, for the rest.
+func TestStalled(t *testing.T) {
+	server := hubtest.New(hub.Datasets, repoID, files)
+	server.Ranges = true
+	var stalls atomic.Int32
+	stall := func(w http.ResponseWriter, r *http.Request) bool {
+		if stalls.Add(-1) < 0 || strings.Contains(r.URL.Path, "/resolve/") {
+			return false
+		}
+		if strings.Contains(r.URL.Path, "/cdn/") {
+			w.Header().Set("Content-Length", "10000")
+			_, _ = w.Write(files["data/test.parquet"][:100])
+		}
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		return true
+	}
+	stalls.Store(1) // the description
+	mustFetch(t, faulty(t, server, stall), repoID)
+	h := faulty(t, server, func(w http.ResponseWriter, r *http.Request) bool {
+		return strings.Contains(r.URL.Path, "/cdn/") && stall(w, r)
+	})
+	stalls.Store(2) // the file
+	mustFetch(t, h, repoID)
+	stalls.Store(1 << 20)
+	_, err := fetch(faulty(t, server, stall), repoID, only("README.md"))
+	check(t, "a server that never answers", err, "cannot be reached", "the server has stopped sending")
+
+	// Nobody waits for a server when the program is interrupted.
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	before := time.Now()
+	_, err = faulty(t, server, stall).Fetch(ctx, hub.Datasets, repoID, only("README.md"))
+	check(t, "interrupted", err, "context canceled")
+	if waited := time.Since(before); waited > 250*time.Millisecond {
+		t.Errorf("interrupted after %v", waited)
+	}
+}
+
+// TestAnswers: what is said of servers that answer something else.
+func TestAnswers(t *testing.T) {
+	server := hubtest.New(hub.Datasets, repoID, files)
+	for _, test := range []struct {
+		name, path, content string
+		status              int
+		times               int32
+		says, not           string
+	}{
+		{"too many requests", "/api/", `{"error": "slow down"}`, 429, 1 << 20, "was asked too often: try again in some minutes", "check the name"},
+		{"too many requests at first", "/api/", "", 429, 2, "", ""},
+		{"too many requests for a file", "/resolve/", "", 429, 1 << 20, "data/a b#c.csv cannot be downloaded", "check the name"},
+		{"out of order for a while", "/resolve/", "", 503, 3, "", ""},
+		{"bad request", "/api/", "", 400, 1 << 20, "refuses it: status 400", "check the name"},
+		{"control characters", "/api/", `{"error": "a\u001b[2Jb"}`, 404, 1 << 20, `a\x1b[2Jb`, "\x1b"},
+		{"a long reason", "/api/", `{"error": "` + strings.Repeat("x", 4000) + `"}`, 404, 1 << 20, " bytes … ", strings.Repeat("x", 400)},
+		{"a page in place of the description", "/api/", "<html></html>", 200, 1 << 20, "the answer is no description of a repository", ""},
+		{"a page in place of a file", "/resolve/", " <!DOCTYPE HTML><html></html>", 200, 1 << 20, "sends a web page in its place", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var asked atomic.Int32
+			h := faulty(t, server, func(w http.ResponseWriter, r *http.Request) bool {
+				if !strings.Contains(r.URL.Path, test.path) || asked.Add(1) > test.times {
+					return false
+				}
+				w.WriteHeader(test.status)
+				_, _ = io.WriteString(w, test.content)
+				return true
+			})
+			_, err := fetch(h, repoID, only("data/a b#c.csv"))
+			if test.says == "" {
+				if err != nil {
+					t.Errorf("error %v", err)
+				}
+				return
+			}
+			check(t, test.name, err, "hf:owner/birds", test.says)
+			if test.not != "" && err != nil && strings.Contains(err.Error(), test.not) {
+				t.Errorf("error %q", err)
+			}
+			if left, _ := filepath.Glob(filepath.Join(h.CacheDir, "*", "snapshots", "*", "data", "*")); len(left) > 0 {
+				t.Errorf("left over: %q", left)
+			}
+		})
+	}
+}
+
+// TestUnknownHash: a web page does not stay where neither size nor hash of a file are known.
+func TestUnknownHash(t *testing.T) {
+	page := []byte("<html>log in</html>")
+	h := faulty(t, hubtest.New(hub.Models, repoID, nil), func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			fmt.Fprintf(w, `{"sha": %q, "siblings": [{"rfilename": "model.safetensors"}, {"rfilename": "index.html"}]}`, hubtest.Commit)
+		} else {
+			_, _ = w.Write(page)
+		}
+		return true
+	})
+	one := func(name string) (*hub.Snapshot, error) {
+		return h.Fetch(context.Background(), hub.Models, repoID, func([]string) ([]string, error) { return []string{name}, nil })
+	}
+	for range 2 {
+		_, err := one("model.safetensors")
+		check(t, "a page", err, "model.safetensors cannot be downloaded", "sends a web page in its place")
+	}
+	if s, err := one("index.html"); err != nil || s.Path("index.html") == "" {
+		t.Errorf("a page that is one: %v", err)
+	}
 }
 
 // A nil snapshot is what is known of a directory that is not from the Hub.

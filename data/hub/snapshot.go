@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"vitdecompose/data/atomicfile"
+	"vitdecompose/data/regularfile"
 )
 
 // Snapshot is one revision of a repository in the cache. A nil one knows nothing of its files.
@@ -224,13 +225,16 @@ func presentFiles(dir string) (map[string]fileCheck, error) {
 	return files, err
 }
 
+// maxRef bounds the note of a commit, in bytes.
+const maxRef = 1 << 10
+
 // cachedCommit is the commit that the revision stood for when it was last seen.
 func (r repository) cachedCommit() (string, error) {
 	if commitName.MatchString(r.revision) {
 		return r.revision, nil
 	}
 	path := filepath.Join(r.dir, "refs", filepath.FromSlash(r.revision))
-	if text, err := os.ReadFile(path); err == nil {
+	if text, err := regularfile.Read(path, maxRef); err == nil {
 		if commit := strings.TrimSpace(string(text)); commitName.MatchString(commit) {
 			return commit, nil
 		}
@@ -244,7 +248,7 @@ func (r repository) cachedCommit() (string, error) {
 
 // cachedInfo is what the server said of a revision; nil when that is not known.
 func (r repository) cachedInfo(revision string) *repoInfo {
-	text, err := os.ReadFile(filepath.Join(r.dir, "info", filepath.FromSlash(revision)))
+	text, err := regularfile.Read(filepath.Join(r.dir, "info", filepath.FromSlash(revision)), maxInfo)
 	if err != nil {
 		return nil
 	}

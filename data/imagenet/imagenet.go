@@ -15,10 +15,9 @@
 //   - a directory with Kaggle's ILSVRC/Data/CLS-LOC.
 //
 // A label is the position of the synset among the 1000 sorted WNIDs, which is the order of timm and torchvision. The
-// labels of a validation set without sub-folders are taken from the development kit (ILSVRC2012_devkit_t12.tar.gz, or
-// extracted) or from Kaggle's LOC_synset_mapping.txt and LOC_val_solution.csv, found beside the pictures or in a directory
-// above; or from Options.Labels. The words for the classes come from there too; without, the classes are called by their
-// WNIDs. Where not all 1000 synsets have a sub-folder one of the two is needed to know the others.
+// labels of a validation set without sub-folders are taken from the ground truth in the development kit
+// (ILSVRC2012_devkit_t12.tar.gz, or extracted) or from Kaggle's LOC_val_solution.csv, found beside the pictures or in a
+// directory above; or from Options.Labels.
 //
 // To open an archive takes one pass over its headers, and holds some 100 bytes for each picture. The names of the pictures,
 // and with them the hash of the data set, are the same however it is stored.
@@ -26,12 +25,11 @@ package imagenet
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"os"
 	"path"
@@ -45,9 +43,21 @@ import (
 	"vitdecompose/data"
 	"vitdecompose/data/archive"
 	"vitdecompose/data/picture"
+	"vitdecompose/data/regularfile"
+	"vitdecompose/data/wnid"
 )
 
-func init() { data.Register("imagenet", open) }
+func init() {
+	data.Register(data.Kind{
+		Name: "imagenet", Argument: "PATH[:train|val]", Help: "ImageNet-1k: the official tar files, unpacked or not, or Kaggle's folders",
+		Open: func(_ context.Context, argument string, opts data.Options) (data.Dataset, error) {
+			return open(argument, opts)
+		},
+	})
+}
+
+// numClasses is the number of classes of ImageNet-1k.
+const numClasses = 1000
 
 // The splits, as folders are called, and their archives.
 const (
@@ -60,13 +70,13 @@ const (
 
 // dataset is the pictures of a split.
 type dataset struct {
-	path       string   // of the archive or of the directory
-	archive    *os.File // nil for a directory; open as long as the program runs
-	items      []item
-	attributes []map[string]string // of each item; nil without a file of labels
-	classes    []string            // nil with a file of labels
-	limits     picture.Limits
-	hash       func() (string, error)
+	data.ItemHashes
+	path     string   // of the archive or of the directory
+	archive  *os.File // nil for a directory; open as long as the program runs
+	items    []item
+	labelled []data.Labelled // the rows of the file of labels, one for each item; nil without one
+	classes  []string        // nil with a file of labels
+	hash     func() (string, error)
 }
 
 // item is a picture: a file below the directory, or a piece of the archive.
@@ -76,15 +86,7 @@ type item struct {
 	label        int32
 }
 
-func open(argument string, opts data.Options) (data.Dataset, error) {
-	ds, err := openSplit(argument, opts)
-	if err != nil {
-		return nil, fmt.Errorf("data imagenet:%s: %w", argument, err)
-	}
-	return ds, nil
-}
-
-func openSplit(argument string, opts data.Options) (*dataset, error) {
+func open(argument string, opts data.Options) (*dataset, error) {
 	place, split := argument, ""
 	if at := strings.LastIndexByte(argument, ':'); at >= 0 && (argument[at+1:] == train || argument[at+1:] == val) {
 		place, split = argument[:at], argument[at+1:]
@@ -96,14 +98,21 @@ func openSplit(argument string, opts data.Options) (*dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &dataset{path: found, limits: opts.Limits}
-	d.hash = sync.OnceValues(d.hashAll)
+	d := &dataset{path: found}
 	if err := d.read(opts.Labels, above(place, found)); err != nil {
 		if d.archive != nil {
 			err = errors.Join(err, d.archive.Close())
 		}
 		return nil, err
 	}
+	d.ItemHashes = data.NewItemHashes("", len(d.items), func(w io.Writer, i int) error {
+		sum, err := d.sum(i, make([]byte, 1<<16))
+		if err != nil {
+			return err
+		}
+		return d.describe(w, i, sum)
+	})
+	d.hash = sync.OnceValues(d.hashInOrder)
 	return d, nil
 }
 
@@ -116,7 +125,7 @@ func (d *dataset) read(labels string, dirs []string) error {
 	if info.IsDir() {
 		err = d.scan()
 	} else {
-		err = d.index(info.Size())
+		err = d.index()
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", d.path, err)
@@ -232,7 +241,7 @@ func (d *dataset) scan() error {
 			}
 			continue
 		}
-		if !wnid.MatchString(name) {
+		if !wnid.Valid(name) {
 			return fmt.Errorf("the sub-folder %s is not called like a synset (nNNNNNNNN)", name)
 		}
 		pictures, err := os.ReadDir(filepath.Join(d.path, name))
@@ -254,8 +263,8 @@ func (d *dataset) scan() error {
 var classArchive = regexp.MustCompile(`^(n\d{8})\.tar$`)
 
 // index notes where the pictures of an archive are, and of the archives within it.
-func (d *dataset) index(size int64) error {
-	file, err := os.Open(d.path)
+func (d *dataset) index() error {
+	file, size, err := regularfile.Open(d.path)
 	if err != nil {
 		return err
 	}
@@ -286,7 +295,7 @@ func (d *dataset) index(size int64) error {
 				entry.Name)
 		}
 		name := base
-		if synset := path.Base(dir); wnid.MatchString(synset) {
+		if synset := path.Base(dir); wnid.Valid(synset) {
 			name = synset + "/" + base
 		}
 		d.items = append(d.items, item{name: name, offset: entry.Offset, size: entry.Size})
@@ -307,7 +316,6 @@ func (d *dataset) take(labels string) error {
 		return err
 	}
 	items := make([]item, len(rows))
-	d.attributes = make([]map[string]string, len(rows))
 	for i, row := range rows {
 		at, ok := slices.BinarySearchFunc(d.items, row.Name, func(it item, name string) int {
 			return strings.Compare(it.name, name)
@@ -321,27 +329,25 @@ func (d *dataset) take(labels string) error {
 		}
 		items[i] = d.items[at]
 		items[i].label = int32(row.Label)
-		d.attributes[i] = row.Attributes
 	}
-	d.items = items
+	d.items, d.labelled = items, rows
 	return nil
 }
 
 // label gives every picture its class.
 func (d *dataset) label(dirs []string) error {
+	d.classes = wnid.Names()
 	flat := !strings.Contains(d.items[0].name, "/")
-	k, err := know(dirs, flat)
-	if err != nil {
-		return err
-	}
-	if k.wnids == nil {
-		if k.wnids = d.synsets(); len(k.wnids) != numClasses {
-			return d.unknown(flat, len(k.wnids), dirs)
+	var t *truth
+	if flat {
+		var err error
+		if t, err = findTruth(dirs); err != nil {
+			return err
 		}
-	}
-	d.classes = k.names()
-	if flat && k.labels == nil {
-		return d.unknown(flat, 0, dirs)
+		if t == nil {
+			return fmt.Errorf("%s: the classes of its pictures are not known: put %s.tar.gz (or Kaggle's %s) into %s, or give labels in a CSV file",
+				d.path, devkit, answersFile, dirs[0])
+		}
 	}
 	count := 0
 	for i := range d.items {
@@ -353,44 +359,25 @@ func (d *dataset) label(dirs []string) error {
 			return fmt.Errorf("%s: has pictures (%s) beside sub-folders of synsets (%s)", d.path, d.items[0].name, it.name)
 		case sorted:
 			var ok bool
-			if label, ok = k.index(synset); !ok {
+			if label, ok = wnid.Index(synset); !ok {
 				return fmt.Errorf("%s: %s is not one of the %d synsets of ImageNet-1k", d.path, synset, numClasses)
 			}
 		case number == 0:
 			return fmt.Errorf("%s: %s is not called like a picture of the validation set (ILSVRC2012_val_00000001.JPEG): give labels in a CSV file",
 				d.path, it.name)
 		default:
-			if label, err = k.labels(number); err != nil {
-				return fmt.Errorf("%s: no label for %s: %s: %w", d.path, it.name, k.source, err)
+			var ok bool
+			if label, ok = t.labels[number]; !ok {
+				return fmt.Errorf("%s: no label for %s: %s has labels of %d pictures", d.path, it.name, t.source, len(t.labels))
 			}
 			count++
 		}
 		it.label = int32(label)
 	}
-	if flat && d.archive != nil && count != k.pictures {
-		return fmt.Errorf("%s: has %d pictures, %s has labels for %d", d.path, count, k.source, k.pictures)
+	if flat && d.archive != nil && count != len(t.labels) {
+		return fmt.Errorf("%s: has %d pictures, %s has labels for %d", d.path, count, t.source, len(t.labels))
 	}
 	return nil
-}
-
-// synsets are those of the pictures, sorted.
-func (d *dataset) synsets() (names []string) {
-	for _, it := range d.items {
-		if synset, _, ok := strings.Cut(it.name, "/"); ok && (len(names) == 0 || names[len(names)-1] != synset) {
-			names = append(names, strings.Clone(synset))
-		}
-	}
-	return names
-}
-
-// unknown is the error where the labels, or the classes, cannot be known.
-func (d *dataset) unknown(flat bool, synsets int, dirs []string) error {
-	what := fmt.Sprintf("has pictures of %d synsets; which of ImageNet's %d they are is not known", synsets, numClasses)
-	if flat {
-		what = "the classes of its pictures are not known"
-	}
-	return fmt.Errorf("%s: %s: put %s.tar.gz (or Kaggle's %s and %s) into %s, or give labels in a CSV file",
-		d.path, what, devkit, mappingFile, answersFile, dirs[0])
 }
 
 func (d *dataset) Len() int          { return len(d.items) }
@@ -406,20 +393,20 @@ func (d *dataset) IndexedLabels() bool { return true }
 
 // Attributes implements data.Attributed.
 func (d *dataset) Attributes(i int) map[string]string {
-	if d.attributes == nil {
+	if d.labelled == nil {
 		return nil
 	}
-	return maps.Clone(d.attributes[i])
+	return d.labelled[i].Attributes()
 }
 
 // Picture implements data.Dataset.
 func (d *dataset) Picture(i int) (*picture.Picture, error) {
 	it := d.items[i]
 	if d.archive == nil {
-		return picture.DecodeFile(d.file(it), d.limits)
+		return picture.DecodeFile(d.file(it), picture.Limits{})
 	}
 	name := d.path + ": " + it.name
-	p, err := picture.Decode(io.NewSectionReader(d.archive, it.offset, it.size), d.limits)
+	p, err := picture.Decode(io.NewSectionReader(d.archive, it.offset, it.size), picture.Limits{})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -433,7 +420,7 @@ func (d *dataset) file(it item) string { return filepath.Join(d.path, filepath.F
 // for each: as long as the disk takes for 138 GB of the training set, or 6 GB of the validation set.
 func (d *dataset) Hash() (string, error) { return d.hash() }
 
-func (d *dataset) hashAll() (string, error) {
+func (d *dataset) hashInOrder() (string, error) {
 	order := make([]int, len(d.items))
 	for i := range order {
 		order[i] = i
@@ -447,33 +434,15 @@ func (d *dataset) hashAll() (string, error) {
 			return "", err
 		}
 	}
-	h := sha256.New()
-	fmt.Fprintf(h, "imagenet %d\n", len(d.items))
-	for i := range d.items {
-		d.describe(h, i, sums[i])
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// ItemHash implements data.ItemHasher.
-func (d *dataset) ItemHash(i int) (string, error) {
-	sum, err := d.sum(i, make([]byte, 1<<16))
-	if err != nil {
-		return "", err
-	}
-	h := sha256.New()
-	d.describe(h, i, sum)
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return data.NewItemHashes(fmt.Sprintf("imagenet %d\n", len(d.items)), len(d.items), func(w io.Writer, i int) error { return d.describe(w, i, sums[i]) }).Hash()
 }
 
 // describe writes a line about picture i, whose bytes have a hash.
-func (d *dataset) describe(w io.Writer, i int, sum [sha256.Size]byte) {
-	fmt.Fprintf(w, "%q %d %x", d.items[i].name, d.items[i].label, sum)
-	attributes := d.Attributes(i)
-	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		fmt.Fprintf(w, " %q=%q", name, attributes[name])
+func (d *dataset) describe(w io.Writer, i int, sum [sha256.Size]byte) error {
+	if _, err := fmt.Fprintf(w, "%q %d %x", d.items[i].name, d.items[i].label, sum); err != nil {
+		return err
 	}
-	fmt.Fprintln(w)
+	return data.DescribeAttributes(w, d.Attributes(i))
 }
 
 // sum hashes the bytes of picture i.
@@ -484,7 +453,7 @@ func (d *dataset) sum(i int, buffer []byte) (sum [sha256.Size]byte, err error) {
 		// The size is part of the index: a piece that has become shorter is an error.
 		reader = io.NewSectionReader(d.archive, it.offset, it.size)
 	} else {
-		file, err := os.Open(d.file(it))
+		file, _, err := regularfile.Open(d.file(it))
 		if err != nil {
 			return sum, err
 		}

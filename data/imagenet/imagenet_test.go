@@ -5,12 +5,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
-	"image"
-	"image/color"
-	"image/jpeg"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -20,42 +17,23 @@ import (
 	"testing"
 
 	"vitdecompose/data"
-	"vitdecompose/data/picture"
+	"vitdecompose/data/datatest"
+	"vitdecompose/data/wnid"
 )
 
-// The synsets of the tests: 1000 made up ones, and two above them. In the development kit the ILSVRC2012_ID is not the
-// order of the WNIDs, so it is not here.
-func testSynsets() (synsets []synset) {
-	for i := range numClasses {
-		synsets = append(synsets, synset{1 + i*7%numClasses, fmt.Sprintf("n%08d", 100+3*i), fmt.Sprintf("thing %d, Res %d", i, i)})
-	}
-	synsets[134].words, synsets[517].words = "crane", "crane"
-	synsets[638].words, synsets[639].words = "maillot", "maillot, tank suit"
-	for i := range 2 {
-		synsets = append(synsets, synset{numClasses + 1 + i, fmt.Sprintf("n%08d", i), "entity"})
-	}
-	slices.SortFunc(synsets, func(a, b synset) int { return a.id - b.id })
-	return synsets
-}
-
-func testWNID(class int) string { return fmt.Sprintf("n%08d", 100+3*class) }
+func testWNID(class int) string { return wnid.ImageNet1k()[class] }
 
 // testID is the ILSVRC2012_ID of a class.
-func testID(class int) int { return 1 + class*7%numClasses }
+func testID(class int) int {
+	for id := 1; ; id++ {
+		if of, ok := wnid.OfKitID(id); !ok || of == class {
+			return id
+		}
+	}
+}
 
 // photo is a small JPEG of one grey.
-func photo(t testing.TB, grey uint8) []byte {
-	t.Helper()
-	img := image.NewGray(image.Rect(0, 0, 8, 8))
-	for i := range img.Pix {
-		img.Pix[i] = color.Gray{Y: grey}.Y
-	}
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, img, nil); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
+func photo(t testing.TB, grey uint8) []byte { return datatest.Photo(t, grey, 8, 8) }
 
 // file is a file of an archive, or below a directory.
 type file struct {
@@ -84,13 +62,7 @@ func tarOf(t testing.TB, files ...file) []byte {
 func write(t testing.TB, dir string, files ...file) {
 	t.Helper()
 	for _, f := range files {
-		path := filepath.Join(dir, filepath.FromSlash(f.name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, f.content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		datatest.WriteFile(t, dir, f.name, f.content)
 	}
 }
 
@@ -104,7 +76,7 @@ func valPhotos(t testing.TB) (files []file) {
 	return files
 }
 
-func truth(classes []int) []byte {
+func truthOf(classes []int) []byte {
 	var b strings.Builder
 	for _, class := range classes {
 		fmt.Fprintln(&b, testID(class))
@@ -112,13 +84,10 @@ func truth(classes []int) []byte {
 	return []byte(b.String())
 }
 
-// kit is the two files of the development kit.
+// kit is what is read of the development kit, beside another file of it.
 func kit(t testing.TB) []file {
 	t.Helper()
-	return []file{
-		{devkit + "/data/" + metaFile, meta(matWriter{binary.LittleEndian}, testSynsets())},
-		{devkit + "/data/" + truthFile, truth(valClasses)},
-	}
+	return []file{{devkit + "/data/" + truthFile, truthOf(valClasses)}, {devkit + "/readme.txt", []byte("ILSVRC 2012")}}
 }
 
 func zipped(t testing.TB, content []byte) []byte {
@@ -126,25 +95,20 @@ func zipped(t testing.TB, content []byte) []byte {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	_, err := w.Write(content)
-	if err := cmpErr(err, w.Close()); err != nil {
+	if err := errors.Join(err, w.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
 }
 
-// kaggle is Kaggle's two files.
-func kaggle() []file {
-	var mapping, answers strings.Builder
-	for _, s := range testSynsets() {
-		if s.id <= numClasses {
-			fmt.Fprintf(&mapping, "%s %s\n", s.wnid, s.words)
-		}
-	}
+// kaggle is Kaggle's answers.
+func kaggle() file {
+	var answers strings.Builder
 	answers.WriteString("ImageId,PredictionString\n")
 	for _, i := range []int{3, 0, 1, 4, 2} {
 		fmt.Fprintf(&answers, "ILSVRC2012_val_%08d,%s 85 1 499 272 %[2]s 1 2 3 4 \n", i+1, testWNID(valClasses[i]))
 	}
-	return []file{{mappingFile, []byte(mapping.String())}, {answersFile, []byte(answers.String())}}
+	return file{answersFile, []byte(answers.String())}
 }
 
 func below(dir string, files []file) (moved []file) {
@@ -195,9 +159,9 @@ func TestVal(t *testing.T) {
 		{"directory itself by name", "DIR/val:val", append(below("val", photos), devkitArchive)},
 		{"kit above", "DIR/a/b/val", append(below("a/b/val", photos), devkitArchive)},
 		{"kit in the directory", "DIR", append(slices.Clone(photos), devkitArchive)},
-		{"files of the kit", "DIR/val", append(below("val", photos), file{metaFile, kit(t)[0].content}, file{truthFile, kit(t)[1].content})},
-		{"Kaggle", "DIR:val", append(below("ILSVRC/Data/CLS-LOC/val", photos), kaggle()...)},
-		{"Kaggle, further down", "DIR/ILSVRC/Data/CLS-LOC/val", append(below("ILSVRC/Data/CLS-LOC/val", photos), kaggle()...)},
+		{"files of the kit", "DIR/val", append(below("val", photos), file{truthFile, kit(t)[0].content})},
+		{"Kaggle", "DIR:val", append(below("ILSVRC/Data/CLS-LOC/val", photos), kaggle())},
+		{"Kaggle, further down", "DIR/ILSVRC/Data/CLS-LOC/val", append(below("ILSVRC/Data/CLS-LOC/val", photos), kaggle())},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -219,10 +183,10 @@ func TestVal(t *testing.T) {
 				}
 			}
 			classes := ds.Classes()
-			if len(classes) != numClasses || classes[7] != "thing 7" {
+			if len(classes) != numClasses || classes[7] != "cock" {
 				t.Errorf("%d classes, class 7 is %q", len(classes), classes[7])
 			}
-			if classes[134] != "crane (n00000502)" || classes[517] != "crane (n00001651)" || classes[638] != "maillot" || classes[639] != "maillot, tank suit" {
+			if classes[134] != "crane (n02012849)" || classes[517] != "crane (n03126707)" || classes[638] != "maillot" || classes[639] != "maillot, tank suit" {
 				t.Errorf("classes that share a name are %q %q %q %q", classes[134], classes[517], classes[638], classes[639])
 			}
 			if h := hash(t, ds); h != want {
@@ -261,8 +225,8 @@ func TestTrain(t *testing.T) {
 		if ds.Len() != numClasses+2 {
 			t.Fatalf("%s: %d pictures", name, ds.Len())
 		}
-		for i, want := range []data.Item{{Name: "n00000100/n00000100_10026.JPEG", Label: 0}, {Name: "n00000103/n00000103_10026.JPEG", Label: 1}, {Name: "n00000106/n00000106_10026.JPEG", Label: 2},
-			{Name: "n00000109/n00000109_10026.JPEG", Label: 3}, {Name: "n00000109/n00000109_333.JPEG", Label: 3}, {Name: "n00000109/n00000109_4.JPEG", Label: 3}} {
+		for i, want := range []data.Item{{Name: "n01440764/n01440764_10026.JPEG", Label: 0}, {Name: "n01443537/n01443537_10026.JPEG", Label: 1}, {Name: "n01484850/n01484850_10026.JPEG", Label: 2},
+			{Name: "n01491361/n01491361_10026.JPEG", Label: 3}, {Name: "n01491361/n01491361_333.JPEG", Label: 3}, {Name: "n01491361/n01491361_4.JPEG", Label: 3}} {
 			if ds.Item(i) != want {
 				t.Errorf("%s: item %v, want %v", name, ds.Item(i), want)
 			}
@@ -270,8 +234,7 @@ func TestTrain(t *testing.T) {
 		if p, err := ds.Picture(4); err != nil || absDiff(p.Pix[0], 111) > 1 {
 			t.Errorf("%s: %v, %v", name, p, err)
 		}
-		// Without a development kit the classes are called by their WNIDs.
-		if classes := ds.Classes(); len(classes) != numClasses || classes[999] != testWNID(999) {
+		if classes := ds.Classes(); len(classes) != numClasses || classes[999] != "toilet tissue" {
 			t.Errorf("%s: %d classes, the last is %s", name, len(classes), classes[len(classes)-1])
 		}
 	}
@@ -280,9 +243,9 @@ func TestTrain(t *testing.T) {
 	}
 
 	few := t.TempDir()
-	write(t, few, append(below("train", []file{all[5], all[700]}), kit(t)...)...)
+	write(t, few, below("train", []file{all[5], all[700]})...)
 	ds := mustOpen(t, few, data.Options{})
-	if got := []data.Item{ds.Item(0), ds.Item(1)}; got[0].Label != 3 || got[1].Label != 698 || ds.Classes()[698] != "thing 698" {
+	if got := []data.Item{ds.Item(0), ds.Item(1)}; got[0].Label != 3 || got[1].Label != 698 || ds.Classes()[698] != "palace" {
 		t.Errorf("items %v of a part of the synsets", got)
 	}
 }
@@ -297,7 +260,7 @@ func TestSortedVal(t *testing.T) {
 	}
 	write(t, dir, append(append(below("val", sorted), below("train", sorted[:1])...), kit(t)...)...)
 	ds := mustOpen(t, dir+":val", data.Options{})
-	if got := ds.Item(4); got != (data.Item{Name: "n00003097/ILSVRC2012_val_00000001.JPEG", Label: 999}) {
+	if got := ds.Item(4); got != (data.Item{Name: "n15075141/ILSVRC2012_val_00000001.JPEG", Label: 999}) {
 		t.Errorf("item %v", got)
 	}
 	if ds := mustOpen(t, dir+":train", data.Options{}); ds.Len() != 1 {
@@ -346,14 +309,11 @@ func TestOpenErrors(t *testing.T) {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
 		err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: "ILSVRC2012_val_00000001.JPEG", Linkname: "/etc/passwd"})
-		if err := cmpErr(err, w.Close()); err != nil {
+		if err := errors.Join(err, w.Close()); err != nil {
 			t.Fatal(err)
 		}
 		return b.Bytes()
 	}()
-	damaged := testSynsets()
-	damaged[4].wnid = damaged[9].wnid
-	missing := testSynsets()
 	for _, test := range []struct {
 		name, argument string
 		files          []file
@@ -375,27 +335,18 @@ func TestOpenErrors(t *testing.T) {
 		{"twice", "DIR/val.tar", []file{{"val.tar", tarOf(t, photos[0], photos[0])}}, []string{"has ILSVRC2012_val_00000001.JPEG twice"}},
 		{"no ground truth", "DIR", []file{{valFile, good}}, []string{"the classes of its pictures are not known", "ILSVRC2012_devkit_t12.tar.gz", "into DIR,", "CSV"}},
 		{"no ground truth, directory", "DIR/val", below("val", photos), []string{"DIR/val: the classes of its pictures are not known", "into DIR/val,"}},
-		{"no mapping", "DIR", append(below("val", photos), kaggle()[1]), []string{"not known"}},
-		{"no answers", "DIR", append(below("val", photos), kaggle()[0]), []string{"not known"}},
-		{"few synsets", "DIR", []file{{trainFile, train}}, []string{"has pictures of 1 synsets", "ILSVRC2012_devkit_t12.tar.gz"}},
 		{"unknown synset", "DIR/train", append(below("train/n99999999", photos), kitFiles...), []string{"DIR/train: n99999999 is not one of the 1000 synsets"}},
 		{"no synset", "DIR/train", append(below("train/cats", photos), kitFiles...), []string{"DIR/train: the sub-folder cats is not called like a synset"}},
 		{"mixed", "DIR/val", append(append(below("val/n00000100", photos[:1]), below("val", photos[1:])...), kitFiles...), []string{"beside sub-folders"}},
 		{"other names", "DIR/val", append(below("val", []file{{"cat.JPEG", nil}}), kitFiles...), []string{"cat.JPEG is not called like a picture of the validation set"}},
-		{"too few labels", "DIR", append(replaced(1, truth(valClasses[:4])), file{valFile, good}), []string{"no label for ILSVRC2012_val_00000005.JPEG", "labels of 4 pictures"}},
-		{"too many labels", "DIR", append(replaced(1, truth(append(slices.Clone(valClasses), 1))), file{valFile, good}), []string{"has 5 pictures", "labels for 6"}},
-		{"label out of range", "DIR", append(replaced(1, []byte("1\n1001\n")), file{valFile, good}), []string{devkit, truthFile, "line 2", `"1001" is not an ILSVRC2012_ID from 1 to 1000`}},
-		{"no label", "DIR", append(replaced(1, []byte("1\n\n2\n")), file{valFile, good}), []string{truthFile, "line 2"}},
-		{"kit without truth", "DIR", append(kitFiles[:1:1], file{valFile, good}), []string{truthFile, "no such file"}},
-		{"no MAT-file", "DIR", append(replaced(0, []byte("x")), file{valFile, good}), []string{devkit, "meta.mat is too short"}},
-		{"other MAT-file", "DIR", append(replaced(0, matWriter{binary.LittleEndian}.file()), file{valFile, good}), []string{"meta.mat has no synsets"}},
-		{"WNID twice", "DIR", append(replaced(0, meta(matWriter{binary.LittleEndian}, damaged)), file{valFile, good}), []string{"meta.mat has ILSVRC2012_ID", "twice"}},
-		{"synset missing", "DIR", append(replaced(0, meta(matWriter{binary.LittleEndian}, missing[1:])), file{valFile, good}), []string{"meta.mat has no synset with ILSVRC2012_ID 1"}},
-		{"damaged kit", "DIR", []file{{valFile, good}, {devkit + ".tar.gz", zipped(t, tarOf(t, kitFiles...))[:3000]}}, []string{devkit + ".tar.gz", "cut short"}},
+		{"too few labels", "DIR", append(replaced(0, truthOf(valClasses[:4])), file{valFile, good}), []string{"no label for ILSVRC2012_val_00000005.JPEG", "labels of 4 pictures"}},
+		{"too many labels", "DIR", append(replaced(0, truthOf(append(slices.Clone(valClasses), 1))), file{valFile, good}), []string{"has 5 pictures", "labels for 6"}},
+		{"label out of range", "DIR", append(replaced(0, []byte("1\n1001\n")), file{valFile, good}), []string{devkit, truthFile, "line 2", `"1001" is not an ILSVRC2012_ID from 1 to 1000`}},
+		{"no label", "DIR", append(replaced(0, []byte("1\n\n2\n")), file{valFile, good}), []string{truthFile, "line 2"}},
+		{"damaged kit", "DIR", []file{{valFile, good}, {devkit + ".tar.gz", zipped(t, tarOf(t, kitFiles...))[:100]}}, []string{devkit + ".tar.gz", "cut short"}},
 		{"other kit", "DIR", []file{{valFile, good}, {devkit + ".tar.gz", zipped(t, tarOf(t, photos...))}}, []string{"it is not the development kit"}},
-		{"bad mapping", "DIR", append(below("val", photos), file{mappingFile, []byte("n00000001 x\nbirds y\n")}), []string{mappingFile, "line 2"}},
-		{"short mapping", "DIR", append(below("val", photos), file{mappingFile, []byte("n00000001 x\n")}), []string{mappingFile, "has 1 synsets"}},
-		{"bad answers", "DIR", append(below("val", photos), kaggle()[0], file{answersFile, []byte("a,b\nILSVRC2012_val_00000001,n99999999 1 2 3 4\n")}), []string{answersFile, "line 2"}},
+		{"other answers", "DIR", append(below("val", photos), file{answersFile, []byte("a,b\nILSVRC2012_val_00000001,n01440764 1 2 3 4\n")}), []string{answersFile, "has no column ImageId"}},
+		{"bad answers", "DIR", append(below("val", photos), file{answersFile, []byte("ImageId,PredictionString\nILSVRC2012_val_00000001,n99999999 1 2 3 4\n")}), []string{answersFile, "line 2"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -451,11 +402,6 @@ func TestCorruptPicture(t *testing.T) {
 	}
 	group.Wait()
 
-	small := mustOpen(t, dir, data.Options{Limits: picture.Limits{MaxBytes: 100}})
-	if _, err := small.Picture(0); err == nil || !strings.Contains(err.Error(), "ILSVRC2012_val_00000001.JPEG: file is larger than the limit of 100 bytes") {
-		t.Errorf("a picture beyond the limit: error %v", err)
-	}
-
 	// An archive that becomes shorter while it is read.
 	if err := os.Truncate(filepath.Join(dir, valFile), 1000); err != nil {
 		t.Fatal(err)
@@ -490,22 +436,19 @@ func TestSubset(t *testing.T) {
 }
 
 func FuzzTruth(f *testing.F) {
-	f.Add("1\n1000\n", "n00000001 x\n", "ImageId,PredictionString\nILSVRC2012_val_00000001,n00000100 1 2 3 4\n")
-	f.Fuzz(func(t *testing.T, truth, mapping, answers string) {
-		if ids, err := parseTruth([]byte(truth)); err == nil {
-			for _, id := range ids {
-				if id < 1 || id > numClasses {
-					t.Errorf("accepted %d", id)
-				}
+	f.Add("1\n1000\n", "ImageId,PredictionString\nILSVRC2012_val_00000001,n01440764 1 2 3 4\n")
+	f.Add("490\r\n361", "\ufeffPredictionString,imageid\nn15075141,ILSVRC2012_val_00000009\n")
+	f.Fuzz(func(t *testing.T, truth, answers string) {
+		for _, read := range []func() (map[int]int, error){
+			func() (map[int]int, error) { return parseTruth([]byte(truth)) },
+			func() (map[int]int, error) { return parseAnswers([]byte(answers)) },
+		} {
+			labels, err := read()
+			if err == nil && len(labels) == 0 {
+				t.Error("no labels and no error")
 			}
-		}
-		if wnids, _, err := parseMapping([]byte(mapping)); err == nil && len(wnids) != numClasses {
-			t.Errorf("accepted %d synsets", len(wnids))
-		}
-		k := &knowledge{wnids: []string{"n00000100", "n00000200"}}
-		if labels, err := parseAnswers([]byte(answers), k); err == nil {
 			for number, label := range labels {
-				if number < 1 || label < 0 || label > 1 {
+				if err == nil && (number < 1 || label < 0 || label >= numClasses) {
 					t.Errorf("accepted %d: %d", number, label)
 				}
 			}

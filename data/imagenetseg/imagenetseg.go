@@ -16,23 +16,28 @@
 package imagenetseg
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
 	"unicode/utf16"
 
 	"vitdecompose/data"
 	"vitdecompose/data/picture"
+	"vitdecompose/data/regularfile"
 	"vitdecompose/data/wnid"
 )
 
-func init() { data.Register("imagenet-seg", open) }
+func init() {
+	data.Register(data.Kind{
+		Name: "imagenet-seg", Argument: "FILE", OwnLabels: true, Help: "ImageNet-Segmentation, gtsegs_ijcv.mat with its masks",
+		Open: func(_ context.Context, argument string, _ data.Options) (data.Dataset, error) { return open(argument) },
+	})
+}
 
 // fileName is what the file is called where it is published.
 const fileName = "gtsegs_ijcv.mat"
@@ -45,11 +50,11 @@ const (
 
 // dataset is the pictures of a file.
 type dataset struct {
-	path   string
-	file   *hdf5
-	items  []item
-	limits picture.Limits
-	hash   func() (string, error)
+	data.ItemHashes
+	path  string
+	file  *hdf5
+	items []item
+	limit uint64 // of the pixels of a picture
 }
 
 type item struct {
@@ -57,38 +62,19 @@ type item struct {
 	picture, outline uint64 // addresses: of the array, and of the cell array of outlines
 }
 
-func open(argument string, opts data.Options) (data.Dataset, error) {
-	d, err := openFile(argument, opts)
-	if err != nil {
-		return nil, fmt.Errorf("data imagenet-seg:%s: %w", argument, err)
-	}
-	return d, nil
-}
-
-func openFile(argument string, opts data.Options) (*dataset, error) {
-	switch {
-	case argument == "":
+func open(argument string) (*dataset, error) {
+	if argument == "" {
 		return nil, fmt.Errorf("names no file: want imagenet-seg:FILE, where FILE is %s", fileName)
-	case opts.Labels != "":
-		return nil, fmt.Errorf("the pictures have their own labels, %s cannot be used", opts.Labels)
 	}
-	info, err := os.Stat(argument)
-	if err == nil && info.IsDir() {
+	if info, err := os.Stat(argument); err == nil && info.IsDir() {
 		argument = filepath.Join(argument, fileName)
-		info, err = os.Stat(argument)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", argument)
-	}
-	file, err := os.Open(argument)
+	file, size, err := regularfile.Open(argument)
 	if err != nil {
 		return nil, err
 	}
 	// The file stays open as long as the program runs.
-	d, err := read(file, info.Size(), argument, opts.Limits)
+	d, err := read(file, size, argument, picture.DefaultMaxPixels)
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
@@ -96,9 +82,8 @@ func openFile(argument string, opts data.Options) (*dataset, error) {
 }
 
 // read finds the pictures of a file of so many bytes.
-func read(r io.ReaderAt, size int64, path string, limits picture.Limits) (*dataset, error) {
-	d := &dataset{path: path, limits: limits}
-	d.hash = sync.OnceValues(func() (string, error) { return d.hashAll() })
+func read(r io.ReaderAt, size int64, path string, maxPixels uint64) (*dataset, error) {
+	d := &dataset{path: path, limit: maxPixels}
 	var err error
 	if d.file, err = openHDF5(r, size); err == nil {
 		err = d.index()
@@ -106,6 +91,7 @@ func read(r io.ReaderAt, size int64, path string, limits picture.Limits) (*datas
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	d.ItemHashes = data.NewItemHashes(fmt.Sprintf("imagenet-seg %d\n", len(d.items)), len(d.items), d.describe)
 	return d, nil
 }
 
@@ -215,14 +201,10 @@ func (d *dataset) pixels(address, values uint64) (pix []byte, width, height int,
 	if array.class != classFixedPoint || array.width != 1 || len(dims) != 3 || dims[0] != values || dims[1] == 0 || dims[2] == 0 {
 		return nil, 0, 0, broken("the array at %d, of size %v, is not one of bytes with %d values a pixel", address, array.dims, values)
 	}
-	limit := d.limits.MaxPixels
-	if limit <= 0 {
-		limit = picture.DefaultMaxPixels / 2 // the array is in memory twice
-	}
-	if _, err := product(dims[1:], uint64(limit)); err != nil {
+	if _, err := product(dims[1:], d.limit); err != nil {
 		return nil, 0, 0, fmt.Errorf("the array at %d: %w", address, err)
 	}
-	raw, err := d.file.bytes(array, uint64(limit)*values)
+	raw, err := d.file.bytes(array, d.limit*values)
 	if err != nil {
 		return nil, 0, 0, err
 	}
@@ -310,29 +292,6 @@ func (d *dataset) mask(i int) (*data.Mask, error) {
 		return nil, fmt.Errorf("the outline is of %d x %d pixels, its picture an array of size %v: they must have the same size", m.Width, m.Height, dims)
 	}
 	return m, nil
-}
-
-// Hash implements data.Dataset. It reads the file once.
-func (d *dataset) Hash() (string, error) { return d.hash() }
-
-func (d *dataset) hashAll() (string, error) {
-	h := sha256.New()
-	fmt.Fprintf(h, "imagenet-seg %d\n", len(d.items))
-	for i := range d.items {
-		if err := d.describe(h, i); err != nil {
-			return "", err
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// ItemHash implements data.ItemHasher.
-func (d *dataset) ItemHash(i int) (string, error) {
-	h := sha256.New()
-	if err := d.describe(h, i); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // describe writes a line about picture i: its name and class, its pixels and its mask's. How they are stored does not matter.

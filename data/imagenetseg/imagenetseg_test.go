@@ -197,7 +197,7 @@ func TestErrors(t *testing.T) {
 	if _, err := data.Open("imagenet-seg:"+genuine, data.Options{Labels: "labels.csv"}); err == nil || !strings.Contains(err.Error(), "have their own labels") {
 		t.Errorf("labels: error %v", err)
 	}
-	small, err := data.Open("imagenet-seg:"+genuine, data.Options{Limits: picture.Limits{MaxPixels: 69}})
+	small, err := read(bytes.NewReader(content(t)), int64(len(content(t))), "gtsegs.mat", 69)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestNames(t *testing.T) {
 }
 
 func TestOutlines(t *testing.T) {
-	d, err := read(bytes.NewReader(content(t)), int64(len(content(t))), "gtsegs.mat", picture.Limits{})
+	d, err := read(bytes.NewReader(content(t)), int64(len(content(t))), "gtsegs.mat", picture.DefaultMaxPixels)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestOutlines(t *testing.T) {
 
 // everything reads all that there is in a file.
 func everything(b []byte) (pictures int, err error) {
-	d, err := read(bytes.NewReader(b), int64(len(b)), "x", picture.Limits{MaxPixels: 1 << 16})
+	d, err := read(bytes.NewReader(b), int64(len(b)), "x", 1<<16)
 	if err != nil {
 		return 0, err
 	}

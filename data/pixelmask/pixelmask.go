@@ -37,9 +37,9 @@
 package pixelmask
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path"
@@ -48,12 +48,15 @@ import (
 	"strings"
 
 	"vitdecompose/data"
+	"vitdecompose/data/regularfile"
 	"vitdecompose/data/wnid"
 )
 
 func init() {
-	data.Register(imageNetS, open(imageNetS, openImageNetS))
-	data.Register(pixelImageNet, open(pixelImageNet, openPixelImageNet))
+	data.Register(data.Kind{Name: imageNetS, Argument: "DIR[:validation|train-semi]", Open: open(openImageNetS),
+		Help: "ImageNet-S: pictures of ImageNet with PNG masks"})
+	data.Register(data.Kind{Name: pixelImageNet, Argument: "DIR or MASKS:PICTURES", Open: open(openPixelImageNet),
+		Help: "Pixel-ImageNet: PNG masks, and the pictures of ImageNet beside them or elsewhere"})
 }
 
 // The kinds.
@@ -62,18 +65,14 @@ const (
 	pixelImageNet = "pixelimagenet"
 )
 
-// open makes errors begin with what was to be opened.
-func open(kind string, read func(argument string) (Source, error)) func(argument string, opts data.Options) (data.Dataset, error) {
-	return func(argument string, opts data.Options) (data.Dataset, error) {
+// open is how a kind is opened whose arguments read understands.
+func open(read func(argument string) (Source, error)) func(context.Context, string, data.Options) (data.Dataset, error) {
+	return func(_ context.Context, argument string, opts data.Options) (data.Dataset, error) {
 		source, err := read(argument)
 		if err != nil {
-			return nil, fmt.Errorf("data %s:%s: %w", kind, argument, err)
+			return nil, err
 		}
-		set, err := New(source, opts)
-		if err != nil {
-			return nil, fmt.Errorf("data %s:%s: %w", kind, argument, err)
-		}
-		return set, nil
+		return New(source, opts)
 	}
 }
 
@@ -154,17 +153,9 @@ const maxList = 1 << 20
 
 // readWNIDs reads a list of so many WNIDs. They come sorted.
 func readWNIDs(name string, want int) ([]string, error) {
-	file, err := os.Open(name)
+	content, err := regularfile.Read(name, maxList)
 	if err != nil {
 		return nil, err
-	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxList+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(content) > maxList {
-		return nil, fmt.Errorf("%s: is larger than %d bytes", name, maxList)
 	}
 	wnids, err := parseWNIDs(string(content))
 	if err == nil && len(wnids) != want {

@@ -1,13 +1,9 @@
 package pixelmask
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
-	"sync"
 
 	"vitdecompose/data"
 	"vitdecompose/data/picture"
@@ -34,39 +30,44 @@ type Source struct {
 // Set is pictures with a mask each. It implements data.Masked, data.Attributed, data.Indexed and data.ItemHasher. Nothing is
 // read before it is asked for, and everything may be called from many goroutines.
 type Set struct {
-	source     Source
-	attributes []map[string]string // of each entry; nil without a file of labels
-	limits     picture.Limits
-	hash       func() (string, error)
+	data.ItemHashes
+	source   Source
+	labelled []data.Labelled // the rows of the file of labels, one for each entry; nil without one
 }
 
 // New is the data set of a source, whose entries have different names. With Options.Labels it has the pictures that the file
 // of labels names, in its order and with its labels, which are class indices of a model: the classes have no names then.
 func New(source Source, opts data.Options) (*Set, error) {
-	s := &Set{source: source, limits: opts.Limits}
-	s.hash = sync.OnceValues(s.hashAll)
-	if opts.Labels == "" {
-		return s, nil
+	s := &Set{source: source}
+	if opts.Labels != "" {
+		if err := s.label(opts.Labels); err != nil {
+			return nil, err
+		}
 	}
-	rows, err := data.ReadLabels(opts.Labels)
-	if err != nil {
-		return nil, err
+	s.ItemHashes = data.NewItemHashes(fmt.Sprintf("%s %d\n", source.Kind, s.Len()), s.Len(), s.describe)
+	return s, nil
+}
+
+// label takes the entries that a file of labels names.
+func (s *Set) label(path string) (err error) {
+	if s.labelled, err = data.ReadLabels(path); err != nil {
+		return err
 	}
-	known := make(map[string]Entry, len(source.Entries))
-	for _, e := range source.Entries {
+	known := make(map[string]Entry, s.Len())
+	for _, e := range s.source.Entries {
 		known[e.Name] = e
 	}
-	s.source.Classes, s.source.Entries = nil, make([]Entry, len(rows))
-	s.attributes = make([]map[string]string, len(rows))
-	for i, row := range rows {
+	first := s.source.Entries[0].Name
+	s.source.Classes, s.source.Entries = nil, make([]Entry, len(s.labelled))
+	for i, row := range s.labelled {
 		e, ok := known[row.Name]
 		if !ok {
-			return nil, fmt.Errorf("labels %s: names %s, which is not among the pictures (the first is %s)", opts.Labels, row.Name, source.Entries[0].Name)
+			return fmt.Errorf("labels %s: names %s, which is not among the pictures (the first is %s)", path, row.Name, first)
 		}
 		e.Label = row.Label
-		s.source.Entries[i], s.attributes[i] = e, row.Attributes
+		s.source.Entries[i] = e
 	}
-	return s, nil
+	return nil
 }
 
 // Len implements data.Dataset.
@@ -83,27 +84,27 @@ func (s *Set) Item(i int) data.Item { return s.source.Entries[i].Item }
 
 // Attributes implements data.Attributed.
 func (s *Set) Attributes(i int) map[string]string {
-	if s.attributes == nil {
+	if s.labelled == nil {
 		return nil
 	}
-	return maps.Clone(s.attributes[i])
+	return s.labelled[i].Attributes()
 }
 
 // Picture implements data.Dataset.
 func (s *Set) Picture(i int) (*picture.Picture, error) {
 	file, _ := s.source.Files(s.source.Entries[i])
-	return picture.DecodeFile(file, s.limits)
+	return picture.DecodeFile(file, picture.Limits{})
 }
 
 // Mask implements data.Masked. A mask of another size than its picture is an error.
 func (s *Set) Mask(i int) (*data.Mask, error) {
 	e := s.source.Entries[i]
 	file, maskFile := s.source.Files(e)
-	numbers, err := picture.DecodeValues(maskFile, s.limits)
+	numbers, err := picture.DecodeValues(maskFile, picture.Limits{})
 	if err != nil {
 		return nil, err
 	}
-	width, height, err := picture.SizeFile(file, s.limits)
+	width, height, err := picture.SizeFile(file, picture.Limits{})
 	if err != nil {
 		return nil, err
 	}
@@ -115,29 +116,6 @@ func (s *Set) Mask(i int) (*data.Mask, error) {
 		return nil, fmt.Errorf("%s: %w", maskFile, err)
 	}
 	return &data.Mask{Width: width, Height: height, Pix: pix}, nil
-}
-
-// Hash implements data.Dataset. It reads all pictures and masks once.
-func (s *Set) Hash() (string, error) { return s.hash() }
-
-func (s *Set) hashAll() (string, error) {
-	h := sha256.New()
-	fmt.Fprintf(h, "%s %d\n", s.source.Kind, s.Len())
-	for i := range s.Len() {
-		if err := s.describe(h, i); err != nil {
-			return "", err
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// ItemHash implements data.ItemHasher.
-func (s *Set) ItemHash(i int) (string, error) {
-	h := sha256.New()
-	if err := s.describe(h, i); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // describe writes a line about picture i: its name, label and attributes, its bytes and its mask's.
@@ -152,11 +130,8 @@ func (s *Set) describe(w io.Writer, i int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%s %q %d %x mask %d %x", s.source.Kind, e.Name, e.Label, sum, e.ID, maskSum)
-	attributes := s.Attributes(i)
-	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		fmt.Fprintf(w, " %q=%q", name, attributes[name])
+	if _, err := fmt.Fprintf(w, "%s %q %d %x mask %d %x", s.source.Kind, e.Name, e.Label, sum, e.ID, maskSum); err != nil {
+		return err
 	}
-	fmt.Fprintln(w)
-	return nil
+	return data.DescribeAttributes(w, s.Attributes(i))
 }

@@ -1,11 +1,11 @@
 package scenes
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"vitdecompose/data"
@@ -13,11 +13,12 @@ import (
 )
 
 func init() {
-	data.Register("scenes-birds", func(argument string, opts data.Options) (data.Dataset, error) {
-		if opts.Labels != "" {
-			return nil, fmt.Errorf("data scenes-birds:%s: scenes have their own labels, %s cannot be used", argument, opts.Labels)
-		}
-		return openBirds(argument)
+	data.Register(data.Kind{
+		Name: "scenes-birds", Argument: "N[:SEED[:correlated|uncorrelated]]", OwnLabels: true,
+		Help: "Waterbirds in drawn scenes: land birds and water birds, on land and on water",
+		Open: func(_ context.Context, argument string, _ data.Options) (data.Dataset, error) {
+			return openBirds(argument)
+		},
 	})
 }
 
@@ -54,24 +55,14 @@ const (
 
 // openBirds reads N, N:SEED or N:SEED:correlated and N:SEED:uncorrelated; uncorrelated is the default.
 func openBirds(argument string) (*Birds, error) {
-	count, rest, _ := strings.Cut(argument, ":")
-	n, err := strconv.Atoi(count)
-	if err != nil || n < 1 {
-		return nil, fmt.Errorf("data scenes-birds:%s: %q is not a number of scenes: want scenes-birds:N, scenes-birds:N:SEED or scenes-birds:N:SEED:correlated", argument, count)
+	n, seed, way, err := drawn("scenes-birds:N, scenes-birds:N:SEED or scenes-birds:N:SEED:correlated", argument)
+	if err != nil {
+		return nil, err
 	}
-	d := NewBirds(0, n, false)
-	if rest == "" {
-		return d, nil
+	if strings.Count(argument, ":") > 1 && way != correlated && way != uncorrelated {
+		return nil, fmt.Errorf("%q is not a way to put birds at places: want %s or %s", way, correlated, uncorrelated)
 	}
-	seed, way, named := strings.Cut(rest, ":")
-	if d.seed, err = strconv.ParseUint(seed, 10, 64); err != nil || d.seed >= TrainSeeds {
-		return nil, fmt.Errorf("data scenes-birds:%s: %q is not a seed: want 0 to %d", argument, seed, TrainSeeds-1)
-	}
-	if named && way != correlated && way != uncorrelated {
-		return nil, fmt.Errorf("data scenes-birds:%s: %q is not a way to put birds at places: want %s or %s", argument, way, correlated, uncorrelated)
-	}
-	d.correlated = way == correlated
-	return d, nil
+	return NewBirds(seed, n, way == correlated), nil
 }
 
 // Spec is what scene i shows, without drawing it: the scene of the same seed and index with another class and place.

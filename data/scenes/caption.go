@@ -26,11 +26,6 @@ var kinds = map[string]string{
 // Kind is the wider word for a class: bird, animal, vehicle, fruit or thing.
 func Kind(class int) string { return kinds[Classes[class]] }
 
-// Landbird and Waterbird report what the bird classes are; both are false for
-// everything else.
-func Landbird(class int) bool  { return Classes[class] == "finch" || Classes[class] == "hummingbird" }
-func Waterbird(class int) bool { return Classes[class] == "swan" || Classes[class] == "pelican" }
-
 // shapePhrases says of a shape in other words than "a triangular sign".
 var shapePhrases = map[string]string{
 	"triangular":  "in the shape of a triangle",

@@ -1,6 +1,7 @@
 package scenes
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -13,33 +14,37 @@ import (
 )
 
 func init() {
-	data.Register("scenes", func(argument string, opts data.Options) (data.Dataset, error) {
-		if opts.Labels != "" {
-			return nil, fmt.Errorf("data scenes:%s: scenes have their own labels, %s cannot be used", argument, opts.Labels)
-		}
-		return open(argument)
+	data.Register(data.Kind{
+		Name: "scenes", Argument: "N[:SEED[:background|silhouette]]", OwnLabels: true, Help: "N scenes that the program draws",
+		Open: func(_ context.Context, argument string, _ data.Options) (data.Dataset, error) { return open(argument) },
 	})
 }
 
 // open reads N, N:SEED or N:SEED:PART.
 func open(argument string) (*Dataset, error) {
-	fields := strings.SplitN(argument, ":", 3)
-	n, err := strconv.Atoi(fields[0])
-	if err != nil || n < 1 {
-		return nil, fmt.Errorf("data scenes:%s: %q is not a number of scenes: want scenes:N, scenes:N:SEED or scenes:N:SEED:PART", argument, fields[0])
+	n, seed, rest, err := drawn("scenes:N, scenes:N:SEED or scenes:N:SEED:PART", argument)
+	if err != nil {
+		return nil, err
 	}
-	d := New(0, n)
-	if len(fields) > 1 {
-		if d.seed, err = strconv.ParseUint(fields[1], 10, 64); err != nil || d.seed >= TrainSeeds {
-			return nil, fmt.Errorf("data scenes:%s: %q is not a seed: want 0 to %d", argument, fields[1], TrainSeeds-1)
+	part, err := ParsePart(rest)
+	if err != nil {
+		return nil, err
+	}
+	return New(seed, n).Of(part), nil
+}
+
+// drawn reads how many scenes are wanted, of which seed, and what else, "" where nothing is.
+func drawn(want, argument string) (n int, seed uint64, rest string, err error) {
+	fields := append(strings.SplitN(argument, ":", 3), "", "")
+	if n, err = strconv.Atoi(fields[0]); err != nil || n < 1 {
+		return 0, 0, "", fmt.Errorf("%q is not a number of scenes: want %s", fields[0], want)
+	}
+	if strings.Contains(argument, ":") {
+		if seed, err = strconv.ParseUint(fields[1], 10, 64); err != nil || seed >= TrainSeeds {
+			return 0, 0, "", fmt.Errorf("%q is not a seed: want 0 to %d", fields[1], TrainSeeds-1)
 		}
 	}
-	if len(fields) > 2 {
-		if d.part, err = ParsePart(fields[2]); err != nil {
-			return nil, fmt.Errorf("data scenes:%s: %w", argument, err)
-		}
-	}
-	return d, nil
+	return n, seed, fields[2], nil
 }
 
 // Dataset is the scenes 0..n-1 of a seed, or a part of each.

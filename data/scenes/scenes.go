@@ -205,9 +205,6 @@ func (s Spec) Valid() bool {
 		(Classes[s.Class] != "sign" || slices.Contains(Shapes, s.Shape))
 }
 
-// Water reports whether the place is one of water.
-func (s Spec) Water() bool { return s.Place == "ocean" || s.Place == "lake" }
-
 // Picture is the scene as a decoded picture.
 func (s *Scene) Picture() *picture.Picture {
 	return &picture.Picture{Mode: picture.RGB, Width: Size, Height: Size, Pix: slices.Clone(s.Pix), Orientation: 1}

@@ -17,6 +17,7 @@ package voc
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ import (
 	"vitdecompose/data"
 	"vitdecompose/data/picture"
 	"vitdecompose/data/pixelmask"
+	"vitdecompose/data/regularfile"
 )
 
 // Classes are the classes in plain words, in the alphabetical order of VOC's own names: class i is i+1 in the masks.
@@ -43,16 +45,11 @@ var Classes = []string{
 const boundary = 255
 
 func init() {
-	data.Register("voc", func(argument string, opts data.Options) (data.Dataset, error) {
-		set, err := open(argument, opts)
-		if err != nil {
-			return nil, fmt.Errorf("data voc:%s: %w", argument, err)
-		}
-		return set, nil
-	})
+	data.Register(data.Kind{Name: "voc", Argument: "DIR[:train|val|trainval]", Open: open,
+		Help: "PASCAL VOC 2012 with its masks, an item for each picture and class in it"})
 }
 
-func open(argument string, opts data.Options) (*pixelmask.Set, error) {
+func open(_ context.Context, argument string, opts data.Options) (data.Dataset, error) {
 	place, list := argument, "val"
 	if at := strings.LastIndexByte(argument, ':'); at >= 0 && slices.Contains([]string{"train", "val", "trainval"}, argument[at+1:]) {
 		place, list = argument[:at], argument[at+1:]
@@ -75,7 +72,7 @@ func open(argument string, opts data.Options) (*pixelmask.Set, error) {
 			return pictureFile(dir, name), maskFile(dir, name)
 		},
 	}
-	shown, err := classesOf(dir, names, opts.Limits)
+	shown, err := classesOf(dir, names)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +105,7 @@ func locate(place string) (string, error) {
 // readList reads the names of pictures, which must be there.
 func readList(dir, list string) ([]string, error) {
 	path := filepath.Join(dir, "ImageSets", "Segmentation", list+".txt")
-	file, err := os.Open(path)
+	file, _, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +166,7 @@ func notInName(r rune) bool {
 }
 
 // classesOf tells which classes each mask shows: bit i is class i.
-func classesOf(dir string, names []string, limits picture.Limits) ([]uint32, error) {
+func classesOf(dir string, names []string) ([]uint32, error) {
 	shown, errs := make([]uint32, len(names)), make([]error, len(names))
 	var next atomic.Int64
 	var failed atomic.Bool
@@ -181,7 +178,7 @@ func classesOf(dir string, names []string, limits picture.Limits) ([]uint32, err
 				if i >= len(names) {
 					return
 				}
-				if shown[i], errs[i] = classes(maskFile(dir, names[i]), limits); errs[i] != nil {
+				if shown[i], errs[i] = classes(maskFile(dir, names[i])); errs[i] != nil {
 					failed.Store(true)
 				}
 			}
@@ -196,8 +193,8 @@ func classesOf(dir string, names []string, limits picture.Limits) ([]uint32, err
 	return shown, nil
 }
 
-func classes(path string, limits picture.Limits) (shown uint32, err error) {
-	numbers, err := picture.DecodeValues(path, limits)
+func classes(path string) (shown uint32, err error) {
+	numbers, err := picture.DecodeValues(path, picture.Limits{})
 	if err != nil {
 		return 0, err
 	}

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/jpeg"
 	"image/png"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,7 +13,7 @@ import (
 	"testing"
 
 	"vitdecompose/data"
-	"vitdecompose/data/picture"
+	"vitdecompose/data/datatest"
 )
 
 // The pictures of the tests are of this size.
@@ -32,29 +30,12 @@ type file struct {
 func write(t testing.TB, dir string, files ...file) {
 	t.Helper()
 	for _, f := range files {
-		path := filepath.Join(dir, filepath.FromSlash(f.name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, f.content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		datatest.WriteFile(t, dir, f.name, f.content)
 	}
 }
 
 // photo is a JPEG of one grey.
-func photo(t testing.TB, grey uint8) []byte {
-	t.Helper()
-	m := image.NewGray(image.Rect(0, 0, width, height))
-	for i := range m.Pix {
-		m.Pix[i] = grey
-	}
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, m, nil); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
+func photo(t testing.TB, grey uint8) []byte { return datatest.Photo(t, grey, width, height) }
 
 // palette is VOC's: the bits of the index, three by three from the lowest, are the highest bits of red, green and blue.
 func palette() color.Palette {
@@ -248,9 +229,6 @@ func TestSize(t *testing.T) {
 	want := fmt.Sprintf("%[1]s/SegmentationClass/2007_000033.png: the mask is of 4 x 1 pixels, its picture %[1]s/JPEGImages/2007_000033.jpg of 4 x 2", dir)
 	if _, err := data.MaskOf(ds, 0); err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
-	}
-	if _, err := data.Open("voc:"+dir, data.Options{Limits: picture.Limits{MaxPixels: 7}}); err == nil || !strings.Contains(err.Error(), "larger than the limit of 7 pixels") {
-		t.Errorf("a mask beyond the limit: error %v", err)
 	}
 	// The mask changes after it was looked at.
 	write(t, dir, file{"SegmentationClass/2007_000033.png", mask(t, 99, 0, 0, 0, 0, 0, 0, 0)})

@@ -20,9 +20,7 @@
 package waterbirds
 
 import (
-	"crypto/sha256"
-	"encoding/csv"
-	"encoding/hex"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,10 +30,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"vitdecompose/data"
+	"vitdecompose/data/csvtable"
 	"vitdecompose/data/picture"
+	"vitdecompose/data/regularfile"
 )
 
 // Classes are the classes, Places the values of the attribute "place", both in the order of the numbers in metadata.csv.
@@ -50,21 +49,18 @@ var splits = []string{"train", "val", "test"}
 const all = "all"
 
 func init() {
-	data.Register("waterbirds", func(argument string, opts data.Options) (data.Dataset, error) {
-		d, err := open(argument, opts)
-		if err != nil {
-			return nil, fmt.Errorf("data waterbirds:%s: %w", argument, err)
-		}
-		return d, nil
+	data.Register(data.Kind{
+		Name: "waterbirds", Argument: "DIR[:train|val|test|all]", OwnLabels: true,
+		Help: "Waterbirds with its metadata.csv, or a folder of the cleaned set",
+		Open: func(_ context.Context, argument string, _ data.Options) (data.Dataset, error) { return open(argument) },
 	})
 }
 
 // dataset is some of the pictures below a directory.
 type dataset struct {
-	dir    string
-	birds  []bird
-	limits picture.Limits
-	hash   func() (string, error)
+	data.ItemHashes
+	dir   string
+	birds []bird
 }
 
 // bird is a picture; class and place are positions in Classes and Places.
@@ -75,10 +71,7 @@ type bird struct {
 
 const metadata = "metadata.csv"
 
-func open(argument string, opts data.Options) (*dataset, error) {
-	if opts.Labels != "" {
-		return nil, fmt.Errorf("the birds have their own labels, %s cannot be used", opts.Labels)
-	}
+func open(argument string) (*dataset, error) {
 	dir, split := argument, ""
 	if at := strings.LastIndexByte(argument, ':'); at >= 0 && (argument[at+1:] == all || slices.Contains(splits, argument[at+1:])) {
 		dir, split = argument[:at], argument[at+1:]
@@ -86,8 +79,7 @@ func open(argument string, opts data.Options) (*dataset, error) {
 	if dir == "" {
 		return nil, errors.New("names no directory: want waterbirds:DIR, or waterbirds:DIR:SPLIT with train, val, test or all")
 	}
-	d := &dataset{dir: dir, limits: opts.Limits}
-	d.hash = sync.OnceValues(d.hashAll)
+	d := &dataset{dir: dir}
 	_, err := os.Stat(filepath.Join(dir, metadata))
 	switch {
 	case err == nil:
@@ -103,6 +95,7 @@ func open(argument string, opts data.Options) (*dataset, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.ItemHashes = data.NewItemHashes(fmt.Sprintf("waterbirds %d\n", len(d.birds)), len(d.birds), d.describe)
 	return d, nil
 }
 
@@ -112,16 +105,12 @@ const maxMetadata = 1 << 28
 // readMetadata lists the birds of a split, whose pictures must be there.
 func readMetadata(dir, split string) ([]bird, error) {
 	name := filepath.Join(dir, metadata)
-	file, err := os.Open(name)
+	file, size, err := regularfile.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > maxMetadata {
+	if size > maxMetadata {
 		return nil, fmt.Errorf("%s: is larger than %d MB", name, maxMetadata>>20)
 	}
 	birds, lines, err := parseMetadata(io.LimitReader(file, maxMetadata), split)
@@ -138,42 +127,24 @@ func readMetadata(dir, split string) ([]bird, error) {
 
 // parseMetadata reads the birds of a split, or all, and the line that each is on. Every line is checked.
 func parseMetadata(r io.Reader, split string) (birds []bird, lines []int, err error) {
-	rows := csv.NewReader(r)
-	rows.ReuseRecord = true
-	header, err := rows.Read()
-	if err == io.EOF {
-		return nil, nil, errors.New("is empty: want a header with the columns img_filename, y, split and place")
-	}
+	table, err := csvtable.New(r, "img_filename", "y", "split", "place")
 	if err != nil {
 		return nil, nil, err
 	}
-	header[0] = strings.TrimPrefix(header[0], "\ufeff")
-	at := map[string]int{}
-	for _, column := range []string{"img_filename", "y", "split", "place"} {
-		if at[column] = slices.IndexFunc(header, func(h string) bool { return strings.TrimSpace(h) == column }); at[column] < 0 {
-			return nil, nil, fmt.Errorf("has no column %s: its columns are %.200q", column, strings.Join(header, ","))
-		}
-	}
 	seen := map[string]int{}
-	for {
-		row, err := rows.Read()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		line, _ := rows.FieldPos(0)
-		name := strings.Clone(row[at["img_filename"]])
+	nameColumn := table.Column("img_filename")
+	err = table.Each(func(line int, row []string) error {
+		name := strings.Clone(row[nameColumn])
 		if !filepath.IsLocal(filepath.FromSlash(name)) || path.Clean(name) != name {
-			return nil, nil, fmt.Errorf("line %d: img_filename %.200q is not a path below the directory", line, name)
+			return fmt.Errorf("line %d: img_filename %.200q is not a path below the directory", line, name)
 		}
 		if before := seen[name]; before > 0 {
-			return nil, nil, fmt.Errorf("line %d: %.200q is on line %d already", line, name, before)
+			return fmt.Errorf("line %d: %.200q is on line %d already", line, name, before)
 		}
 		seen[name] = line
+		var err error
 		number := func(column string, below int) int {
-			value := strings.TrimSpace(row[at[column]])
+			value := strings.TrimSpace(row[table.Column(column)])
 			if len(value) == 1 && value[0] >= '0' && int(value[0]-'0') < below {
 				return int(value[0] - '0')
 			}
@@ -184,12 +155,13 @@ func parseMetadata(r io.Reader, split string) (birds []bird, lines []int, err er
 		}
 		b := bird{name: name, class: int8(number("y", len(Classes))), place: int8(number("place", len(Places)))}
 		of := splits[number("split", len(splits))]
-		if err != nil {
-			return nil, nil, err
-		}
 		if split == all || split == of {
 			birds, lines = append(birds, b), append(lines, line)
 		}
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	if len(seen) == 0 {
 		return nil, nil, errors.New("names no pictures")
@@ -283,34 +255,11 @@ func (d *dataset) Attributes(i int) map[string]string {
 
 // Picture implements data.Dataset.
 func (d *dataset) Picture(i int) (*picture.Picture, error) {
-	return picture.DecodeFile(d.file(i), d.limits)
+	return picture.DecodeFile(d.file(i), picture.Limits{})
 }
 
 func (d *dataset) file(i int) string {
 	return filepath.Join(d.dir, filepath.FromSlash(d.birds[i].name))
-}
-
-// Hash implements data.Dataset. It reads all pictures once.
-func (d *dataset) Hash() (string, error) { return d.hash() }
-
-func (d *dataset) hashAll() (string, error) {
-	h := sha256.New()
-	fmt.Fprintf(h, "waterbirds %d\n", len(d.birds))
-	for i := range d.birds {
-		if err := d.describe(h, i); err != nil {
-			return "", err
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// ItemHash implements data.ItemHasher.
-func (d *dataset) ItemHash(i int) (string, error) {
-	h := sha256.New()
-	if err := d.describe(h, i); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // describe writes a line about picture i.
@@ -320,6 +269,6 @@ func (d *dataset) describe(w io.Writer, i int) error {
 		return err
 	}
 	b := d.birds[i]
-	fmt.Fprintf(w, "%q %d %x place=%s\n", b.name, b.class, sum, Places[b.place])
-	return nil
+	_, err = fmt.Fprintf(w, "%q %d %x place=%s\n", b.name, b.class, sum, Places[b.place])
+	return err
 }

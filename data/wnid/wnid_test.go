@@ -36,6 +36,51 @@ func TestImageNet1k(t *testing.T) {
 	}
 }
 
+// TestOfKitID holds the numbers of the development kit against the beginning of its ground truth and the WNIDs of the same
+// pictures, ILSVRC2012_val_00000001 to 11, in tensorflow_datasets.
+func TestOfKitID(t *testing.T) {
+	truth := []int{490, 361, 171, 822, 297, 482, 13, 704, 599, 164, 649}
+	pictures := []string{"n01751748", "n09193705", "n02105855", "n04263257", "n03125729", "n01735189", "n02346627", "n02776631",
+		"n03794056", "n02328150", "n01917289"}
+	for i, id := range truth {
+		if class, ok := OfKitID(id); !ok || ImageNet1k()[class] != pictures[i] {
+			t.Errorf("ILSVRC2012_ID %d is class %d, %v; want that of %s", id, class, ok, pictures[i])
+		}
+	}
+	seen := map[int]bool{}
+	for id := 1; id <= 1000; id++ {
+		class, ok := OfKitID(id)
+		if !ok || seen[class] {
+			t.Errorf("ILSVRC2012_ID %d is class %d, %v", id, class, ok)
+		}
+		seen[class] = true
+	}
+	for _, id := range []int{-1, 0, 1001} {
+		if class, ok := OfKitID(id); ok {
+			t.Errorf("ILSVRC2012_ID %d is class %d", id, class)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	names := Names()
+	seen := map[string]bool{}
+	for _, name := range names {
+		if name == "" || seen[name] {
+			t.Errorf("%q is there twice", name)
+		}
+		seen[name] = true
+	}
+	for class, want := range map[int]string{0: "tench", 134: "crane (n02012849)", 517: "crane (n03126707)", 638: "maillot", 639: "maillot, tank suit", 999: "toilet tissue"} {
+		if names[class] != want {
+			t.Errorf("class %d is called %q, want %q", class, names[class], want)
+		}
+	}
+	if Words(0) != "tench, Tinca tinca" {
+		t.Errorf("class 0 is %q", Words(0))
+	}
+}
+
 func TestValid(t *testing.T) {
 	for text, want := range map[string]bool{"n01440764": true, "n0144076": false, "n014407641": false, "N01440764": false, "n0144076x": false, "": false, "n01440764\n": false} {
 		if Valid(text) != want {

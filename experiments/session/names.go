@@ -82,7 +82,7 @@ func ShortNames(names []string) []string {
 
 // Dataset is the name of a data set for [data.Open]: a directory may be named without its kind.
 func Dataset(name string) string {
-	if slices.Contains(data.Kinds(), Kind(name)) {
+	if data.HasKind(Kind(name)) {
 		return name
 	}
 	if _, err := os.Stat(name); err == nil {

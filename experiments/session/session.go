@@ -334,9 +334,9 @@ func (s *Session) Classifier(ctx context.Context) (*gomlxvit.Model, error) {
 
 // CanClassify says what is missing for [Session.Classified], before anything is computed.
 func (s *Session) CanClassify() error {
-	if n := s.Model.Arch.NumClasses(); s.Model.Text == nil && n > 0 {
-		_, err := MatchLabels(s.Data, s.Model.Name, s.Model.ClassNames, n)
-		return wrong("Data", err)
+	if s.Model.Text == nil && s.Model.Arch.NumClasses() > 0 {
+		_, err := s.match(s.Model)
+		return err
 	}
 	return s.HasHead()
 }
@@ -419,9 +419,21 @@ func (s *Session) Classified(ctx context.Context) (extraction.Extraction, error)
 		return e, err
 	}
 	e.Model = model
-	e.Data, err = MatchLabels(s.Data, model.Name, model.ClassNames, model.Arch.NumClasses())
 	s.Use(s.options.Data, s.Data)
-	return e, wrong("Data", err)
+	e.Data, err = s.match(model)
+	return e, err
+}
+
+// match makes the labels of the pictures mean the classes of a model, and notes what that assumes.
+func (s *Session) match(model *gomlxvit.Model) (data.Dataset, error) {
+	matched, assumptions, err := data.MatchLabels(s.Data, model.Name, model.ClassNames, model.Arch.NumClasses())
+	if err != nil {
+		return nil, wrong("Data", fmt.Errorf("%w (option Labels, option ClassNames)", err))
+	}
+	for _, line := range assumptions {
+		s.Assume("%s", line)
+	}
+	return matched, nil
 }
 
 // Segmented is [Session.Classified] by the blocks of the paper's segmentation.

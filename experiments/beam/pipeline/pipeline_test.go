@@ -41,7 +41,7 @@ var provision = flag.String("provision_endpoint", "", "set by the runner where i
 func TestMain(m *testing.M) {
 	// The tests' model is so small that the pure-Go backend is done before XLA has compiled.
 	os.Setenv("GOMLX_BACKEND", "go")
-	data.Register("faulty", openFaulty)
+	data.Register(data.Kind{Name: "faulty", Argument: "FAULT:PICTURE:MARKER:N", Open: openFaulty})
 	flag.Parse()
 	log.SetLogger(&log.Standard{Level: log.SevError})
 	register.Function1x1(nameOf)
@@ -68,7 +68,7 @@ type faulty struct {
 }
 
 // openFaulty reads FAULT:PICTURE:MARKER:N.
-func openFaulty(argument string, opts data.Options) (data.Dataset, error) {
+func openFaulty(_ context.Context, argument string, opts data.Options) (data.Dataset, error) {
 	fields := strings.Split(argument, ":")
 	at, err := strconv.Atoi(fields[1])
 	if err != nil {
@@ -398,7 +398,7 @@ func TestMistakes(t *testing.T) {
 		{func(j *Job) { j.Precision = "half" }, "option Precision"},
 		{func(j *Job) { j.Blocks = "2..1" }, "option Blocks"},
 		{func(j *Job) { j.Blocks = "0..2" }, "within 0..1"},
-		{func(j *Job) { j.Data = "nothing:1" }, "unknown kind"},
+		{func(j *Job) { j.Data = "nothing:1" }, "no kind of data set"},
 		{func(j *Job) { j.Model = "/nowhere" }, "/nowhere"},
 	} {
 		job := tinyJob(t)
