@@ -85,57 +85,6 @@ func (o *Options) skip(s source) bool {
 	return o.OnlyBlock != nil && (s.kind != Head || s.block != *o.OnlyBlock)
 }
 
-// Kind is what a component is.
-type Kind string
-
-// The kinds of components.
-const (
-	Init  Kind = "init"  // all that enters the first decomposed block
-	Conv  Kind = "conv"  // what a convolution block adds
-	Attn  Kind = "attns" // what an attention layer adds, its heads together
-	Head  Kind = "attn_head"
-	MLP   Kind = "mlp"
-	Rest  Kind = "rest"  // what blocks after the last decomposed one add
-	Const Kind = "const" // biases and norm shifts
-)
-
-var kindOf = map[mark.Part]Kind{mark.Conv: Conv, mark.Attn: Attn, mark.MLP: MLP}
-
-// Component is one part of the representation.
-type Component struct {
-	Kind  Kind
-	Block mark.Block // of Conv, Attn, Head and MLP
-	Head  int        // of Head
-	// Tokens is the number of token positions in the component's block, which a token split is over.
-	Tokens int
-}
-
-// String returns the component's published name: "init", "layer:07, attn_head:03", "layer:07, mlp", and in blocks with
-// several attentions and MLPs "layer:(2,3), grid attn_head:01", "layer:(2,3), grid mlp".
-func (c Component) String() string {
-	if c.Kind == Init || c.Kind == Rest || c.Kind == Const {
-		return string(c.Kind)
-	}
-	name := c.Block.String() + ", "
-	if c.Block.Sublayer != "" {
-		name += c.Block.Sublayer + " "
-	}
-	name += string(c.Kind)
-	if c.Kind == Head {
-		name += fmt.Sprintf(":%02d", c.Head)
-	}
-	return name
-}
-
-// Names returns the names of components.
-func Names(components []Component) []string {
-	names := make([]string, len(components))
-	for i, c := range components {
-		names[i] = c.String()
-	}
-	return names
-}
-
 // Output is the decomposition of a batch of pictures.
 type Output struct {
 	Components     []Component
