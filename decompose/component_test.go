@@ -105,3 +105,37 @@ func TestComponentOrder(t *testing.T) {
 		t.Errorf("the order is %q, want %q", got, want)
 	}
 }
+
+// The names that models have are read back as the components that they name, but for what a name does not say. The components
+// are known before anything runs.
+func TestNamesOfGoldenCases(t *testing.T) {
+	for _, name := range append(slices.Clone(vitCases), "swin", "maxvit_tf") {
+		_, model, _ := goldenModel(t, name)
+		for _, split := range []decompose.Split{decompose.Heads, decompose.Attns} {
+			d, err := decompose.New(testBackend, model, decompose.Options{Split: split})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			components := d.Components()
+			if first := components[0].Kind; first != decompose.Init || len(components) < 2*len(model.Arch.Blocks())+2 {
+				t.Fatalf("%s: %d components, the first is %s", name, len(components), first)
+			}
+			read, err := decompose.ParseComponents(decompose.Names(components))
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			for i, c := range components {
+				if c.Tokens = 0; c.Block.Staged {
+					c.Block.Order = 0
+				}
+				if read[i] != c {
+					t.Errorf("%s: %q is read as %+v, want %+v", name, c, read[i], c)
+				}
+				if i > 0 && read[i-1].CompareBlock(read[i]) > 0 {
+					t.Errorf("%s: %s comes before %s", name, read[i], read[i-1])
+				}
+			}
+		}
+	}
+}
