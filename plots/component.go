@@ -2,51 +2,21 @@ package plots
 
 import (
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"vitdecompose/decompose"
 )
 
-var (
-	componentName = regexp.MustCompile(`^layer:(?:(\d+)|\((\d+),\s*(\d+)\)),\s*(.+)$`)
-	headName      = regexp.MustCompile(`^(.*\b)?attn_head:(\d+)$`)
-)
-
-// ShortComponent returns a component's name in the form for figures: "L7 H3" for "layer:07, attn_head:03", "S2.3 grid
-// MLP" for "layer:(2,3), grid mlp". Names that belong to no layer, as "init", stay.
-func ShortComponent(name string) string {
-	parts := componentName.FindStringSubmatch(name)
-	if parts == nil {
+// shortName returns a component's name in the form for figures. What names no component stays.
+func shortName(name string) string {
+	c, err := decompose.ParseComponent(name)
+	if err != nil {
 		return name
 	}
-	block := "L" + plainNumber(parts[1])
-	if parts[1] == "" {
-		block = "S" + plainNumber(parts[2]) + "." + plainNumber(parts[3])
-	}
-	part := parts[4]
-	if head := headName.FindStringSubmatch(part); head != nil {
-		return block + " " + head[1] + "H" + plainNumber(head[2])
-	}
-	words := strings.Fields(part)
-	switch last := len(words) - 1; words[last] {
-	case "mlp":
-		words[last] = "MLP"
-	case "attns":
-		words[last] = "attn"
-	}
-	return block + " " + strings.Join(words, " ")
-}
-
-// plainNumber drops zeros in front.
-func plainNumber(digits string) string {
-	n, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil {
-		return digits
-	}
-	return strconv.FormatUint(n, 10)
+	return c.Short()
 }
 
 // listComponents names components behind a lead in lines no wider than width, as many as fit, and says how many more
@@ -58,7 +28,7 @@ func listComponents(lead string, names []string, style draw.TextStyle, width vg.
 	for shown := len(names); shown > 0; shown-- {
 		words := strings.Fields(lead)
 		for _, name := range names[:shown] {
-			words = append(words, ShortComponent(name)+",")
+			words = append(words, shortName(name)+",")
 		}
 		if shown < len(names) {
 			words = append(words, fmt.Sprintf("+%d more", len(names)-shown))

@@ -183,7 +183,7 @@ func (r *heatmapRun) contacts(sheet experiments.HeatmapSheet, album plots.Album)
 		for i, text := range order {
 			one := p
 			one.Panels = texts[text]
-			figure, err := plots.HeatmapContact(sheet.Model, one, album, plots.HeatmapContactOptions{})
+			figure, err := plots.HeatmapContact(sheet.Model, one, album)
 			if err != nil {
 				return rest, err
 			}

@@ -166,7 +166,7 @@ func (r *runner) textRetrieval() error {
 					100*feature.Share[0], config.Top, len(feature.Groups[0].Components), 100*feature.Base)
 			}
 		}
-		drawn, err := plots.TextRetrieval(sheet, session.Album{Dataset: study.Data, Orient: study.Orient}, plots.TextSheetOptions{})
+		drawn, err := plots.TextRetrieval(sheet, session.Album{Dataset: study.Data, Orient: study.Orient}, plots.TextRetrievalOptions{})
 		if err != nil {
 			return err
 		}
@@ -248,7 +248,7 @@ func (r *runner) imageRetrieval() error {
 		if len(sheet.Probes) == 0 {
 			return nil
 		}
-		drawn, err := plots.ImageRetrieval(sheet, session.Album{Dataset: study.Data, Orient: study.Orient}, plots.ImageSheetOptions{})
+		drawn, err := plots.ImageRetrieval(sheet, session.Album{Dataset: study.Data, Orient: study.Orient})
 		if err != nil {
 			return err
 		}

@@ -8,7 +8,7 @@
 //	}
 //	defer s.Close()
 //	sheet, err := s.TextRetrieval(ctx, experiments.TextRetrievalConfig{})
-//	// ... plots.TextRetrieval(sheet, s.Pictures(), plots.TextSheetOptions{}) ...
+//	// ... plots.TextRetrieval(sheet, s.Pictures(), plots.TextRetrievalOptions{}) ...
 //
 // What is left open is as the command line has it. A session is for one goroutine.
 package session
