@@ -1,7 +1,9 @@
 package plots
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot/vg"
@@ -19,8 +21,9 @@ func shortName(name string) string {
 	return c.Short()
 }
 
-// listComponents names components behind a lead in lines no wider than width, as many as fit, and says how many more
-// there are.
+// listComponents names components behind a lead in lines no wider than width. Where not all fit one by one, heads and blocks
+// that follow one another are taken together, and where that does not fit either, as many are named as fit, and then how many
+// more there are.
 func listComponents(lead string, names []string, style draw.TextStyle, width vg.Length, lines int) []string {
 	if len(names) == 0 {
 		return nil
@@ -29,6 +32,11 @@ func listComponents(lead string, names []string, style draw.TextStyle, width vg.
 		words := strings.Fields(lead)
 		for _, name := range names[:shown] {
 			words = append(words, shortName(name)+",")
+		}
+		if runs := inRuns(names); shown == len(names)-1 && runs != nil {
+			if filled, ok := fill(append(strings.Fields(lead), runs...), style, width, lines); ok {
+				return filled
+			}
 		}
 		if shown < len(names) {
 			words = append(words, fmt.Sprintf("+%d more", len(names)-shown))
@@ -41,6 +49,77 @@ func listComponents(lead string, names []string, style draw.TextStyle, width vg.
 		}
 	}
 	return []string{shorten(fmt.Sprintf("%d in all", len(names)), style, width)}
+}
+
+// inRuns names components in the order of the model in few words: "L5-L11 H0-H11 MLP" for all heads and the MLPs of seven
+// blocks; nil where some name no component.
+func inRuns(names []string) []string {
+	components, err := decompose.ParseComponents(names)
+	if err != nil {
+		return nil
+	}
+	// A sublayer that all blocks of a stage have is a run of its own.
+	stage := func(c decompose.Component) decompose.Component { c.Block.Index = 0; return c }
+	slices.SortStableFunc(components, func(a, b decompose.Component) int {
+		return cmp.Or(stage(a).CompareBlock(stage(b)), strings.Compare(a.Block.Sublayer, b.Block.Sublayer), a.CompareBlock(b),
+			strings.Compare(string(a.Kind), string(b.Kind)), a.Head-b.Head)
+	})
+	// A run is blocks of the same parts: their first, their last, and what they hold.
+	type run struct {
+		first, last decompose.Component
+		parts       string
+	}
+	var runs []run
+	for len(components) > 0 {
+		n := 1
+		for n < len(components) && components[n].SameBlock(components[0]) && components[n].Block.Sublayer == components[0].Block.Sublayer {
+			n++
+		}
+		next := run{components[0], components[0], partsOf(components[:n])}
+		if last := len(runs) - 1; last >= 0 && runs[last].parts == next.parts && follows(next.first, runs[last].last) {
+			runs[last].last = next.first
+		} else {
+			runs = append(runs, next)
+		}
+		components = components[n:]
+	}
+	var words []string
+	for _, r := range runs {
+		name := r.first.Short()
+		if r.first.Kind.InBlock() {
+			name = decompose.ShortBlock(r.first.Block)
+			if !r.first.SameBlock(r.last) {
+				name += "-" + decompose.ShortBlock(r.last.Block)
+			}
+			name += " " + r.parts
+		}
+		words = append(words, name)
+	}
+	return strings.Fields(strings.Join(words, ", "))
+}
+
+// follows says whether the block of a component comes right behind that of another in the same stage.
+func follows(c, before decompose.Component) bool {
+	return c.Kind.InBlock() && before.Kind.InBlock() && c.Block.Stage == before.Block.Stage && c.Block.Index == before.Block.Index+1
+}
+
+// partsOf names the components of one sublayer, sorted, without their block: "grid H0-H11 MLP".
+func partsOf(components []decompose.Component) string {
+	words := []string{components[0].Block.Sublayer}
+	for i := 0; i < len(components); i++ {
+		from := components[i].Head
+		for components[i].Kind == decompose.Head && i+1 < len(components) && components[i+1].Kind == decompose.Head &&
+			components[i+1].Head == components[i].Head+1 {
+			i++
+		}
+		name := components[i].Short()
+		word := name[strings.LastIndexByte(name, ' ')+1:]
+		if components[i].Head > from {
+			word = fmt.Sprintf("H%d-%s", from, word)
+		}
+		words = append(words, word)
+	}
+	return strings.TrimSpace(strings.Join(words, " "))
 }
 
 // wrapped is a text in lines no wider than width; a text with a word that is wider stays whole.

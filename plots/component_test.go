@@ -1,6 +1,8 @@
 package plots
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,6 +48,31 @@ func TestListComponents(t *testing.T) {
 			if style.Width(line) > width && line != "..." {
 				t.Errorf("%q is wider than %v", line, width)
 			}
+		}
+	}
+}
+
+// Heads and blocks that follow one another are taken together, each sublayer by itself, and only where no more is said than
+// there is.
+func TestInRuns(t *testing.T) {
+	heads := func(block string, first, last int) (names []string) {
+		for h := first; h <= last; h++ {
+			names = append(names, fmt.Sprintf("%sattn_head:%02d", block, h))
+		}
+		return names
+	}
+	for want, names := range map[string][]string{
+		"L5-L6 H0-H2 MLP":    slices.Concat(heads("layer:06, ", 0, 2), heads("layer:05, ", 0, 2), []string{"layer:05, mlp", "layer:06, mlp"}),
+		"L5 H0-H2, L6 H1-H3": slices.Concat(heads("layer:05, ", 0, 2), heads("layer:06, ", 1, 3)),
+		"L5 H0 H2-H3, L7 H0 H2-H3": slices.Concat(heads("layer:07, ", 2, 3), heads("layer:07, ", 0, 0), heads("layer:05, ", 2, 3),
+			heads("layer:05, ", 0, 0)),
+		"init, S1.1 MLP, S2.0 MLP, const": {"const", "layer:(2,0), mlp", "init", "layer:(1,1), mlp"},
+		"S2.0-S2.1 conv, S2.0-S2.1 block H0-H1, S2.0-S2.1 grid H0-H1": slices.Concat([]string{"layer:(2,0), conv", "layer:(2,1), conv"},
+			heads("layer:(2,0), grid ", 0, 1), heads("layer:(2,1), block ", 0, 1), heads("layer:(2,0), block ", 0, 1), heads("layer:(2,1), grid ", 0, 1)),
+		"": {"layer:05, mlp", "no component"},
+	} {
+		if got := strings.Join(inRuns(names), " "); got != want {
+			t.Errorf("%q is %q, want %q", names, got, want)
 		}
 	}
 }

@@ -25,7 +25,7 @@ type HeatmapOptions struct {
 
 const (
 	mostColumns  = 10 // more would be too small to see anything
-	largestPanel = vg.Length(96)
+	largestPanel = vg.Length(240)
 	panelSpace   = vg.Length(8) // between panels
 	squares      = 6            // pictures and panels side by side that are large enough to see
 )
@@ -34,13 +34,7 @@ const (
 // its panels. Red is where a text's score comes from, blue where it is taken from, and the picture shows through. Album has
 // the pictures as the model sees them.
 func Heatmaps(result experiments.HeatmapSheet, album Album, opts HeatmapOptions) (*Sheet, error) {
-	return laidOut(PageWidth, func(width vg.Length) (*Sheet, error) {
-		s, err := heatmaps(result, album, opts, width)
-		if err != nil {
-			return nil, fmt.Errorf("heatmap figure: %s: %w", result.Model, err)
-		}
-		return s, nil
-	})
+	return laidOut("heatmap figure: "+result.Model, PageWidth, func(width vg.Length) (*Sheet, error) { return heatmaps(result, album, opts, width) })
 }
 
 func heatmaps(result experiments.HeatmapSheet, album Album, opts HeatmapOptions, width vg.Length) (*Sheet, error) {
@@ -78,8 +72,8 @@ func heatmaps(result experiments.HeatmapSheet, album Album, opts HeatmapOptions,
 	if d.one {
 		boxes = append(boxes, below(2), bars(all[:1], 2*side, 0), below(2))
 	}
-	for some := range slices.Chunk(pictures, across) {
-		if len(some) > 0 && &some[0] != &pictures[0] {
+	for i, some := range slices.Collect(slices.Chunk(pictures, across)) {
+		if i > 0 {
 			boxes = append(boxes, rule(inner))
 		}
 		var blocks []box
@@ -174,12 +168,11 @@ func bar(of func(v float64) color.RGBA, lowest, unit float64, width vg.Length) b
 			pixels.SetRGBA(i, k, c)
 		}
 	}
-	var numbers []box
-	for i, align := range []draw.XAlignment{draw.XLeft, draw.XCenter, draw.XRight} {
-		value := (lowest + (1-lowest)*float64(i)/2) * unit
-		numbers = append(numbers, line(strconv.FormatFloat(value, 'g', 2, 64), aligned(textStyle(smallSize), align), size.X/3, 1.1*smallSize))
+	number := func(value float64, align draw.XAlignment, share vg.Length) box {
+		return line(strconv.FormatFloat(value, 'g', 2, 64), aligned(textStyle(smallSize), align), share*size.X, 1.1*smallSize)
 	}
-	return column(pictured(pixels, size, width, frame{midGrey, gridWidth}), row(0, numbers...), below(0.6*smallSize)).wide(width)
+	numbers := row(0, number(lowest*unit, draw.XLeft, 0.4), number((lowest+1)/2*unit, draw.XCenter, 0.2), number(unit, draw.XRight, 0.4))
+	return column(pictured(pixels, size, width, frame{midGrey, gridWidth}), numbers, below(0.6*smallSize)).wide(width)
 }
 
 // limits lists the different limits of panels.
@@ -232,9 +225,9 @@ func (s scores) number(x float64) string {
 
 // words explain what is written.
 func (s scores) words() string {
-	words := "score: the components' sum over all tokens"
+	words := "score: the components' sum over all tokens, in units of the colour scale"
 	if s.others {
-		words += "; in brackets: of it class and register tokens, which maps do not show"
+		words += "; in brackets: of it class and register tokens, which have no place in a map"
 	}
 	return words
 }

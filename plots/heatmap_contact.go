@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"image"
 	"math"
 	"slices"
 	"strings"
@@ -17,21 +18,18 @@ import (
 
 const (
 	smallestContact = vg.Length(24) // panel
-	largestContact  = vg.Length(42)
-	contactSpace    = vg.Length(4)  // between panels
-	contactGutter   = vg.Length(38) // on the left, for the names of rows
+	usualContact    = vg.Length(38)
+	largestContact  = vg.Length(64)
+	contactSpace    = vg.Length(4) // between panels
 )
 
 // HeatmapContact draws what every component draws of one text over one picture: a row for each attention layer, with its
-// heads side by side, from the last layer, which writes most directly, down. An MLP stands behind the heads of its layer, what
-// belongs to no attention in a row of its own. Each panel holds one component.
+// heads side by side, that with the strongest score first, from the last layer, which writes most directly, down. An MLP stands
+// behind the heads of its layer, what belongs to no attention in a row of its own. Each panel holds one component. Short rows
+// stand in several bands side by side.
 func HeatmapContact(model string, picture experiments.HeatmapPicture, album Album) (*Sheet, error) {
-	return laidOut(PageWidth, func(width vg.Length) (*Sheet, error) {
-		s, err := heatmapContact(model, picture, album, width)
-		if err != nil {
-			return nil, fmt.Errorf("heatmap contact sheet: %s: %w", model, err)
-		}
-		return s, nil
+	return laidOut("heatmap contact sheet: "+model, PageWidth, func(width vg.Length) (*Sheet, error) {
+		return heatmapContact(model, picture, album, width)
 	})
 }
 
@@ -57,58 +55,102 @@ func heatmapContact(model string, picture experiments.HeatmapPicture, album Albu
 		return nil, fmt.Errorf("picture %d (%s): %w", picture.Picture, picture.Name, err)
 	}
 	slices.Reverse(rows)
+	inner := width - 2*margin
+	small := textStyle(smallSize)
+	l := newContactLayout(rows, inner)
+	l.scores = newScores(picture.Panels)
+	one := len(limits(picture.Panels)) == 1
+	l.scored = true // where there is space for the scores
+	for _, r := range rows {
+		for _, c := range r {
+			l.scored = l.scored && small.Width(c.caption(l.scores)) <= l.side+contactSpace-1
+		}
+	}
+	head, err := contactHead(picture, thumbnails, inner, l.scored, one)
+	if err != nil {
+		return nil, err
+	}
+	thumb, size, err := thumbnails.of(picture.Picture, picture.Name, l.side)
+	if err != nil {
+		return nil, err
+	}
+	high := vg.Length(0)
+	boxes := make([]box, len(rows))
+	for i, r := range rows {
+		boxes[i] = l.row(r, thumb, size, !one)
+		high += boxes[i].height
+	}
+	// One band behind the other, each about as high.
+	var bands []box
+	for i := 0; i < len(boxes); {
+		var own []box
+		mine := vg.Length(0)
+		goal := high / vg.Length(l.bands-len(bands))
+		for i < len(boxes) && (own == nil || len(bands) == l.bands-1 || mine+boxes[i].height/2 <= goal) {
+			if own != nil && !rows[i].sameBlock(rows[i-1]) {
+				own = append(own, rule(l.width), below(0.6*smallSize))
+			}
+			own = append(own, boxes[i])
+			mine += boxes[i].height
+			i++
+		}
+		bands = append(bands, column(own...).wide(l.width))
+		high -= mine
+	}
+	return newSheet(width, titled(model+": “"+picture.Panels[0].Text+"”", inner), head, row(cellGap, bands...)), nil
+}
+
+// contactLayout is how rows of panels fill a width: in one band or, where rows are short, in some side by side.
+type contactLayout struct {
+	bands   int
+	width   vg.Length // of a band
+	gutter  vg.Length // on the left of a band, for the names of rows
+	columns int       // panels side by side
+	side    vg.Length // of a panel
+	scores  scores
+	scored  bool // whether captions have the scores
+}
+
+func newContactLayout(rows []contactRow, width vg.Length) contactLayout {
+	var l contactLayout
 	most := 0
 	for _, r := range rows {
 		most = max(most, len(r))
+		l.gutter = max(l.gutter, textStyle(smallSize).Width(r.name())+6)
 	}
-	inner := width - 2*margin
-	across := inner - contactGutter
-	columns := evenly(most, max(1, int((across+contactSpace)/(smallestContact+contactSpace))))
-	side := onPixel(min(largestContact, (across+contactSpace)/vg.Length(columns)-contactSpace))
-	scores := newScores(picture.Panels)
-	one := len(limits(picture.Panels)) == 1
-	small := textStyle(smallSize)
-	scored := true // whether there is space for the scores
-	for _, r := range rows {
-		for _, c := range r {
-			scored = scored && small.Width(c.caption(scores)) <= side+contactSpace-1
-		}
-	}
+	wanted := l.gutter + vg.Length(most)*(usualContact+contactSpace) - contactSpace
+	l.bands = min(max(1, int((width+cellGap)/(wanted+cellGap))), len(rows))
+	l.width = (width+cellGap)/vg.Length(l.bands) - cellGap
+	across := l.width - l.gutter + contactSpace
+	l.columns = evenly(most, max(1, int(across/(smallestContact+contactSpace))))
+	l.side = onPixel(min(largestContact, across/vg.Length(l.columns)-contactSpace))
+	return l
+}
 
-	head, err := contactHead(picture, thumbnails, inner, scored, one)
-	if err != nil {
-		return nil, err
-	}
-	boxes := []box{titled(model+": “"+picture.Panels[0].Text+"”", inner), head}
-	thumb, size, err := thumbnails.of(picture.Picture, picture.Name, side)
-	if err != nil {
-		return nil, err
-	}
-	for i, r := range rows {
-		if i > 0 && !r.sameBlock(rows[i-1]) {
-			boxes = append(boxes, rule(inner), below(0.6*smallSize))
-		}
-		name := line(r.name(), small, contactGutter-3, size.Y/2+1+0.35*smallSize)
-		for some := range slices.Chunk(r, columns) {
-			var cells []box
-			var panels []experiments.HeatmapPanel
-			for _, c := range some {
-				caption := c.name()
-				if scored {
-					caption = c.caption(scores)
-				}
-				cells = append(cells, column(below(1), pictured(laid(c.panel, thumb), size, side, noFrame),
-					line(caption, aligned(small, draw.XCenter), side+contactSpace, 1.2*smallSize).right(-contactSpace/2)).wide(side))
-				panels = append(panels, c.panel)
+// row is a row of panels behind its name, with colour bars where panels differ in their limits.
+func (l contactLayout) row(r contactRow, picture image.Image, size vg.Point, barred bool) box {
+	small := textStyle(smallSize)
+	name := line(r.name(), small, l.gutter-3, size.Y/2+1+0.35*smallSize)
+	var lines []box
+	for some := range slices.Chunk(r, l.columns) {
+		var cells []box
+		var panels []experiments.HeatmapPanel
+		for _, c := range some {
+			caption := c.name()
+			if l.scored {
+				caption = c.caption(l.scores)
 			}
-			boxes = append(boxes, stacked(name, row(contactSpace, cells...).right(contactGutter)), below(0.5*smallSize))
-			if !one {
-				boxes = append(boxes, bars(panels, side, contactSpace).right(contactGutter))
-			}
-			name = below(0)
+			cells = append(cells, column(below(1), pictured(laid(c.panel, picture), size, l.side, noFrame),
+				line(caption, aligned(small, draw.XCenter), l.side+contactSpace, 1.2*smallSize).right(-contactSpace/2)).wide(l.side))
+			panels = append(panels, c.panel)
 		}
+		lines = append(lines, stacked(name, row(contactSpace, cells...).right(l.gutter)), below(0.5*smallSize))
+		if barred {
+			lines = append(lines, bars(panels, l.side, contactSpace).right(l.gutter))
+		}
+		name = below(0)
 	}
-	return newSheet(width, boxes...), nil
+	return column(lines...)
 }
 
 // contactHead is the picture with what is said of the panels beside it.
@@ -118,7 +160,7 @@ func contactHead(picture experiments.HeatmapPicture, thumbnails *thumbnails, wid
 	if err != nil {
 		return box{}, err
 	}
-	texts := []string{picture.Name, "a row for each attention layer, a panel for each component"}
+	texts := []string{picture.Name, "a row for each attention layer, its heads by the size of their score"}
 	if scored {
 		texts = append(texts, "under a panel: its component's score, the sum over all tokens")
 	}
@@ -199,14 +241,16 @@ func contactRows(panels []experiments.HeatmapPanel) ([]contactRow, error) {
 	if len(rows) == 0 {
 		return nil, errors.New("no panels")
 	}
-	place := func(c contactCell) int { // of heads; behind them what is none
+	place := func(c contactCell) float64 { // of heads, the strongest first; behind them what is none
 		if c.component.Kind == decompose.Head {
-			return c.component.Head
+			return -math.Abs(score(c.panel))
 		}
-		return math.MaxInt
+		return 1
 	}
 	for _, r := range rows {
-		slices.SortStableFunc(r, func(a, b contactCell) int { return cmp.Compare(place(a), place(b)) })
+		slices.SortStableFunc(r, func(a, b contactCell) int {
+			return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.component.Head, b.component.Head))
+		})
 	}
 	slices.SortStableFunc(rows, func(a, b contactRow) int { return a[0].component.CompareBlock(b[0].component) })
 	return rows, nil

@@ -32,13 +32,7 @@ type SegmentationSheetOptions struct {
 // as the model sees them.
 func SegmentationSheet(result experiments.SegmentationModel, album Album, masks MaskAlbum,
 	opts SegmentationSheetOptions) (*Sheet, error) {
-	return laidOut(PageWidth, func(width vg.Length) (*Sheet, error) {
-		s, err := segmentationSheet(result, album, masks, opts, width)
-		if err != nil {
-			return nil, fmt.Errorf("segmentation sheet: %s: %w", result.Model, err)
-		}
-		return s, nil
-	})
+	return laidOut("segmentation sheet: "+result.Model, PageWidth, func(width vg.Length) (*Sheet, error) { return segmentationSheet(result, album, masks, opts, width) })
 }
 
 func segmentationSheet(result experiments.SegmentationModel, album Album, masks MaskAlbum,
@@ -74,7 +68,7 @@ func segmentationSheet(result experiments.SegmentationModel, album Album, masks 
 	inner := width - 2*margin
 	const space = vg.Length(5)
 	each := (inner+cellGap)/vg.Length(across) - cellGap // of an example
-	side := onPixel(min(largestPanel, (each+space)/vg.Length(panels)-space))
+	side := onPixel(min(96, (each+space)/vg.Length(panels)-space))
 
 	d := segmentationRows{thumbnails, masks, &methods, side, space, false}
 	boxes := []box{title(result.Model, len(examples), inner), segmentationKey(inner)}

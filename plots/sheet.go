@@ -122,9 +122,13 @@ func heading(model string, pictures int, truths, shares bool, isTrue, isFalse, w
 
 // title heads a sheet with the model and how many pictures there are.
 func title(model string, pictures int, width vg.Length) box {
-	style := textStyle(titleSize)
-	behind := fmt.Sprintf(", %s", counted(pictures, "picture"))
-	return titled(shorten(model, style, width-style.Width(behind))+behind, width)
+	return titled(withPictures(model, pictures, textStyle(titleSize), width), width)
+}
+
+// withPictures is a model with how many pictures there are; its name gives way where both are wider than width.
+func withPictures(model string, pictures int, style draw.TextStyle, width vg.Length) string {
+	behind := ", " + counted(pictures, "picture")
+	return shorten(model, style, width-style.Width(behind)) + behind
 }
 
 // titled heads a sheet with a text.

@@ -15,13 +15,7 @@ import (
 // frame on the left, and in it the nearest pictures by each property. Where the data knows, pictures that have the
 // probe's value of the property have a green frame, others a thin one.
 func ImageRetrieval(result experiments.ImageRetrievalSheet, album Album) (*Sheet, error) {
-	return laidOut(PageWidth, func(width vg.Length) (*Sheet, error) {
-		s, err := imageRetrieval(result, album, width)
-		if err != nil {
-			return nil, fmt.Errorf("image retrieval figure: %s: %w", result.Model, err)
-		}
-		return s, nil
-	})
+	return laidOut("image retrieval figure: "+result.Model, PageWidth, func(width vg.Length) (*Sheet, error) { return imageRetrieval(result, album, width) })
 }
 
 func imageRetrieval(result experiments.ImageRetrievalSheet, album Album, width vg.Length) (*Sheet, error) {

@@ -27,13 +27,7 @@ const bestShown = 3
 // group, the best pictures in each cell. Where the data knows, true pictures have a heavy frame, others a thin one, and
 // beside the names of the components is how many of the best are true.
 func TextRetrieval(result experiments.RetrievalSheet, album Album, opts TextRetrievalOptions) (*Sheet, error) {
-	return laidOut(PageWidth, func(width vg.Length) (*Sheet, error) {
-		s, err := textRetrieval(result, album, opts, width)
-		if err != nil {
-			return nil, fmt.Errorf("text retrieval figure: %s: %w", result.Model, err)
-		}
-		return s, nil
-	})
+	return laidOut("text retrieval figure: "+result.Model, PageWidth, func(width vg.Length) (*Sheet, error) { return textRetrieval(result, album, opts, width) })
 }
 
 // textCell is what one group found for one probe.
