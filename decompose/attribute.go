@@ -1,6 +1,7 @@
 package decompose
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -258,19 +259,7 @@ func Margin(scores [][]float64, feature int) []float64 {
 
 // Order lists the indices of scores, largest first; of equal ones the first comes first, and what is not a number last.
 func Order(scores []float64) []int {
-	order := make([]int, len(scores))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		x, y := scores[a], scores[b]
-		switch {
-		case x > y || math.IsNaN(y) && !math.IsNaN(x):
-			return -1
-		case x < y || math.IsNaN(x) && !math.IsNaN(y):
-			return 1
-		}
-		return 0
-	})
+	order := upTo(len(scores))
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
 	return order
 }

@@ -42,6 +42,18 @@ func (c *Contributions) Check() error {
 	return nil
 }
 
+// Total adds the contributions of all components: [picture, dim].
+func (c *Contributions) Total() []float32 { return c.Sum(upTo(len(c.Components))) }
+
+// upTo lists 0 to n-1.
+func upTo(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}
+
 // Sum adds the contributions of some components, given by index: [picture, dim].
 func (c *Contributions) Sum(components []int) []float32 {
 	sums := make([]float64, c.Pictures*c.Dim)

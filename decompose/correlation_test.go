@@ -50,11 +50,11 @@ func TestRankingAgreementGolden(t *testing.T) {
 	golden.Close(t, "correlations", correlations, f.Tensor(t, "corr.order_corrs_coeff"), 1e-5)
 	golden.Close(t, "mean correlations", means, f.Tensor(t, "corr.order_corrs_coeff_mean_over_texts"), 1e-5)
 
-	var all, between, pearson, within []float64
+	var all, between, pearsons, within []float64
 	for feature := range features {
 		all = append(all, attributed[feature]...)
 		between = append(between, decompose.Spearman(attributed[feature], agreement[feature]))
-		pearson = append(pearson, decompose.Pearson(attributed[feature], agreement[feature]))
+		pearsons = append(pearsons, decompose.Pearson(attributed[feature], agreement[feature]))
 	}
 	for i := range n {
 		var a, b []float64
@@ -65,7 +65,7 @@ func TestRankingAgreementGolden(t *testing.T) {
 	}
 	golden.Close(t, "variance attributed", narrow(all), f.Tensor(t, "corr.feature_variance_attributed"), 1e-5)
 	golden.Close(t, "Spearman between components", narrow(between), f.Tensor(t, "corr.spearman_between_components"), 1e-5)
-	golden.Close(t, "Pearson between components", narrow(pearson), f.Tensor(t, "corr.pearson_between_components"), 1e-5)
+	golden.Close(t, "Pearson between components", narrow(pearsons), f.Tensor(t, "corr.pearson_between_components"), 1e-5)
 	golden.Close(t, "Spearman within components", narrow(within), f.Tensor(t, "corr.spearman_within_component"), 1e-5)
 }
 

@@ -17,11 +17,15 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/support/exceptions"
 
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/mark"
@@ -58,14 +62,25 @@ type Options struct {
 	Split      Split
 	Biases     Biases
 
-	// Capture leaves the heads of a token split for a second graph and returns what that needs.
-	Capture bool
-	// Captured gives, in such a second graph, what the first captured for one attention layer; with OnlyBlock it is the
-	// only layer that is split.
-	Captured  []Capture
-	OnlyBlock *mark.Block
+	capture bool        // leaves the heads of a token split for a second graph and returns what that needs
+	layer   *layerSplit // in such a second graph, the only layer that is split
+	scores  *scoring    // of [TokenScores]
+}
 
-	scores *scoring // of [TokenScores]
+// layerSplit is the attention layer that a second graph splits, with what the first captured of it.
+type layerSplit struct {
+	block    mark.Block
+	captured []capture
+}
+
+// of returns what the first graph captured for tokens that are read of the layer.
+func (l *layerSplit) of(tokens []int) capture {
+	for _, c := range l.captured {
+		if slices.Equal(c.tokens, tokens) {
+			return c
+		}
+	}
+	panic(fmt.Errorf("nothing was captured of %s for the tokens that are read of it", l.block))
 }
 
 // forModel fills in the blocks that were left open and checks them.
@@ -82,58 +97,7 @@ func (o Options) forModel(model *gomlxvit.Model) (Options, error) {
 
 // skip says whether a source is left out of this graph.
 func (o *Options) skip(s source) bool {
-	return o.OnlyBlock != nil && (s.kind != Head || s.block != *o.OnlyBlock)
-}
-
-// Kind is what a component is.
-type Kind string
-
-// The kinds of components.
-const (
-	Init  Kind = "init"  // all that enters the first decomposed block
-	Conv  Kind = "conv"  // what a convolution block adds
-	Attn  Kind = "attns" // what an attention layer adds, its heads together
-	Head  Kind = "attn_head"
-	MLP   Kind = "mlp"
-	Rest  Kind = "rest"  // what blocks after the last decomposed one add
-	Const Kind = "const" // biases and norm shifts
-)
-
-var kindOf = map[mark.Part]Kind{mark.Conv: Conv, mark.Attn: Attn, mark.MLP: MLP}
-
-// Component is one part of the representation.
-type Component struct {
-	Kind  Kind
-	Block mark.Block // of Conv, Attn, Head and MLP
-	Head  int        // of Head
-	// Tokens is the number of token positions in the component's block, which a token split is over.
-	Tokens int
-}
-
-// String returns the component's published name: "init", "layer:07, attn_head:03", "layer:07, mlp", and in blocks with
-// several attentions and MLPs "layer:(2,3), grid attn_head:01", "layer:(2,3), grid mlp".
-func (c Component) String() string {
-	if c.Kind == Init || c.Kind == Rest || c.Kind == Const {
-		return string(c.Kind)
-	}
-	name := c.Block.String() + ", "
-	if c.Block.Sublayer != "" {
-		name += c.Block.Sublayer + " "
-	}
-	name += string(c.Kind)
-	if c.Kind == Head {
-		name += fmt.Sprintf(":%02d", c.Head)
-	}
-	return name
-}
-
-// Names returns the names of components.
-func Names(components []Component) []string {
-	names := make([]string, len(components))
-	for i, c := range components {
-		names[i] = c.String()
-	}
-	return names
+	return o.layer != nil && (s.kind != Head || s.block != o.layer.block)
 }
 
 // Output is the decomposition of a batch of pictures.
@@ -177,15 +141,22 @@ type TokenBlock struct {
 
 // Decomposer runs the decomposition of a model. It may be used from several goroutines.
 type Decomposer struct {
-	model   *gomlxvit.Model
-	backend compute.Backend
-	opts    Options
-	program *gomlxvit.Program
+	model      *gomlxvit.Model
+	backend    compute.Backend
+	opts       Options
+	components []Component
+	program    *gomlxvit.Program
 
 	mu       sync.Mutex
-	result   *Result // of the last graph built; its nodes are not used, only what they mean
-	perBlock map[mark.Block]*gomlxvit.Program
+	outputs  *outputs // the same in all graphs, for pictures of any number
+	perLayer map[mark.Block]*gomlxvit.Program
 	keys     map[mark.Block][]Key
+}
+
+// outputs says what a graph returns behind representation and logits: pieces, and weights and values of captured layers.
+type outputs struct {
+	pieces   [][]Key
+	captures []capture // their nodes are not used, only what they mean
 }
 
 // New prepares the decomposition of a model. Options left zero mean all blocks, heads, biases apart.
@@ -203,30 +174,56 @@ func New(backend compute.Backend, model *gomlxvit.Model, opts Options) (*Decompo
 	if opts.Split == Tokens && opts.Biases == BiasesShared {
 		return nil, fmt.Errorf("biases cannot be shared over the tokens of a token split; keep them as the component const")
 	}
-	opts.Capture = opts.Split == Tokens
+	opts.capture = opts.Split == Tokens
+	components, err := componentsOf(backend, model, opts)
+	if err != nil {
+		return nil, err
+	}
 	d := &Decomposer{
-		model: model, backend: backend, opts: opts,
-		perBlock: make(map[mark.Block]*gomlxvit.Program), keys: make(map[mark.Block][]Key),
+		model: model, backend: backend, opts: opts, components: components,
+		perLayer: make(map[mark.Block]*gomlxvit.Program), keys: make(map[mark.Block][]Key),
 	}
 	d.program, err = model.Compile(backend, func(w gomlxvit.Weights, inputs []*graph.Node) []*graph.Node {
 		z := model.Arch.Representation(w, inputs[0])
-		outputs := []*graph.Node{z}
+		nodes := []*graph.Node{z}
 		if logits := model.Arch.Head(w, z); logits != nil {
-			outputs = append(outputs, logits)
+			nodes = append(nodes, logits)
 		}
 		result := Transform(z, opts)
+		meaning := &outputs{captures: result.captures}
 		for _, p := range result.Pieces {
-			outputs = append(outputs, p.Node)
+			nodes = append(nodes, p.Node)
+			meaning.pieces = append(meaning.pieces, p.Keys)
 		}
-		for _, c := range result.Captures {
-			outputs = append(outputs, c.Weights, c.Values)
+		for _, c := range result.captures {
+			nodes = append(nodes, c.weights, c.values)
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.result = result
-		return outputs
+		d.outputs = meaning
+		return nodes
 	})
 	return d, err
+}
+
+// componentsOf names the parts of a model. It builds the model's graph, but compiles nothing.
+func componentsOf(backend compute.Backend, model *gomlxvit.Model, opts Options) (components []Component, err error) {
+	g := graph.NewGraph(backend, model.Name)
+	defer g.Finalize()
+	err = exceptions.TryCatch[error](func() {
+		weights := make(gomlxvit.WeightMap)
+		for _, p := range model.Arch.Params() {
+			weights[p.Name] = graph.Parameter(g, p.Name, shapes.Make(dtypes.Float32, p.Dims...))
+		}
+		side := model.Arch.InputSize()
+		pixels := graph.Parameter(g, "pixels", shapes.Make(dtypes.Float32, 1, 3, side, side))
+		components = newTransform(model.Arch.Representation(weights, pixels), opts).components
+	})
+	if err != nil {
+		message, _, _ := strings.Cut(err.Error(), "\n") // below are call stacks
+		return nil, fmt.Errorf("%s: %s", model.Name, message)
+	}
+	return components, nil
 }
 
 // Close frees the compiled graphs.
@@ -234,24 +231,17 @@ func (d *Decomposer) Close() {
 	d.program.Close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for layer, program := range d.perBlock {
+	for layer, program := range d.perLayer {
 		program.Close()
-		delete(d.perBlock, layer)
+		delete(d.perLayer, layer)
 	}
 }
 
 // Options returns the options in full, with the defaults filled in.
 func (d *Decomposer) Options() Options { return d.opts }
 
-// Components names the parts, in the order of the outputs. It is known after the first Run or RunTokens.
-func (d *Decomposer) Components() []Component {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.result == nil {
-		return nil
-	}
-	return d.result.Components
-}
+// Components names the parts, in the order of the outputs.
+func (d *Decomposer) Components() []Component { return d.components }
 
 // Run takes a batch of pictures apart. pixels is shaped [batch, 3, height, width].
 func (d *Decomposer) Run(pixels *tensors.Tensor) (*Output, error) { return d.RunOn(0, pixels) }
@@ -262,13 +252,17 @@ func (d *Decomposer) RunOn(device int, pixels *tensors.Tensor) (*Output, error) 
 	if d.opts.Split == Tokens {
 		return nil, fmt.Errorf("a token split is run by RunTokens")
 	}
-	out, pieces, result, err := d.forward(device, pixels)
+	out, meaning, rest, err := d.forward(device, pixels)
 	if err != nil {
 		return nil, err
 	}
-	out.Contributions = make([]float32, len(result.Components)*out.Batch*out.Dim)
-	for i, p := range result.Pieces {
-		scatter(pieces[i], p.Keys, out.Batch, out.Dim, func(k Key, picture int) []float32 {
+	pieces, err := flatten(d.model, rest)
+	if err != nil {
+		return nil, err
+	}
+	out.Contributions = make([]float32, len(d.components)*out.Batch*out.Dim)
+	for i, keys := range meaning.pieces {
+		scatter(pieces[i], keys, out.Batch, out.Dim, func(k Key, picture int) []float32 {
 			return out.Contribution(k.Component, picture)
 		})
 	}
@@ -288,26 +282,27 @@ func scatter(piece []float32, keys []Key, batch, dim int, to func(k Key, picture
 	}
 }
 
-// forward runs the first graph and returns the representation, the logits and the pieces.
-func (d *Decomposer) forward(device int, pixels *tensors.Tensor) (*Output, [][]float32, *Result, error) {
-	outputs, err := d.program.RunOn(device, pixels)
+// forward runs the first graph and returns the representation and the logits, and with what it means the rest of what the
+// graph gave.
+func (d *Decomposer) forward(device int, pixels *tensors.Tensor) (*Output, *outputs, []*tensors.Tensor, error) {
+	given, err := d.program.RunOn(device, pixels)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	d.mu.Lock()
-	result := d.result
+	meaning := d.outputs
 	d.mu.Unlock()
-	flat, err := flatten(d.model, outputs)
+	own := len(given) - len(meaning.pieces) - 2*len(meaning.captures)
+	flat, err := flatten(d.model, given[:own])
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	out := &Output{Components: result.Components, Batch: pixels.Shape().Dim(0), Representation: flat[0]}
+	out := &Output{Components: d.components, Batch: pixels.Shape().Dim(0), Representation: flat[0]}
 	out.Dim = len(flat[0]) / out.Batch
-	flat = flat[1:]
-	if d.model.Arch.NumClasses() > 0 {
-		out.Logits, flat = flat[0], flat[1:]
+	if len(flat) > 1 {
+		out.Logits = flat[1]
 	}
-	return out, flat, result, nil
+	return out, meaning, given[own:], nil
 }
 
 // flatten copies the numbers of outputs and frees them.
@@ -332,25 +327,28 @@ func (d *Decomposer) RunTokens(pixels *tensors.Tensor, visit func(TokenBlock) er
 	if d.opts.Split != Tokens {
 		return nil, fmt.Errorf("RunTokens is for the token split; use Run")
 	}
-	out, flat, result, err := d.forward(0, pixels)
+	out, meaning, rest, err := d.forward(0, pixels)
 	if err != nil {
 		return nil, err
 	}
-	pieces, captured := flat[:len(result.Pieces)], flat[len(result.Pieces):]
+	pieces, err := flatten(d.model, rest[:len(meaning.pieces)])
+	if err != nil {
+		return nil, err
+	}
 	tokens := 1
-	for _, c := range result.Components {
+	for _, c := range d.components {
 		tokens = max(tokens, c.Tokens)
 	}
 	var others []int
-	for i, c := range result.Components {
+	for i, c := range d.components {
 		if c.Kind != Head {
 			others = append(others, i)
 		}
 	}
 	block := &tokenBuffer{out: out, tokens: tokens, sum: make([]float64, out.Batch*out.Dim)}
 	block.reset(others)
-	for i, p := range result.Pieces {
-		block.add(pieces[i], p.Keys)
+	for i, keys := range meaning.pieces {
+		block.add(pieces[i], keys)
 	}
 	if err := visit(block.TokenBlock); err != nil {
 		return nil, err
@@ -360,18 +358,17 @@ func (d *Decomposer) RunTokens(pixels *tensors.Tensor, visit func(TokenBlock) er
 	// them go into one graph.
 	var layers []mark.Block
 	inputs := make(map[mark.Block][]*tensors.Tensor)
-	for i, c := range result.Captures {
-		if inputs[c.Block] == nil {
-			layers = append(layers, c.Block)
-			inputs[c.Block] = []*tensors.Tensor{pixels}
+	for i, captured := range slices.Collect(slices.Chunk(rest[len(meaning.pieces):], 2)) {
+		layer := meaning.captures[i].block
+		if inputs[layer] == nil {
+			layers = append(layers, layer)
+			inputs[layer] = []*tensors.Tensor{pixels}
 		}
-		inputs[c.Block] = append(inputs[c.Block],
-			tensors.FromFlatDataAndDimensions(captured[2*i], c.Weights.Shape().Dimensions...),
-			tensors.FromFlatDataAndDimensions(captured[2*i+1], c.Values.Shape().Dimensions...))
+		inputs[layer] = append(inputs[layer], captured...)
 	}
 	slices.SortStableFunc(layers, func(a, b mark.Block) int { return a.Order - b.Order })
 	for _, layer := range layers {
-		if err := d.runLayer(layer, inputs[layer], block); err != nil {
+		if err := d.runLayer(layer, meaning, inputs[layer], block); err != nil {
 			return nil, err
 		}
 		if err := visit(block.TokenBlock); err != nil {
@@ -383,8 +380,8 @@ func (d *Decomposer) RunTokens(pixels *tensors.Tensor, visit func(TokenBlock) er
 }
 
 // runLayer splits the heads of one attention layer, into block. inputs are the pixels and what was captured.
-func (d *Decomposer) runLayer(layer mark.Block, inputs []*tensors.Tensor, block *tokenBuffer) error {
-	program, err := d.layerProgram(layer)
+func (d *Decomposer) runLayer(layer mark.Block, meaning *outputs, inputs []*tensors.Tensor, block *tokenBuffer) error {
+	program, err := d.layerProgram(layer, meaning)
 	if err != nil {
 		return err
 	}
@@ -405,26 +402,32 @@ func (d *Decomposer) runLayer(layer mark.Block, inputs []*tensors.Tensor, block 
 	if err := tensors.ConstFlatData(outputs[0], func(piece []float32) { block.add(piece, keys) }); err != nil {
 		return fmt.Errorf("%s: reading results: %w", d.model.Name, err)
 	}
-	if err := outputs[0].FinalizeAll(); err != nil {
-		return fmt.Errorf("%s: freeing results: %w", d.model.Name, err)
+	for _, used := range append(inputs[1:], outputs...) {
+		if err := used.FinalizeAll(); err != nil {
+			return fmt.Errorf("%s: freeing results: %w", d.model.Name, err)
+		}
 	}
 	return nil
 }
 
 // layerProgram compiles the graph that splits one attention layer. It is the model's graph again, but with the captured
 // attention and values as inputs, so that XLA drops the forward pass.
-func (d *Decomposer) layerProgram(layer mark.Block) (*gomlxvit.Program, error) {
+func (d *Decomposer) layerProgram(layer mark.Block, meaning *outputs) (*gomlxvit.Program, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p, ok := d.perBlock[layer]; ok {
+	if p, ok := d.perLayer[layer]; ok {
 		return p, nil
 	}
 	p, err := d.model.Compile(d.backend, func(w gomlxvit.Weights, inputs []*graph.Node) []*graph.Node {
 		opts := d.opts
-		opts.Capture = false
-		opts.OnlyBlock = &layer
-		for i := 1; i < len(inputs); i += 2 {
-			opts.Captured = append(opts.Captured, Capture{Weights: inputs[i], Values: inputs[i+1]})
+		opts.capture = false
+		opts.layer = &layerSplit{block: layer}
+		given := inputs[1:]
+		for _, c := range meaning.captures {
+			if c.block == layer {
+				opts.layer.captured = append(opts.layer.captured, capture{layer, c.tokens, given[0], given[1]})
+				given = given[2:]
+			}
 		}
 		result := Transform(d.model.Arch.Representation(w, inputs[0]), opts)
 		var nodes []*graph.Node
@@ -442,7 +445,7 @@ func (d *Decomposer) layerProgram(layer mark.Block) (*gomlxvit.Program, error) {
 		return nodes[:1]
 	})
 	if err == nil {
-		d.perBlock[layer] = p
+		d.perLayer[layer] = p
 	}
 	return p, err
 }

@@ -14,7 +14,6 @@ import (
 	"vitdecompose/gomlxvit/backend"
 	"vitdecompose/gomlxvit/checkpoint"
 	"vitdecompose/gomlxvit/golden"
-	"vitdecompose/gomlxvit/mark"
 )
 
 var testBackend compute.Backend
@@ -283,20 +282,5 @@ func TestSharedBiasesMatchAuthorsConvention(t *testing.T) {
 		}
 		size := out.Batch * out.Dim
 		golden.Close(t, c.String(), out.Contributions[i*size:][:size], centred, 5e-5)
-	}
-}
-
-func TestComponentNames(t *testing.T) {
-	for want, c := range map[string]decompose.Component{
-		"init":                   {Kind: decompose.Init},
-		"layer:07, attn_head:03": {Kind: decompose.Head, Block: mark.Plain(7), Head: 3},
-		"layer:07, attns":        {Kind: decompose.Attn, Block: mark.Plain(7)},
-		"layer:11, mlp":          {Kind: decompose.MLP, Block: mark.Plain(11)},
-		"layer:(2,14), mlp":      {Kind: decompose.MLP, Block: mark.Block{Staged: true, Stage: 2, Index: 14}},
-		"const":                  {Kind: decompose.Const},
-	} {
-		if got := c.String(); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
 	}
 }

@@ -69,10 +69,7 @@ func (t *transform) throughTokenMap(r *readout, n *graph.Node, m mark.Tokens) *r
 // sort brings the tokens read into ascending order, and the weights with them: to move a few weights is cheaper than to
 // move the tokens of every contribution.
 func (r *readout) sort() {
-	order := make([]int, len(r.tokens))
-	for i := range order {
-		order[i] = i
-	}
+	order := upTo(len(r.tokens))
 	slices.SortStableFunc(order, func(a, b int) int { return r.tokens[a] - r.tokens[b] })
 	if slices.IsSorted(order) {
 		return

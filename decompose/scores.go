@@ -121,15 +121,6 @@ func (t *transform) addScore(scores []TokenScore, s scoreSource, transposed *gra
 	return append(scores, score)
 }
 
-// upTo lists 0 to n-1.
-func upTo(n int) []int {
-	list := make([]int, n)
-	for i := range list {
-		list[i] = i
-	}
-	return list
-}
-
 // LogitDirection is the direction of the representation z [batch, dim] in which the logit chosen by class [batch], of
 // integers, rises: [batch, dim]. It is the row of a linear head's weight. Of a head that is not linear it is the gradient
 // at z, with norms at their actual statistics, as everywhere in a decomposition.

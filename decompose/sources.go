@@ -1,6 +1,7 @@
 package decompose
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/gomlx/gomlx/core/graph"
@@ -66,14 +67,17 @@ func (t *transform) headEntry(n *graph.Node, s source, r *readout) *entry {
 	}
 
 	var weights, values *graph.Node // [batch, head, row, token], [batch, token, head, headDim]
-	if len(t.opts.Captured) > 0 {
-		weights, values = t.opts.Captured[0].Weights, t.opts.Captured[0].Values
-		t.opts.Captured = t.opts.Captured[1:]
+	if t.opts.layer != nil {
+		given := t.opts.layer.of(r.tokens)
+		weights, values = given.weights, given.values
 	} else {
 		weights, values = t.readAttention(s.attention, r)
 	}
-	if t.opts.Capture {
-		t.captures = append(t.captures, Capture{Block: s.block, Weights: weights, Values: values})
+	if t.opts.capture {
+		if slices.ContainsFunc(t.captures, func(c capture) bool { return c.block == s.block && slices.Equal(c.tokens, r.tokens) }) {
+			panic(fmt.Errorf("the token split cannot tell apart two ways in which the same tokens of %s are read", s.block))
+		}
+		t.captures = append(t.captures, capture{s.block, r.tokens, weights, values})
 		return nil
 	}
 	// Attention weight times value, not summed over the source token.

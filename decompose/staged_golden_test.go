@@ -2,9 +2,11 @@ package decompose_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/tensors"
 
 	"vitdecompose/decompose"
 	"vitdecompose/gomlxvit/backend"
@@ -194,5 +196,44 @@ func TestGoldenStagedTokens(t *testing.T) {
 				t.Errorf("components sum to the representation within %.2g, allowed 1e-5", out.Error)
 			}
 		})
+	}
+}
+
+// Batches of other sizes in between change nothing: what was captured of a batch is that batch's.
+func TestTokensOfBatchesInTurn(t *testing.T) {
+	_, model, pixels := goldenModel(t, "swin")
+	d, err := decompose.New(testBackend, model, decompose.Options{First: firstOfStage(model.Arch.Blocks(), 1), Split: decompose.Tokens})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	batch, size := pixels.Shape().Dim(0), pixels.Shape().Size()/pixels.Shape().Dim(0)
+	if batch < 2 {
+		t.Fatalf("%d pictures, want some", batch)
+	}
+	flat, err := tensors.CopyFlatData[float32](pixels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dims := slices.Clone(pixels.Shape().Dimensions)
+	dims[0] = 1
+	one := tensors.FromFlatDataAndDimensions(flat[:size], dims...)
+	contributions := func(pixels *tensors.Tensor) (all []float32) {
+		out, err := d.RunTokens(pixels, func(b decompose.TokenBlock) error {
+			all = append(all, b.Contributions...)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.Error > 1e-5 {
+			t.Errorf("components of %d pictures sum to the representation within %.2g, allowed 1e-5", out.Batch, out.Error)
+		}
+		return all
+	}
+	before := contributions(pixels)
+	contributions(one)
+	if after := contributions(pixels); !slices.Equal(before, after) {
+		t.Error("the contributions to the same pictures differ after a smaller batch")
 	}
 }

@@ -16,9 +16,8 @@ type Result struct {
 	Components []Component
 	// Pieces hold the contributions. A component may be spread over several pieces (the tokens of the token split); the
 	// sum over all pieces is the representation.
-	Pieces []Piece
-	// Captures are the sources of components that [Options.Capture] left for a second graph.
-	Captures []Capture
+	Pieces   []Piece
+	captures []capture // sources of components that were left for a second graph
 }
 
 // Piece is a stack of contributions.
@@ -36,13 +35,14 @@ type Key struct {
 	Token int
 }
 
-// Capture holds what the token split of one attention layer is computed from.
-type Capture struct {
-	Block mark.Block
-	// Weights is the attention paid by what is read of the block to each source token, [batch, head, row, token].
-	Weights *graph.Node
-	// Values is shaped [batch, source token, head, headDim].
-	Values *graph.Node
+// capture holds what the token split of one attention layer is computed from, as one readout sees it.
+type capture struct {
+	block  mark.Block
+	tokens []int // what the readout reads; no two readouts of a layer read the same
+	// weights is the attention paid by what is read of the block to each source token, [batch, head, row, token].
+	weights *graph.Node
+	// values is shaped [batch, source token, head, headDim].
+	values *graph.Node
 }
 
 // Transform takes the node z apart, shaped [batch, dim], into the contributions of the components that are marked in its
@@ -70,7 +70,7 @@ func Transform(z *graph.Node, opts Options) *Result {
 		}
 	}
 	value.sumConst(t.constComponent())
-	result := &Result{Components: t.components, Captures: t.captures}
+	result := &Result{Components: t.components, captures: t.captures}
 	for _, e := range value.entries {
 		result.Pieces = append(result.Pieces, Piece{Node: e.node, Keys: e.keys})
 	}
@@ -109,7 +109,7 @@ type transform struct {
 	values     map[valueKey]*bundle
 	readouts   map[readoutKey]*readout
 	reached    map[*graph.Node]map[int]bool
-	captures   []Capture
+	captures   []capture
 }
 
 // source is a node where contributions begin.

@@ -19,17 +19,17 @@ import (
 // One model is a figure of column width with both directions in one panel. Several models are a figure of page width
 // with a panel for each direction.
 func Ablation(result experiments.AblationResult) (*Figure, error) {
-	return laidOut(figureWidth(len(result.Curves)), func(width vg.Length) (*Figure, error) { return ablation(result, width) })
+	return laidOut("ablation figure", figureWidth(len(result.Curves)), func(width vg.Length) (*Figure, error) { return ablation(result, width) })
 }
 
 // ablation is [Ablation] for a width.
 func ablation(result experiments.AblationResult, width vg.Length) (*Figure, error) {
 	if len(result.Curves) == 0 {
-		return nil, errors.New("ablation figure: no curves")
+		return nil, errors.New("no curves")
 	}
 	for _, c := range result.Curves {
 		if err := c.Check(); err != nil {
-			return nil, fmt.Errorf("ablation figure: %w", err)
+			return nil, err
 		}
 	}
 	forward := func(c experiments.AblationCurve, look look) (*curve, error) {
@@ -42,15 +42,13 @@ func ablation(result experiments.AblationResult, width vg.Length) (*Figure, erro
 	if len(result.Curves) == 1 {
 		only := result.Curves[0]
 		panel := ablationPanel("")
-		pictures := fmt.Sprintf(", %d pictures", only.Pictures)
-		style := panel.Title.TextStyle
-		panel.Title.Text = shorten(only.Model, style, width-2*margin-style.Width(pictures)) + pictures
+		panel.Title.Text = withPictures(only.Model, only.Pictures, panel.Title.TextStyle, width-2*margin)
 		panel.Y.Label.Text = accuracyLabel
 		entries := []entry{{"from init forward", lookOf(0)}, {"from the last layer back", lookOf(1)}}
 		for i, draw := range []func(experiments.AblationCurve, look) (*curve, error){forward, back} {
 			line, err := draw(only, entries[i].look)
 			if err != nil {
-				return nil, fmt.Errorf("ablation figure: %s: %w", only.Model, err)
+				return nil, fmt.Errorf("%s: %w", only.Model, err)
 			}
 			panel.Add(line)
 		}
@@ -64,12 +62,12 @@ func ablation(result experiments.AblationResult, width vg.Length) (*Figure, erro
 		entries = append(entries, entry{c.Model, lookOf(i)})
 		there, err := forward(c, entries[i].look)
 		if err != nil {
-			return nil, fmt.Errorf("ablation figure: %s: %w", c.Model, err)
+			return nil, fmt.Errorf("%s: %w", c.Model, err)
 		}
 		left.Add(there)
 		andBack, err := back(c, entries[i].look)
 		if err != nil {
-			return nil, fmt.Errorf("ablation figure: %s: %w", c.Model, err)
+			return nil, fmt.Errorf("%s: %w", c.Model, err)
 		}
 		right.Add(andBack)
 	}

@@ -15,19 +15,19 @@ import (
 // Alignment draws the alignment quality by method: the cosine similarity on held-out pictures on the left, the match
 // rate of descriptions on the right, where a thin dash below or above each mark is what chance gives.
 func Alignment(result experiments.AlignmentResult) (*Figure, error) {
-	return laidOut(PageWidth, func(width vg.Length) (*Figure, error) { return alignment(result, width) })
+	return laidOut("alignment figure", PageWidth, func(width vg.Length) (*Figure, error) { return alignment(result, width) })
 }
 
 // alignment is [Alignment] for a width.
 func alignment(result experiments.AlignmentResult, width vg.Length) (*Figure, error) {
 	if len(result.Models) == 0 {
-		return nil, errors.New("alignment figure: no models")
+		return nil, errors.New("no models")
 	}
 	var methods indexer
 	count := make(map[string]int) // models, by method
 	for _, m := range result.Models {
 		if err := checkAlignment(m); err != nil {
-			return nil, fmt.Errorf("alignment figure: %s: %w", m.Model, err)
+			return nil, fmt.Errorf("%s: %w", m.Model, err)
 		}
 		for _, method := range m.Methods {
 			methods.of(method.Name)

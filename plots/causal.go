@@ -18,16 +18,16 @@ import (
 const Significant = 0.01
 
 // Causal draws the causal test: a panel for each model, and in it for each feature the causal score of the components
-// that attribution ranks first, in deviations of random sets, with its 95 % interval, beside the mean of random sets of components with the range of
-// 95 % of them. One model is a figure of column width, several are one of page width.
+// that attribution ranks first, in standard deviations of random sets, with its 95 % interval, beside the mean of random sets
+// of components with the range of 95 % of them. One model is a figure of column width, several are one of page width.
 func Causal(result experiments.CausalResult) (*Figure, error) {
-	return laidOut(figureWidth(len(result.Models)), func(width vg.Length) (*Figure, error) { return causal(result, width) })
+	return laidOut("causal figure", figureWidth(len(result.Models)), func(width vg.Length) (*Figure, error) { return causal(result, width) })
 }
 
 // causal is [Causal] for a width.
 func causal(result experiments.CausalResult, width vg.Length) (*Figure, error) {
 	if len(result.Models) == 0 {
-		return nil, errors.New("causal figure: no models")
+		return nil, errors.New("no models")
 	}
 	first := lookOf(0)
 	first.line.Dashes = nil
@@ -45,12 +45,12 @@ func causal(result experiments.CausalResult, width vg.Length) (*Figure, error) {
 	lowest, highest := 0.0, 0.0
 	for i, m := range result.Models {
 		if err := checkCausal(m); err != nil {
-			return nil, fmt.Errorf("causal figure: %s: %w", m.Model, err)
+			return nil, fmt.Errorf("%s: %w", m.Model, err)
 		}
 		p := newPlot()
 		p.Title.Text = shorten(m.Model, p.Title.TextStyle, each-10)
 		if i%columns == 0 {
-			p.Y.Label.Text = "causal score (deviations)"
+			p.Y.Label.Text = "causal score\n(s.d. of random sets)"
 		}
 		ours, theirs, above := &dots{look: first}, &dots{look: random}, &dots{look: starred}
 		var names []string

@@ -1,56 +1,29 @@
 package plots
 
 import (
+	"cmp"
 	"fmt"
-	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"vitdecompose/decompose"
 )
 
-var (
-	componentName = regexp.MustCompile(`^layer:(?:(\d+)|\((\d+),\s*(\d+)\)),\s*(.+)$`)
-	headName      = regexp.MustCompile(`^(.*\b)?attn_head:(\d+)$`)
-)
-
-// ShortComponent returns a component's name in the form for figures: "L7 H3" for "layer:07, attn_head:03", "S2.3 grid
-// MLP" for "layer:(2,3), grid mlp". Names that belong to no layer, as "init", stay.
-func ShortComponent(name string) string {
-	parts := componentName.FindStringSubmatch(name)
-	if parts == nil {
+// shortName returns a component's name in the form for figures. What names no component stays.
+func shortName(name string) string {
+	c, err := decompose.ParseComponent(name)
+	if err != nil {
 		return name
 	}
-	block := "L" + plainNumber(parts[1])
-	if parts[1] == "" {
-		block = "S" + plainNumber(parts[2]) + "." + plainNumber(parts[3])
-	}
-	part := parts[4]
-	if head := headName.FindStringSubmatch(part); head != nil {
-		return block + " " + head[1] + "H" + plainNumber(head[2])
-	}
-	words := strings.Fields(part)
-	switch last := len(words) - 1; words[last] {
-	case "mlp":
-		words[last] = "MLP"
-	case "attns":
-		words[last] = "attn"
-	}
-	return block + " " + strings.Join(words, " ")
+	return c.Short()
 }
 
-// plainNumber drops zeros in front.
-func plainNumber(digits string) string {
-	n, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil {
-		return digits
-	}
-	return strconv.FormatUint(n, 10)
-}
-
-// listComponents names components behind a lead in lines no wider than width, as many as fit, and says how many more
-// there are.
+// listComponents names components behind a lead in lines no wider than width. Where not all fit one by one, heads and blocks
+// that follow one another are taken together, and where that does not fit either, as many are named as fit, and then how many
+// more there are.
 func listComponents(lead string, names []string, style draw.TextStyle, width vg.Length, lines int) []string {
 	if len(names) == 0 {
 		return nil
@@ -58,7 +31,12 @@ func listComponents(lead string, names []string, style draw.TextStyle, width vg.
 	for shown := len(names); shown > 0; shown-- {
 		words := strings.Fields(lead)
 		for _, name := range names[:shown] {
-			words = append(words, ShortComponent(name)+",")
+			words = append(words, shortName(name)+",")
+		}
+		if runs := inRuns(names); shown == len(names)-1 && runs != nil {
+			if filled, ok := fill(append(strings.Fields(lead), runs...), style, width, lines); ok {
+				return filled
+			}
 		}
 		if shown < len(names) {
 			words = append(words, fmt.Sprintf("+%d more", len(names)-shown))
@@ -71,6 +49,77 @@ func listComponents(lead string, names []string, style draw.TextStyle, width vg.
 		}
 	}
 	return []string{shorten(fmt.Sprintf("%d in all", len(names)), style, width)}
+}
+
+// inRuns names components in the order of the model in few words: "L5-L11 H0-H11 MLP" for all heads and the MLPs of seven
+// blocks; nil where some name no component.
+func inRuns(names []string) []string {
+	components, err := decompose.ParseComponents(names)
+	if err != nil {
+		return nil
+	}
+	// A sublayer that all blocks of a stage have is a run of its own.
+	stage := func(c decompose.Component) decompose.Component { c.Block.Index = 0; return c }
+	slices.SortStableFunc(components, func(a, b decompose.Component) int {
+		return cmp.Or(stage(a).CompareBlock(stage(b)), strings.Compare(a.Block.Sublayer, b.Block.Sublayer), a.CompareBlock(b),
+			strings.Compare(string(a.Kind), string(b.Kind)), a.Head-b.Head)
+	})
+	// A run is blocks of the same parts: their first, their last, and what they hold.
+	type run struct {
+		first, last decompose.Component
+		parts       string
+	}
+	var runs []run
+	for len(components) > 0 {
+		n := 1
+		for n < len(components) && components[n].SameBlock(components[0]) && components[n].Block.Sublayer == components[0].Block.Sublayer {
+			n++
+		}
+		next := run{components[0], components[0], partsOf(components[:n])}
+		if last := len(runs) - 1; last >= 0 && runs[last].parts == next.parts && follows(next.first, runs[last].last) {
+			runs[last].last = next.first
+		} else {
+			runs = append(runs, next)
+		}
+		components = components[n:]
+	}
+	var words []string
+	for _, r := range runs {
+		name := r.first.Short()
+		if r.first.Kind.InBlock() {
+			name = decompose.ShortBlock(r.first.Block)
+			if !r.first.SameBlock(r.last) {
+				name += "-" + decompose.ShortBlock(r.last.Block)
+			}
+			name += " " + r.parts
+		}
+		words = append(words, name)
+	}
+	return strings.Fields(strings.Join(words, ", "))
+}
+
+// follows says whether the block of a component comes right behind that of another in the same stage.
+func follows(c, before decompose.Component) bool {
+	return c.Kind.InBlock() && before.Kind.InBlock() && c.Block.Stage == before.Block.Stage && c.Block.Index == before.Block.Index+1
+}
+
+// partsOf names the components of one sublayer, sorted, without their block: "grid H0-H11 MLP".
+func partsOf(components []decompose.Component) string {
+	words := []string{components[0].Block.Sublayer}
+	for i := 0; i < len(components); i++ {
+		from := components[i].Head
+		for components[i].Kind == decompose.Head && i+1 < len(components) && components[i+1].Kind == decompose.Head &&
+			components[i+1].Head == components[i].Head+1 {
+			i++
+		}
+		name := components[i].Short()
+		word := name[strings.LastIndexByte(name, ' ')+1:]
+		if components[i].Head > from {
+			word = fmt.Sprintf("H%d-%s", from, word)
+		}
+		words = append(words, word)
+	}
+	return strings.TrimSpace(strings.Join(words, " "))
 }
 
 // wrapped is a text in lines no wider than width; a text with a word that is wider stays whole.

@@ -1,36 +1,21 @@
 package plots
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"gonum.org/v1/plot/vg"
 )
 
-func TestShortComponent(t *testing.T) {
+func TestShortNames(t *testing.T) {
 	for name, want := range map[string]string{
-		"layer:07, attn_head:03":          "L7 H3",
-		"layer:00, attn_head:00":          "L0 H0",
-		"layer:11, attn_head:10":          "L11 H10",
-		"layer:07, mlp":                   "L7 MLP",
-		"layer:07, attns":                 "L7 attn",
-		"layer:(2,3), attn_head:01":       "S2.3 H1",
-		"layer:(2,14), mlp":               "S2.14 MLP",
-		"layer:(2,3), grid attn_head:01":  "S2.3 grid H1",
-		"layer:(2,3), block attns":        "S2.3 block attn",
-		"layer:(2,3), grid mlp":           "S2.3 grid MLP",
-		"layer:(2,3), conv":               "S2.3 conv",
-		"layer:(2, 3), conv":              "S2.3 conv",
-		"init":                            "init",
-		"const":                           "const",
-		"":                                "",
-		"layer:07":                        "layer:07",
-		"layer:x, mlp":                    "layer:x, mlp",
-		"layer:99999999999999999999, mlp": "L99999999999999999999 MLP",
-		"layer:07, something new":         "L7 something new",
+		"layer:07, attn_head:03": "L7 H3", "layer:(2,3), grid mlp": "S2.3 grid MLP", "init": "init", // the others are decompose's
+		"": "", "layer:07": "layer:07", "layer:07, something new": "layer:07, something new",
 	} {
-		if got := ShortComponent(name); got != want {
-			t.Errorf("ShortComponent(%q) = %q, want %q", name, got, want)
+		if got := shortName(name); got != want {
+			t.Errorf("%q is %q, want %q", name, got, want)
 		}
 	}
 }
@@ -63,6 +48,31 @@ func TestListComponents(t *testing.T) {
 			if style.Width(line) > width && line != "..." {
 				t.Errorf("%q is wider than %v", line, width)
 			}
+		}
+	}
+}
+
+// Heads and blocks that follow one another are taken together, each sublayer by itself, and only where no more is said than
+// there is.
+func TestInRuns(t *testing.T) {
+	heads := func(block string, first, last int) (names []string) {
+		for h := first; h <= last; h++ {
+			names = append(names, fmt.Sprintf("%sattn_head:%02d", block, h))
+		}
+		return names
+	}
+	for want, names := range map[string][]string{
+		"L5-L6 H0-H2 MLP":    slices.Concat(heads("layer:06, ", 0, 2), heads("layer:05, ", 0, 2), []string{"layer:05, mlp", "layer:06, mlp"}),
+		"L5 H0-H2, L6 H1-H3": slices.Concat(heads("layer:05, ", 0, 2), heads("layer:06, ", 1, 3)),
+		"L5 H0 H2-H3, L7 H0 H2-H3": slices.Concat(heads("layer:07, ", 2, 3), heads("layer:07, ", 0, 0), heads("layer:05, ", 2, 3),
+			heads("layer:05, ", 0, 0)),
+		"init, S1.1 MLP, S2.0 MLP, const": {"const", "layer:(2,0), mlp", "init", "layer:(1,1), mlp"},
+		"S2.0-S2.1 conv, S2.0-S2.1 block H0-H1, S2.0-S2.1 grid H0-H1": slices.Concat([]string{"layer:(2,0), conv", "layer:(2,1), conv"},
+			heads("layer:(2,0), grid ", 0, 1), heads("layer:(2,1), block ", 0, 1), heads("layer:(2,0), block ", 0, 1), heads("layer:(2,1), grid ", 0, 1)),
+		"": {"layer:05, mlp", "no component"},
+	} {
+		if got := strings.Join(inRuns(names), " "); got != want {
+			t.Errorf("%q is %q, want %q", names, got, want)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func Draw(result experiments.Result, sessions []*session.Session) ([]Drawing, er
 		return one("ablation")(Ablation(r))
 	case experiments.TextRetrievalResult:
 		return sheets("text-retrieval", sessions, func(i int, s *session.Session) (*Sheet, error) {
-			return TextRetrieval(r.Sheets[i], s.Pictures(), TextSheetOptions{})
+			return TextRetrieval(r.Sheets[i], s.Pictures(), TextRetrievalOptions{})
 		})
 	case experiments.RankingResult:
 		return one("ranking")(Ranking(r))
@@ -31,7 +31,7 @@ func Draw(result experiments.Result, sessions []*session.Session) ([]Drawing, er
 			if len(r.Sheets[i].Probes) == 0 {
 				return nil, nil
 			}
-			return ImageRetrieval(r.Sheets[i], s.Pictures(), ImageSheetOptions{})
+			return ImageRetrieval(r.Sheets[i], s.Pictures())
 		})
 	case experiments.HeatmapResult:
 		return sheets("heatmaps", sessions, func(i int, s *session.Session) (*Sheet, error) {

@@ -25,7 +25,7 @@ type HeatmapOptions struct {
 
 const (
 	mostColumns  = 10 // more would be too small to see anything
-	largestPanel = vg.Length(96)
+	largestPanel = vg.Length(240)
 	panelSpace   = vg.Length(8) // between panels
 	squares      = 6            // pictures and panels side by side that are large enough to see
 )
@@ -33,17 +33,11 @@ const (
 // Heatmaps draws what components of one model draw of texts over pictures: a row for each picture, in it the picture and
 // its panels. Red is where a text's score comes from, blue where it is taken from, and the picture shows through. Album has
 // the pictures as the model sees them.
-func Heatmaps(sheet experiments.HeatmapSheet, album Album, opts HeatmapOptions) (*Sheet, error) {
-	return laidOut(PageWidth, func(width vg.Length) (*Sheet, error) {
-		s, err := heatmaps(sheet, album, opts, width)
-		if err != nil {
-			return nil, fmt.Errorf("heatmap figure: %s: %w", sheet.Model, err)
-		}
-		return s, nil
-	})
+func Heatmaps(result experiments.HeatmapSheet, album Album, opts HeatmapOptions) (*Sheet, error) {
+	return laidOut("heatmap figure: "+result.Model, PageWidth, func(width vg.Length) (*Sheet, error) { return heatmaps(result, album, opts, width) })
 }
 
-func heatmaps(sheet experiments.HeatmapSheet, album Album, opts HeatmapOptions, width vg.Length) (*Sheet, error) {
+func heatmaps(result experiments.HeatmapSheet, album Album, opts HeatmapOptions, width vg.Length) (*Sheet, error) {
 	shown, err1 := option("Pictures", opts.Pictures, 8)
 	columns, err2 := option("Columns", opts.Columns, 6)
 	thumbnails, err3 := newThumbnails(album)
@@ -53,10 +47,10 @@ func heatmaps(sheet experiments.HeatmapSheet, album Album, opts HeatmapOptions, 
 	if columns > mostColumns {
 		return nil, fmt.Errorf("%d columns, at most %d are large enough to see", columns, mostColumns)
 	}
-	if len(sheet.Pictures) == 0 {
+	if len(result.Pictures) == 0 {
 		return nil, errors.New("no pictures")
 	}
-	pictures := first(shown, sheet.Pictures)
+	pictures := first(shown, result.Pictures)
 	var all []experiments.HeatmapPanel
 	most := 0
 	for _, p := range pictures {
@@ -71,37 +65,32 @@ func heatmaps(sheet experiments.HeatmapSheet, album Album, opts HeatmapOptions, 
 	across := min(max(1, inProportion(width, squares)/(columns+1)), len(pictures)) // pictures with few panels stand side by side
 	block := (inner - vg.Length(across-1)*cellGap) / vg.Length(across)
 	side := onPixel(min(largestPanel, (block-vg.Length(columns)*panelSpace)/vg.Length(columns+1)))
-	d := heatmapDrawer{thumbnails: thumbnails, columns: columns, side: side, scores: newScores(all), one: len(limits(all)) == 1}
+	d := heatmapRows{thumbnails: thumbnails, columns: columns, side: side, scores: newScores(all), one: len(limits(all)) == 1}
 
-	s := &Sheet{Width: width}
-	d.Sheet = s
-	y := s.title(sheet.Model, len(pictures))
-	y = s.key(y, "", "", d.scores.words())
-	y = s.key(y, "", "", "red: places that add to the score; blue: places that take from it")
+	boxes := []box{title(result.Model, len(pictures), inner), key("", "", d.scores.words(), inner),
+		key("", "", "red: places that add to the score; blue: places that take from it", inner)}
 	if d.one {
-		y = s.bars(all[:1], margin, y+2, 2*side, 0) + 2
+		boxes = append(boxes, below(2), bars(all[:1], 2*side, 0), below(2))
 	}
-	for i, row := range slices.Collect(slices.Chunk(pictures, across)) {
+	for i, some := range slices.Collect(slices.Chunk(pictures, across)) {
 		if i > 0 {
-			s.rules = append(s.rules, sheetRule{margin, y, inner})
+			boxes = append(boxes, rule(inner))
 		}
-		bottom := y
-		for k, p := range row {
-			below, err := d.picture(p, margin+vg.Length(k)*(block+cellGap), y)
+		var blocks []box
+		for _, p := range some {
+			b, err := d.picture(p)
 			if err != nil {
 				return nil, err
 			}
-			bottom = max(bottom, below)
+			blocks = append(blocks, b.wide(block))
 		}
-		y = bottom + 0.5*smallSize
+		boxes = append(boxes, row(cellGap, blocks...), below(0.5*smallSize))
 	}
-	s.Height = onPixel(y + margin)
-	return s, nil
+	return newSheet(width, boxes...), nil
 }
 
-// heatmapDrawer puts pictures with their panels on a sheet.
-type heatmapDrawer struct {
-	*Sheet
+// heatmapRows lay out pictures with their panels.
+type heatmapRows struct {
 	thumbnails *thumbnails
 	columns    int       // panels side by side
 	side       vg.Length // of a picture and of a panel
@@ -109,50 +98,35 @@ type heatmapDrawer struct {
 	one        bool // whether one colour bar serves all panels
 }
 
-// picture puts a picture and its panels at (x, y), and returns the y below.
-func (d *heatmapDrawer) picture(p experiments.HeatmapPicture, x, y vg.Length) (vg.Length, error) {
-	small, title, side := textStyle(smallSize), textStyle(tickSize), d.side
+// picture is a picture and its panels.
+func (d *heatmapRows) picture(p experiments.HeatmapPicture) (box, error) {
+	const above = 2.1 * tickSize // of a picture
+	small, side := textStyle(smallSize), d.side
 	picture, size, err := d.thumbnails.of(p.Picture, p.Name, side)
 	if err != nil {
-		return y, err
+		return box{}, err
 	}
-	left := x + side + panelSpace
-	bottom := y
-	for k, line := range slices.Collect(slices.Chunk(p.Panels, d.columns)) {
-		y += 1.6 * tickSize
-		top := onPixel(y + 0.5*tickSize)
-		if k == 0 {
-			d.centred(picture, size, x, top, side)
-			d.write(p.Name, small, x, top+size.Y+captionHeight+1, side)
-			bottom = top + size.Y + 2*captionHeight
-		}
-		lines := 0
-		for n, panel := range line {
-			x := onPixel(left + vg.Length(n)*(side+panelSpace))
-			d.write("“"+panel.Text+"”", title, x, y, side+panelSpace-4)
-			d.centred(laid(panel, picture), size, x, top, side)
-			lead := ""
+	lead := column(below(above), pictured(picture, size, side, noFrame), line(p.Name, small, side, captionHeight+1).high(2*captionHeight))
+	var rows []box
+	for some := range slices.Chunk(p.Panels, d.columns) {
+		cells := []box{lead}
+		for _, panel := range some {
+			feature := ""
 			if panel.Feature != "" {
-				lead = panel.Feature + ":"
+				feature = panel.Feature + ":"
 			}
-			under := listComponents(lead, panel.Components, small, side, 3)
-			under = append(under, d.scores.of(panel))
-			lines = max(lines, len(under))
-			for m, text := range under {
-				d.write(text, small, x, top+size.Y+vg.Length(m+1)*1.25*smallSize+1, side+panelSpace-2)
-			}
+			under := append(listComponents(feature, panel.Components, small, side, 3), d.scores.of(panel))
+			cells = append(cells, column(line("“"+panel.Text+"”", textStyle(tickSize), side+panelSpace-4, 1.6*tickSize).high(above),
+				pictured(laid(panel, picture), size, side, noFrame), below(1),
+				lines(under, small, side+panelSpace-2, 1.25*smallSize)).wide(side))
 		}
-		y = top + size.Y + vg.Length(lines)*1.25*smallSize + 0.5*smallSize
+		rows = append(rows, row(panelSpace, cells...), below(0.5*smallSize-1))
 		if !d.one {
-			y = d.bars(line, left, y+2, side, panelSpace)
+			rows = append(rows, below(2), bars(some, side, panelSpace).right(side+panelSpace))
 		}
+		lead = space(side, 0)
 	}
-	return max(y, bottom), nil
-}
-
-// centred puts a picture into the middle of a square.
-func (s *Sheet) centred(picture image.Image, size vg.Point, x, y, side vg.Length) {
-	s.framed = append(s.framed, sheetPicture{picture, onPixel(x + (side-size.X)/2), y, size.X, size.Y, noFrame})
+	return column(rows...), nil
 }
 
 // laid returns a panel's map over a picture.
@@ -163,49 +137,42 @@ func laid(panel experiments.HeatmapPanel, picture image.Image) image.Image {
 	return lay(values, func(v float64) color.RGBA { return signed(v / limit) }, picture)
 }
 
-// bars puts a colour bar under panels side by side, one for those next to one another that share their limit, and returns
-// the y below.
-func (s *Sheet) bars(panels []experiments.HeatmapPanel, x, y, side, space vg.Length) vg.Length {
-	below := y
+// bars is a colour bar under panels side by side, one for those next to one another that share their limit.
+func bars(panels []experiments.HeatmapPanel, side, apart vg.Length) box {
+	var all []box
 	for len(panels) > 0 {
 		n := 1
 		for n < len(panels) && panels[n].Limit == panels[0].Limit {
 			n++
 		}
-		width := vg.Length(n)*(side+space) - space
-		if limit := panels[0].Limit; limit > 0 { // else all is white
-			below = max(below, s.bar(signed, -1, limit, x, y, width))
+		width := vg.Length(n)*(side+apart) - apart
+		if limit := panels[0].Limit; limit > 0 {
+			all = append(all, bar(signed, -1, limit, width))
+		} else { // all is white
+			all = append(all, space(width, 0))
 		}
-		x += width + space
 		panels = panels[n:]
 	}
-	return below
+	return row(apart, all...)
 }
 
-// bar puts a colour bar at (x, y), with its ends and its middle in numbers, and returns the y below. Its colours are those
-// from lowest, which is -1 or 0, to 1, and stand for values of so many units.
-func (s *Sheet) bar(of func(v float64) color.RGBA, lowest, unit float64, x, y, width vg.Length) vg.Length {
-	const height = vg.Length(4)
-	x, y, width = onPixel(x), onPixel(y), onPixel(width)
-	count := func(length vg.Length) int { return int(math.Round(float64(onPixel(length) / printPixel))) }
-	pixels := image.NewRGBA(image.Rect(0, 0, count(width), count(height)))
+// bar is a colour bar with its ends and its middle in numbers. Its colours are those from lowest, which is -1 or 0, to 1, and
+// stand for values of so many units.
+func bar(of func(v float64) color.RGBA, lowest, unit float64, width vg.Length) box {
+	size := vg.Point{X: onPixel(width), Y: onPixel(4)}
+	count := func(length vg.Length) int { return int(math.Round(float64(length / printPixel))) }
+	pixels := image.NewRGBA(image.Rect(0, 0, count(size.X), count(size.Y)))
 	for i := range pixels.Rect.Dx() {
 		c := of(lowest + (1-lowest)*(float64(i)+0.5)/float64(pixels.Rect.Dx()))
 		for k := range pixels.Rect.Dy() {
 			pixels.SetRGBA(i, k, c)
 		}
 	}
-	s.framed = append(s.framed, sheetPicture{pixels, x, y, width, onPixel(height), frame{midGrey, gridWidth}})
-	for _, label := range []struct {
-		value float64
-		at    vg.Length // of width
-		align draw.XAlignment
-	}{{lowest * unit, 0, draw.XLeft}, {(lowest + 1) / 2 * unit, 0.5, draw.XCenter}, {unit, 1, draw.XRight}} {
-		style := textStyle(smallSize)
-		style.XAlign = label.align
-		s.write(strconv.FormatFloat(label.value, 'g', 2, 64), style, x+label.at*width, y+height+1.1*smallSize, width/3)
+	number := func(value float64, align draw.XAlignment, share vg.Length) box {
+		return line(strconv.FormatFloat(value, 'g', 2, 64), aligned(textStyle(smallSize), align), share*size.X, 1.1*smallSize)
 	}
-	return y + height + 1.7*smallSize
+	numbers := row(0, number(lowest*unit, draw.XLeft, 0.4), number((lowest+1)/2*unit, draw.XCenter, 0.2), number(unit, draw.XRight, 0.4))
+	return column(pictured(pixels, size, width, frame{midGrey, gridWidth}), numbers, below(0.6*smallSize)).wide(width)
 }
 
 // limits lists the different limits of panels.
@@ -258,9 +225,9 @@ func (s scores) number(x float64) string {
 
 // words explain what is written.
 func (s scores) words() string {
-	words := "score: the components' sum over all tokens"
+	words := "score: the components' sum over all tokens, in units of the colour scale"
 	if s.others {
-		words += "; in brackets: of it class and register tokens, which maps do not show"
+		words += "; in brackets: of it class and register tokens, which have no place in a map"
 	}
 	return words
 }

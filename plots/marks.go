@@ -2,6 +2,7 @@ package plots
 
 import (
 	"fmt"
+	"image/color"
 	"math"
 	"strings"
 
@@ -65,6 +66,21 @@ func (v post) Plot(c draw.Canvas, p *plot.Plot) {
 	c.StrokeLine2(draw.LineStyle{Color: ink, Width: axisWidth}, x(float64(v)), c.Min.Y, x(float64(v)), c.Max.Y)
 }
 
+// remark is an upright text above the horizontal axis, in place of a mark.
+type remark struct {
+	x      float64
+	text   string
+	colour color.Color
+}
+
+// Plot implements plot.Plotter.
+func (r remark) Plot(c draw.Canvas, p *plot.Plot) {
+	x, _ := p.Transforms(&c)
+	style := textStyle(smallSize)
+	style.Color, style.Rotation, style.YAlign = r.colour, math.Pi/2, draw.YCenter
+	c.FillText(style, vg.Point{X: x(r.x), Y: c.Min.Y + 2}, r.text)
+}
+
 // dividers are light vertical lines.
 type dividers []float64
 
@@ -76,12 +92,19 @@ func (d dividers) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
-// star is a glyph of five points, dash one that is a short horizontal line, stroke one that is a short vertical line.
+// star is a glyph of five points, dash one that is a short horizontal line, stroke one that is a short vertical line, and
+// underline a short horizontal line below another mark.
 type (
-	star   struct{}
-	dash   struct{}
-	stroke struct{}
+	star      struct{}
+	dash      struct{}
+	stroke    struct{}
+	underline struct{}
 )
+
+// DrawGlyph implements draw.GlyphDrawer.
+func (underline) DrawGlyph(c *draw.Canvas, style draw.GlyphStyle, at vg.Point) {
+	dash{}.DrawGlyph(c, style, vg.Point{X: at.X, Y: at.Y - 1.8*style.Radius})
+}
 
 // DrawGlyph implements draw.GlyphDrawer.
 func (star) DrawGlyph(c *draw.Canvas, style draw.GlyphStyle, at vg.Point) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 
 	"gonum.org/v1/plot/vg"
 
@@ -14,18 +15,18 @@ import (
 // the features ("between components"), and the correlation over the features ("within component"). One model is a
 // figure of column width, several are one of page width.
 func Ranking(result experiments.RankingResult) (*Figure, error) {
-	return laidOut(figureWidth(len(result.Models)), func(width vg.Length) (*Figure, error) { return ranking(result, width) })
+	return laidOut("ranking figure", figureWidth(len(result.Models)), func(width vg.Length) (*Figure, error) { return ranking(result, width) })
 }
 
 // ranking is [Ranking] for a width.
 func ranking(result experiments.RankingResult, width vg.Length) (*Figure, error) {
 	if len(result.Models) == 0 {
-		return nil, errors.New("ranking figure: no models")
+		return nil, errors.New("no models")
 	}
 	var features indexer
 	for _, m := range result.Models {
 		if err := checkRanking(m); err != nil {
-			return nil, fmt.Errorf("ranking figure: %s: %w", m.Model, err)
+			return nil, fmt.Errorf("%s: %w", m.Model, err)
 		}
 		for _, f := range m.Features {
 			features.of(f.Feature)
@@ -36,8 +37,8 @@ func ranking(result experiments.RankingResult, width vg.Length) (*Figure, error)
 	panel := newPlot()
 	panel.Y.Label.Text = "Spearman correlation"
 	nameAxis(panel, names, width-2*margin-35)
-	panel.Y.Min, panel.Y.Max = -1, 1
 	panel.Add(level(0))
+	lowest := 0.0
 	var entries []entry
 	for i, m := range result.Models {
 		look := lookOf(i)
@@ -46,6 +47,7 @@ func ranking(result experiments.RankingResult, width vg.Length) (*Figure, error)
 		marks.look.line.Dashes = nil
 		add := func(place int, y float64) {
 			marks.dots = append(marks.dots, dot{x: float64(place) + shift, y: y, low: min(0, y), high: max(0, y)})
+			lowest = min(lowest, y)
 		}
 		for _, f := range m.Features {
 			add(features.of(f.Feature), f.Spearman)
@@ -55,6 +57,7 @@ func ranking(result experiments.RankingResult, width vg.Length) (*Figure, error)
 		panel.Add(marks)
 		entries = append(entries, entry{m.Model, marks.look})
 	}
+	panel.Y.Min, panel.Y.Max = math.Floor(5*lowest)/5, 1 // down to 0, and further where there is something
 	if len(entries) == 1 {
 		panel.Title.Text, entries = shorten(entries[0].text, panel.Title.TextStyle, width-2*margin), nil
 	}

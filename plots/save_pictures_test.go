@@ -36,14 +36,17 @@ func (shades) Image(i int) (image.Image, error) {
 // In SVG and PDF too, the pictures are where they should be, of their type, and upright. Some of them come twice.
 func TestPicturesInVectorFormats(t *testing.T) {
 	shown := []uint8{200, 17, 90, 17, 3, 55, 200, 120, 121, 122, 123}
-	var found []experiments.Match
-	for _, i := range shown {
-		found = append(found, experiments.Match{Picture: int(i)})
+	var probes []experiments.TextProbe
+	for some := range slices.Chunk(shown, 3) {
+		var found []experiments.Match
+		for _, i := range some {
+			found = append(found, experiments.Match{Picture: int(i)})
+		}
+		probes = append(probes, experiments.TextProbe{Text: "grey", Found: [][]experiments.Match{found}})
 	}
 	figure, err := plots.TextRetrieval(experiments.RetrievalSheet{Model: "m", Features: []experiments.FeatureRetrieval{{
-		Feature: "color", Groups: groupsOfThree[:1],
-		Probes: []experiments.TextProbe{{Text: "grey", Found: [][]experiments.Match{found}}},
-	}}}, shades{}, plots.TextSheetOptions{Best: len(shown)})
+		Feature: "color", Groups: groupsOfThree[:1], Probes: probes,
+	}}}, shades{}, plots.TextRetrievalOptions{Probes: len(probes)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,22 +23,23 @@ var measures = []struct {
 	{"mAP", func(s experiments.SegmentationScore) float64 { return s.MAP }},
 }
 
-// Segmentation draws how well each method finds the objects with each model: pixel accuracy, mIoU and mAP, from 0 to 1.
+// Segmentation draws how well each method finds the objects with each model: pixel accuracy, mIoU and mAP, from 0 to 1. A
+// method that a model has no score of is not defined for it.
 // One model is a figure of column width with the measures side by side in one panel. Several models are a figure of page
 // width with a panel for each measure.
 func Segmentation(result experiments.SegmentationResult) (*Figure, error) {
-	return laidOut(figureWidth(len(result.Models)), func(width vg.Length) (*Figure, error) { return segmentation(result, width) })
+	return laidOut("segmentation figure", figureWidth(len(result.Models)), func(width vg.Length) (*Figure, error) { return segmentation(result, width) })
 }
 
 // segmentation is [Segmentation] for a width.
 func segmentation(result experiments.SegmentationResult, width vg.Length) (*Figure, error) {
 	if len(result.Models) == 0 {
-		return nil, errors.New("segmentation figure: no models")
+		return nil, errors.New("no models")
 	}
 	var methods indexer
 	for _, m := range result.Models {
 		if err := checkSegmentation(m); err != nil {
-			return nil, fmt.Errorf("segmentation figure: %s: %w", m.Model, err)
+			return nil, fmt.Errorf("%s: %w", m.Model, err)
 		}
 		for _, s := range m.Scores {
 			methods.of(s.Method)
@@ -55,11 +56,17 @@ func segmentation(result experiments.SegmentationResult, width vg.Length) (*Figu
 		p.Y.Min, p.Y.Max = 0, 1
 		return p
 	}
-	// add puts the scores of one model at place x.
+	// add puts the scores of one model at place x, and says of which methods it has none.
 	add := func(p *plot.Plot, x int, m experiments.SegmentationModel, of func(experiments.SegmentationScore) float64) {
-		for i, s := range m.Scores {
-			at := float64(x) + beside(i, len(m.Scores), len(methods.names))
-			p.Add(&dots{dots: []dot{{at, of(s.SegmentationScore), 0, of(s.SegmentationScore)}}, look: stem(methods.of(s.Method))})
+		for i, method := range methods.names {
+			at := float64(x) + beside(i, len(methods.names), len(methods.names))
+			own := slices.IndexFunc(m.Scores, func(s experiments.MethodScore) bool { return s.Method == method })
+			if own < 0 {
+				p.Add(remark{at, "not defined", stem(i).line.Color})
+				continue
+			}
+			score := of(m.Scores[own].SegmentationScore)
+			p.Add(&dots{dots: []dot{{at, score, 0, score}}, look: stem(i)})
 		}
 	}
 
@@ -70,9 +77,7 @@ func segmentation(result experiments.SegmentationResult, width vg.Length) (*Figu
 			names = append(names, measure.name)
 		}
 		p := panel("", names, width-2*margin-30)
-		pictures := ", " + counted(only.Pictures, "picture")
-		style := p.Title.TextStyle
-		p.Title.Text = shorten(only.Model, style, width-2*margin-style.Width(pictures)) + pictures
+		p.Title.Text = withPictures(only.Model, only.Pictures, p.Title.TextStyle, width-2*margin)
 		for i, measure := range measures {
 			add(p, i, only, measure.of)
 		}

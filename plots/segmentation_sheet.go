@@ -30,18 +30,12 @@ type SegmentationSheetOptions struct {
 // SegmentationSheet draws what one model's methods take for the object of pictures: the picture, its true mask, and for
 // each method its saliency over the picture with the outline of its cut, which is at the mean. The pictures of album are
 // as the model sees them.
-func SegmentationSheet(model experiments.SegmentationModel, album Album, masks MaskAlbum,
+func SegmentationSheet(result experiments.SegmentationModel, album Album, masks MaskAlbum,
 	opts SegmentationSheetOptions) (*Sheet, error) {
-	return laidOut(PageWidth, func(width vg.Length) (*Sheet, error) {
-		s, err := segmentationSheet(model, album, masks, opts, width)
-		if err != nil {
-			return nil, fmt.Errorf("segmentation sheet: %s: %w", model.Model, err)
-		}
-		return s, nil
-	})
+	return laidOut("segmentation sheet: "+result.Model, PageWidth, func(width vg.Length) (*Sheet, error) { return segmentationSheet(result, album, masks, opts, width) })
 }
 
-func segmentationSheet(model experiments.SegmentationModel, album Album, masks MaskAlbum,
+func segmentationSheet(result experiments.SegmentationModel, album Album, masks MaskAlbum,
 	opts SegmentationSheetOptions, width vg.Length) (*Sheet, error) {
 	shown, err1 := option("Pictures", opts.Pictures, 8)
 	thumbnails, err2 := newThumbnails(album)
@@ -51,10 +45,10 @@ func segmentationSheet(model experiments.SegmentationModel, album Album, masks M
 	if masks == nil {
 		return nil, errors.New("no masks to show")
 	}
-	if len(model.Examples) == 0 {
+	if len(result.Examples) == 0 {
 		return nil, errors.New("no examples")
 	}
-	examples := first(shown, model.Examples)
+	examples := first(shown, result.Examples)
 	var methods indexer
 	for _, e := range examples {
 		if err := checkExample(e); err != nil {
@@ -74,76 +68,92 @@ func segmentationSheet(model experiments.SegmentationModel, album Album, masks M
 	inner := width - 2*margin
 	const space = vg.Length(5)
 	each := (inner+cellGap)/vg.Length(across) - cellGap // of an example
-	side := onPixel(min(largestPanel, (each+space)/vg.Length(panels)-space))
-	step := side + space
+	side := onPixel(min(96, (each+space)/vg.Length(panels)-space))
 
-	s := &Sheet{Width: width}
-	y := s.title(model.Model, len(examples))
-	key := textStyle(tickSize)
-	words := "saliency, in units of the picture's largest"
-	s.bar(salient.at, 0, 1, margin, y, 80)
-	s.write(words, key, margin+80+legendGap+2, y+0.8*tickSize, inner-80-legendGap-2)
-	x := margin + 80 + legendGap + 2 + key.Width(words) + legendColumn
-	const cut = "above its mean"
-	if x+12+key.Width(cut) > width-margin {
-		x, y = margin, y+2.6*smallSize
-	}
-	s.framed = append(s.framed, sheetPicture{x: x + 2, y: y + 1, width: 5, height: 5, frame: frame{cutColour, 1.2}})
-	s.write(cut, key, x+12, y+0.8*tickSize, inner)
-	y += 2.6 * smallSize
-
-	ignored := false
-	for row := range slices.Chunk(examples, across) {
-		y += 1.8 * tickSize
-		top := onPixel(y + 2.1*smallSize)
-		bottom := top
-		for n, e := range row {
-			left := onPixel(margin + vg.Length(n)*(each+cellGap))
-			wrap := func(err error) error { return fmt.Errorf("picture %d (%s): %w", e.Picture, e.Name, err) }
-			picture, size, err := thumbnails.of(e.Picture, e.Name, side)
+	d := segmentationRows{thumbnails, masks, &methods, side, space, false}
+	boxes := []box{title(result.Model, len(examples), inner), segmentationKey(inner)}
+	for some := range slices.Chunk(examples, across) {
+		var cells []box
+		for _, e := range some {
+			cell, err := d.example(e, each)
 			if err != nil {
 				return nil, err
 			}
-			mask, err := masks.Mask(e.Picture)
-			if err == nil {
-				err = mask.Check()
-			}
-			if err == nil {
-				err = sameShape(mask, size)
-			}
-			if err != nil {
-				return nil, wrap(err)
-			}
-			ignored = ignored || slices.Contains(mask.Pix, data.MaskIgnored)
-			style := textStyle(titleSize)
-			s.write(e.Class, style, left, y, each)
-			if rest := each - style.Width(e.Class) - 8; rest > 20 {
-				s.write(e.Name, textStyle(smallSize), left+style.Width(e.Class)+6, y, rest)
-			}
-			place := func(column int, name string, picture image.Image) {
-				at := onPixel(left + vg.Length(column)*step)
-				s.write(name, textStyle(smallSize), at, top-0.4*smallSize, side)
-				s.centred(picture, size, at, top, side)
-			}
-			place(0, "picture", picture)
-			place(1, "true mask", masked(mask, picture))
-			for _, m := range e.Maps {
-				cut, err := salience(m, mask, picture, float64(picture.Bounds().Dx())/float64(size.X))
-				if err != nil {
-					return nil, wrap(fmt.Errorf("%s: %w", m.Method, err))
-				}
-				place(2+methods.of(m.Method), m.Method, cut)
-			}
-			bottom = max(bottom, top+size.Y)
+			cells = append(cells, cell)
 		}
-		y = bottom + 0.6*smallSize
+		boxes = append(boxes, row(cellGap, cells...), below(0.6*smallSize))
 	}
-	if ignored {
-		y += 1.8 * smallSize
-		s.write("grey stripes in a mask: pixels that count for nothing", textStyle(smallSize), margin, y, inner)
+	if d.ignored {
+		boxes = append(boxes, line("grey stripes in a mask: pixels that count for nothing", textStyle(smallSize), inner, 1.8*smallSize))
 	}
-	s.Height = onPixel(y + margin + 0.5*smallSize)
-	return s, nil
+	return newSheet(width, append(boxes, below(0.5*smallSize))...), nil
+}
+
+// segmentationKey says what the colours of saliencies and the line in them are.
+func segmentationKey(width vg.Length) box {
+	const scale = vg.Length(80)
+	style := textStyle(tickSize)
+	said := func(lead box, text string) box {
+		return row(0, lead, line(text, style, width-lead.width, 0.8*tickSize).wide(style.Width(text))).high(2.6 * smallSize)
+	}
+	inside := vg.Point{X: 5, Y: 5}
+	cut := column(below(1), pictured(nil, inside, inside.X, frame{cutColour, 1.2})).right(2)
+	return flowing([]box{
+		said(bar(salient.at, 0, 1, scale).wide(scale+legendGap+2), "saliency, in units of the picture's largest"),
+		said(cut.wide(12), "above its mean"),
+	}, legendColumn, width)
+}
+
+// segmentationRows lay out examples.
+type segmentationRows struct {
+	thumbnails  *thumbnails
+	masks       MaskAlbum
+	methods     *indexer
+	side, space vg.Length // of panels, and between them
+	ignored     bool      // whether a mask had pixels that count for nothing
+}
+
+// example is a picture, its mask and its maps under what it shows.
+func (d *segmentationRows) example(e experiments.SegmentationExample, width vg.Length) (box, error) {
+	picture, size, err := d.thumbnails.of(e.Picture, e.Name, d.side)
+	if err != nil {
+		return box{}, err
+	}
+	wrap := func(err error) error { return fmt.Errorf("picture %d (%s): %w", e.Picture, e.Name, err) }
+	mask, err := d.masks.Mask(e.Picture)
+	if err == nil {
+		err = mask.Check()
+	}
+	if err == nil {
+		err = sameShape(mask, size)
+	}
+	if err != nil {
+		return box{}, wrap(err)
+	}
+	d.ignored = d.ignored || slices.Contains(mask.Pix, data.MaskIgnored)
+
+	style, small := textStyle(titleSize), textStyle(smallSize)
+	head := []box{line(e.Class, style, width, 1.8*tickSize).wide(style.Width(e.Class) + 6)}
+	if rest := width - style.Width(e.Class) - 8; rest > 20 {
+		head = append(head, line(e.Name, small, rest, 1.8*tickSize))
+	}
+	panels := make([]box, 2+len(d.methods.names))
+	place := func(at int, name string, picture image.Image) {
+		panels[at] = column(line(name, small, d.side, 1.7*smallSize), below(0.4*smallSize), pictured(picture, size, d.side, noFrame))
+	}
+	for i := range panels {
+		panels[i] = space(d.side, 0)
+	}
+	place(0, "picture", picture)
+	place(1, "true mask", masked(mask, picture))
+	for _, m := range e.Maps {
+		cut, err := salience(m, mask, picture, float64(picture.Bounds().Dx())/float64(size.X))
+		if err != nil {
+			return box{}, wrap(fmt.Errorf("%s: %w", m.Method, err))
+		}
+		place(2+d.methods.of(m.Method), m.Method, cut)
+	}
+	return column(row(0, head...), row(d.space, panels...)).wide(width), nil
 }
 
 // cutColour is that of the line around what a method takes for the object.

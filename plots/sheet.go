@@ -7,7 +7,6 @@ import (
 	"image/color"
 	"math"
 	"strconv"
-	"strings"
 
 	xdraw "golang.org/x/image/draw"
 	"gonum.org/v1/plot"
@@ -109,115 +108,115 @@ func textStyle(size vg.Length) draw.TextStyle {
 	return style
 }
 
-// write puts a text on the base line at (x, y), shortened to width.
-func (s *Sheet) write(text string, style draw.TextStyle, x, y, width vg.Length) {
-	text = shorten(strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(text), style, width)
-	s.texts = append(s.texts, sheetText{text, style, x, y})
-}
-
-// writeRight is write for a text that ends at x; it returns how wide it is.
-func (s *Sheet) writeRight(text string, style draw.TextStyle, x, y vg.Length) vg.Length {
-	style.XAlign = draw.XRight
-	s.texts = append(s.texts, sheetText{text, style, x, y})
-	return style.Width(text)
-}
-
-// head begins a sheet with its title and the explanations of what it shows: of frames where the truth is known, of shares
-// where there are some. It returns the y below.
-func (s *Sheet) head(model string, pictures int, truths, shares bool, isTrue, isFalse, words string) vg.Length {
-	y := s.title(model, pictures)
+// heading begins a sheet with its title and the explanations of what it shows: of frames where the truth is known, of shares
+// where there are some.
+func heading(model string, pictures int, truths, shares bool, isTrue, isFalse, words string, width vg.Length) box {
 	if !truths {
 		isTrue, isFalse = "", ""
 	}
 	if !shares {
 		words = ""
 	}
-	if truths || shares {
-		y = s.key(y, isTrue, isFalse, words)
-	}
-	return y
+	return column(title(model, pictures, width), key(isTrue, isFalse, words, width))
 }
 
-// title heads a sheet with the model and how many pictures there are, and returns the y below.
-func (s *Sheet) title(model string, pictures int) vg.Length {
-	style := textStyle(titleSize)
-	behind := fmt.Sprintf(", %s", counted(pictures, "picture"))
-	inner := s.Width - 2*margin
-	s.write(shorten(model, style, inner-style.Width(behind))+behind, style, margin, margin+titleSize, inner)
-	return margin + 1.8*titleSize
+// title heads a sheet with the model and how many pictures there are.
+func title(model string, pictures int, width vg.Length) box {
+	return titled(withPictures(model, pictures, textStyle(titleSize), width), width)
 }
 
-// key puts a line of explanations at y, wrapped, and returns the y below: first frames, then what is said in words.
-func (s *Sheet) key(y vg.Length, isTrue, isFalse, words string) vg.Length {
-	const box = vg.Length(7)
+// withPictures is a model with how many pictures there are; its name gives way where both are wider than width.
+func withPictures(model string, pictures int, style draw.TextStyle, width vg.Length) string {
+	behind := ", " + counted(pictures, "picture")
+	return shorten(model, style, width-style.Width(behind)) + behind
+}
+
+// titled heads a sheet with a text.
+func titled(text string, width vg.Length) box {
+	return line(text, textStyle(titleSize), width, titleSize).high(1.8 * titleSize)
+}
+
+// key is explanations side by side, wrapped: first of frames, then what is said in words.
+func key(isTrue, isFalse, words string, width vg.Length) box {
 	style := textStyle(tickSize)
-	x, right := margin, s.Width-margin
+	var parts []box
 	for _, e := range []struct {
 		frame frame
 		text  string
 	}{{trueFrame, isTrue}, {falseFrame, isFalse}, {noFrame, words}} {
-		if e.text == "" {
-			continue
+		if e.text != "" {
+			parts = append(parts, explained(e.frame, e.text, style, width))
 		}
-		lead := vg.Length(0)
-		if e.frame != noFrame {
-			lead = box + 5
-		}
-		if x > margin && x+lead+style.Width(e.text) > right {
-			x, y = margin, y+1.5*tickSize
-		}
-		lines := wrapped(e.text, style, right-x-lead)
-		if e.frame != noFrame {
-			s.framed = append(s.framed, sheetPicture{x: x + 2, y: y + 1, width: box - 2, height: box - 2, frame: e.frame})
-		}
-		for i, line := range lines {
-			if i > 0 {
-				y += 1.5 * tickSize
-			}
-			s.write(line, style, x+lead, y+0.85*tickSize, right-x-lead)
-		}
-		x += lead + style.Width(lines[len(lines)-1]) + legendColumn
 	}
-	return y + 1.5*tickSize
+	return flowing(parts, legendColumn, width)
 }
 
-// row is pictures side by side.
-type row struct {
-	columns int       // pictures in a line
-	side    vg.Length // of the square that each fits in
+// explained is a frame, if there is one, with what it means in lines no wider than width.
+func explained(frame frame, text string, style draw.TextStyle, width vg.Length) box {
+	const side = vg.Length(7)
+	lead := below(0)
+	if frame != noFrame {
+		inside := vg.Point{X: side - 2, Y: side - 2}
+		lead = column(below(1), pictured(nil, inside, inside.X, frame)).right(2).wide(side + 5)
+	}
+	wraps := wrapped(text, style, width-lead.width)
+	widest := vg.Length(0)
+	for _, line := range wraps {
+		widest = max(widest, style.Width(line))
+	}
+	var said []box
+	for _, text := range wraps {
+		said = append(said, line(text, style, width-lead.width, 0.85*tickSize).high(1.5*tickSize))
+	}
+	return row(0, lead, column(said...).wide(widest))
 }
 
-// rowOf lays out n pictures in a cell of the given width, in lines if they would be too small in one.
-func rowOf(n int, width vg.Length) row {
+// flowing is boxes side by side, in as many rows as that takes.
+func flowing(boxes []box, apart, width vg.Length) box {
+	var rows []box
+	for len(boxes) > 0 {
+		n := 1
+		for n < len(boxes) && row(apart, boxes[:n+1]...).width <= width {
+			n++
+		}
+		rows = append(rows, row(apart, boxes[:n]...))
+		boxes = boxes[n:]
+	}
+	return column(rows...)
+}
+
+// matchRows is how pictures that were found are laid out in a cell.
+type matchRows struct {
+	columns  int       // pictures side by side
+	side     vg.Length // of the square that each fits in
+	decimals int       // of scores
+}
+
+// rowsOf lays out n pictures in a cell of the given width, in rows if they would be too small in one.
+func rowsOf(n int, width vg.Length, largest float64) matchRows {
 	columns := evenly(n, max(1, int((width+pictureGap)/(smallestPicture+pictureGap))))
 	side := min(largestPicture, (width-vg.Length(columns-1)*pictureGap)/vg.Length(columns))
-	return row{columns, onPixel(side)}
+	return matchRows{columns, onPixel(side), decimalsFor(largest)}
 }
 
-// onPixel rounds down to whole pixels of print, so that pictures stay as sharp as they are.
-func onPixel(x vg.Length) vg.Length {
-	return vg.Length(math.Floor(float64(x/printPixel)+1e-6)) * printPixel
-}
-
-// pictures puts what was found below y, from x on, with rank and score below each, and returns the y below all.
-func (s *Sheet) pictures(found []experiments.Match, thumbnails *thumbnails, r row, x, y vg.Length, decimals int) (vg.Length, error) {
-	style := textStyle(smallSize)
-	style.XAlign = draw.XCenter
+// of is what was found, with rank and score below each picture.
+func (r matchRows) of(found []experiments.Match, thumbnails *thumbnails) (box, error) {
+	style := aligned(textStyle(smallSize), draw.XCenter)
+	var rows []box
 	for from := 0; from < len(found); from += r.columns {
-		line := found[from:min(from+r.columns, len(found))]
-		images := make([]image.Image, len(line))
-		sizes := make([]vg.Point, len(line))
+		some := found[from:min(from+r.columns, len(found))]
+		images := make([]image.Image, len(some))
+		sizes := make([]vg.Point, len(some))
 		tallest := vg.Length(0)
-		for i, m := range line {
+		for i, m := range some {
 			var err error
 			if images[i], sizes[i], err = thumbnails.of(m.Picture, m.Name, r.side); err != nil {
-				return 0, err
+				return box{}, err
 			}
 			tallest = max(tallest, sizes[i].Y)
 		}
-		y = onPixel(y + trueFrame.width + 1)
-		for i, m := range line {
-			left := x + vg.Length(i)*(r.side+pictureGap)
+		var cells []box
+		for i, m := range some {
 			frame := noFrame
 			if m.True != nil {
 				frame = falseFrame
@@ -225,14 +224,18 @@ func (s *Sheet) pictures(found []experiments.Match, thumbnails *thumbnails, r ro
 					frame = trueFrame
 				}
 			}
-			s.framed = append(s.framed, sheetPicture{images[i], onPixel(left + (r.side-sizes[i].X)/2),
-				onPixel(y + tallest - sizes[i].Y), sizes[i].X, sizes[i].Y, frame})
-			caption := fmt.Sprintf("%d  %.*f", from+i+1, decimals, m.Score)
-			s.write(caption, style, left+r.side/2, y+tallest+captionHeight+1, r.side+pictureGap)
+			caption := fmt.Sprintf("%d  %.*f", from+i+1, r.decimals, m.Score)
+			cells = append(cells, column(below(tallest-sizes[i].Y), pictured(images[i], sizes[i], r.side, frame),
+				line(caption, style, r.side+pictureGap, captionHeight+1).right(-pictureGap/2)).wide(r.side))
 		}
-		y += tallest + captionHeight + 1 + 0.5*smallSize
+		rows = append(rows, below(trueFrame.width+1), row(pictureGap, cells...), below(0.5*smallSize))
 	}
-	return y, nil
+	return column(rows...), nil
+}
+
+// onPixel rounds down to whole pixels of print, so that pictures stay as sharp as they are.
+func onPixel(x vg.Length) vg.Length {
+	return vg.Length(math.Floor(float64(x/printPixel)+1e-6)) * printPixel
 }
 
 // thumbnails are the pictures of an album in the size they are printed in.

@@ -39,7 +39,7 @@ func ExampleImageRetrieval() {
 		name := fmt.Sprintf("scene %d", p)
 		sheet.Probes = append(sheet.Probes, experiments.ImageProbe{Picture: p, Name: name, Searches: searches[i:]})
 	}
-	figure, err := plots.ImageRetrieval(sheet, drawings{}, plots.ImageSheetOptions{})
+	figure, err := plots.ImageRetrieval(sheet, drawings{})
 	if err != nil {
 		log.Fatal(err)
 	}

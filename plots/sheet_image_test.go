@@ -39,19 +39,18 @@ func TestImageRetrievalSizes(t *testing.T) {
 	}
 	noBase := probe(1)
 	noBase.Searches[0].Base = nil
-	for name, test := range map[string]struct {
-		probes []experiments.ImageProbe
-		best   int
-	}{
-		"one by one":     {[]experiments.ImageProbe{probe(1)}, 1},
-		"seven":          {[]experiments.ImageProbe{probe(7), probe(2)}, 2},
-		"unknown":        {[]experiments.ImageProbe{unknown}, 0},
-		"base unknown":   {[]experiments.ImageProbe{noBase, unknown}, 0},
-		"more than have": {[]experiments.ImageProbe{probe(3)}, 100},
+	one := probe(1)
+	one.Searches[0].Found = one.Searches[0].Found[:1]
+	for name, probes := range map[string][]experiments.ImageProbe{
+		"one by one":   {one},
+		"seven":        {probe(7), probe(2)},
+		"unknown":      {unknown},
+		"base unknown": {noBase, unknown},
+		"three":        {probe(3)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sheet := experiments.ImageRetrievalSheet{Model: "m", Pictures: 100, Probes: test.probes}
-			figure, err := plots.ImageRetrieval(sheet, photos{}, plots.ImageSheetOptions{Best: test.best})
+			sheet := experiments.ImageRetrievalSheet{Model: "m", Pictures: 100, Probes: probes}
+			figure, err := plots.ImageRetrieval(sheet, photos{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,17 +75,15 @@ func TestImageRetrievalRefuses(t *testing.T) {
 		p := probe(2)
 		spoil(&p)
 		sheet := experiments.ImageRetrievalSheet{Model: "dino-mini", Probes: []experiments.ImageProbe{probe(1), p}}
-		_, err := plots.ImageRetrieval(sheet, drawings{}, plots.ImageSheetOptions{})
+		_, err := plots.ImageRetrieval(sheet, drawings{})
 		wantError(t, err, "image retrieval figure: dino-mini: "+want)
 	}
 	sheet := experiments.ImageRetrievalSheet{Model: "m"}
-	_, err := plots.ImageRetrieval(sheet, drawings{}, plots.ImageSheetOptions{})
+	_, err := plots.ImageRetrieval(sheet, drawings{})
 	wantError(t, err, "no probes")
 	sheet.Probes = append(sheet.Probes, probe(1))
-	_, err = plots.ImageRetrieval(sheet, nil, plots.ImageSheetOptions{})
+	_, err = plots.ImageRetrieval(sheet, nil)
 	wantError(t, err, "no pictures to show")
-	_, err = plots.ImageRetrieval(sheet, drawings{}, plots.ImageSheetOptions{Best: -1})
-	wantError(t, err, "Best is -1")
-	_, err = plots.ImageRetrieval(sheet, lost{}, plots.ImageSheetOptions{})
+	_, err = plots.ImageRetrieval(sheet, lost{})
 	wantError(t, err, "picture 3 (scene 3): no such file")
 }

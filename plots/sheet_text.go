@@ -14,24 +14,20 @@ import (
 	"vitdecompose/experiments"
 )
 
-// TextSheetOptions say how much [TextRetrieval] shows; 0 is the default.
-type TextSheetOptions struct {
+// TextRetrievalOptions say how much [TextRetrieval] shows; 0 is the default.
+type TextRetrievalOptions struct {
 	Probes int // of each feature, 1 by default
 	Groups int // of components, 4 by default
-	Best   int // pictures that a group found, 3 by default
 }
+
+// bestShown is how many pictures retrieval sheets show of those that were found.
+const bestShown = 3
 
 // TextRetrieval draws what groups of components found for texts with one model: a column for each probe, a row for each
 // group, the best pictures in each cell. Where the data knows, true pictures have a heavy frame, others a thin one, and
 // beside the names of the components is how many of the best are true.
-func TextRetrieval(sheet experiments.RetrievalSheet, album Album, opts TextSheetOptions) (*Sheet, error) {
-	return laidOut(PageWidth, func(width vg.Length) (*Sheet, error) {
-		s, err := textRetrieval(sheet, album, opts, width)
-		if err != nil {
-			return nil, fmt.Errorf("text retrieval figure: %s: %w", sheet.Model, err)
-		}
-		return s, nil
-	})
+func TextRetrieval(result experiments.RetrievalSheet, album Album, opts TextRetrievalOptions) (*Sheet, error) {
+	return laidOut("text retrieval figure: "+result.Model, PageWidth, func(width vg.Length) (*Sheet, error) { return textRetrieval(result, album, opts, width) })
 }
 
 // textCell is what one group found for one probe.
@@ -39,7 +35,6 @@ type textCell struct {
 	components []string
 	found      []experiments.Match
 	share      string // "" if unknown
-	names      []string
 }
 
 // textColumn is a probe and its cells, a cell for each group.
@@ -48,24 +43,23 @@ type textColumn struct {
 	cells               []textCell
 }
 
-func textRetrieval(sheet experiments.RetrievalSheet, album Album, opts TextSheetOptions, width vg.Length) (*Sheet, error) {
+func textRetrieval(result experiments.RetrievalSheet, album Album, opts TextRetrievalOptions, width vg.Length) (*Sheet, error) {
 	probes, err1 := option("Probes", opts.Probes, 1)
 	groups, err2 := option("Groups", opts.Groups, 4)
-	best, err3 := option("Best", opts.Best, 3)
-	thumbnails, err4 := newThumbnails(album)
-	if err := cmp.Or(err1, err2, err3, err4); err != nil {
+	thumbnails, err3 := newThumbnails(album)
+	if err := cmp.Or(err1, err2, err3); err != nil {
 		return nil, err
 	}
-	if len(sheet.Features) == 0 {
+	if len(result.Features) == 0 {
 		return nil, errors.New("no features")
 	}
 	var columns []textColumn
-	for _, f := range sheet.Features {
+	for _, f := range result.Features {
 		if len(f.Probes) == 0 {
 			return nil, fmt.Errorf("%s: no probes", f.Feature)
 		}
 		for _, p := range first(probes, f.Probes) {
-			column, err := newTextColumn(f, p, groups, best)
+			column, err := newTextColumn(f, p, groups)
 			if err != nil {
 				return nil, fmt.Errorf("%s, %q: %w", f.Feature, p.Text, err)
 			}
@@ -89,63 +83,69 @@ func textRetrieval(sheet experiments.RetrievalSheet, album Album, opts TextSheet
 			}
 		}
 	}
-	pictures, decimals := rowOf(most, cell), decimalsFor(largest)
+	matches := rowsOf(most, cell, largest)
 
-	s := &Sheet{Width: width}
-	y := s.head(sheet.Model, sheet.Pictures, truths, shares, "true: shows what the text says", "false: does not", "% true: of the best found; base: of all pictures")
-
-	names := textStyle(smallSize)
+	boxes := []box{heading(result.Model, result.Pictures, truths, shares, "true: shows what the text says", "false: does not",
+		"% true: of the best found; base: of all pictures", inner)}
 	for band := range slices.Chunk(columns, perBand) {
-		y += 1.6 * labelSize
-		rows := 0
-		for i, c := range band {
-			x := margin + gutter + vg.Length(i)*(cell+cellGap)
-			base := s.writeRight(c.base, names, x+cell, y)
-			s.write(c.feature, textStyle(titleSize), x, y, cell-base-3)
-			s.write("“"+c.text+"”", textStyle(tickSize), x, y+1.25*tickSize, cell)
-			s.rules = append(s.rules, sheetRule{x, y + 1.75*tickSize, cell})
+		heads, rows := []box{space(gutter-cellGap, 0)}, 0
+		for _, c := range band {
+			heads = append(heads, c.head(cell))
 			rows = max(rows, len(c.cells))
 		}
-		y += 1.75 * tickSize
+		boxes = append(boxes, row(cellGap, heads...))
 		for group := range rows {
-			lines := 0
-			for _, c := range band {
-				if group < len(c.cells) {
-					each := &c.cells[group]
-					each.names = listComponents("", each.components, names, cell-spaceFor(each.share, names), 2)
-					lines = max(lines, len(each.names))
-				}
+			b, err := groupRow(band, group, cell, matches, thumbnails)
+			if err != nil {
+				return nil, err
 			}
-			y += 0.3 * smallSize
-			top, bottom := y+vg.Length(lines)*1.25*smallSize+0.5*smallSize, y
-			for i, c := range band {
-				if group >= len(c.cells) {
-					continue
-				}
-				x := onPixel(margin + gutter + vg.Length(i)*(cell+cellGap))
-				for k, line := range c.cells[group].names {
-					s.write(line, names, x, y+vg.Length(k+1)*1.25*smallSize, cell)
-				}
-				s.writeRight(c.cells[group].share, names, x+cell, y+1.25*smallSize)
-				below, err := s.pictures(c.cells[group].found, thumbnails, pictures, x, top, decimals)
-				if err != nil {
-					return nil, err
-				}
-				bottom = max(bottom, below)
-			}
-			number := textStyle(smallSize)
-			number.Rotation = math.Pi / 2
-			number.XAlign = draw.XCenter
-			label := fmt.Sprintf("group %d", group+1)
-			if number.Width(label) > bottom-top {
-				label = strconv.Itoa(group + 1)
-			}
-			s.write(label, number, margin+smallSize, (top+bottom-captionHeight)/2, bottom-top)
-			y = bottom
+			boxes = append(boxes, b.right(gutter))
 		}
 	}
-	s.Height = onPixel(y + margin + printPixel)
-	return s, nil
+	return newSheet(width, boxes...), nil
+}
+
+// head is what the column is about.
+func (c textColumn) head(width vg.Length) box {
+	const base = 1.6 * labelSize
+	small := textStyle(smallSize)
+	return column(stacked(line(c.feature, textStyle(titleSize), width-small.Width(c.base)-3, base), lineRight(c.base, small, width, base)),
+		line("“"+c.text+"”", textStyle(tickSize), width, 1.25*tickSize), below(0.5*tickSize), rule(width)).wide(width)
+}
+
+// groupRow is what one group of components found, for each column of a band. Its number is on the left of it.
+func groupRow(band []textColumn, group int, width vg.Length, matches matchRows, thumbnails *thumbnails) (box, error) {
+	small := textStyle(smallSize)
+	const each = 1.25 * smallSize
+	names, found := make([]box, len(band)), make([]box, len(band))
+	for i, c := range band {
+		names[i], found[i] = space(width, 0), space(width, 0)
+		if group >= len(c.cells) {
+			continue
+		}
+		cell := c.cells[group]
+		var err error
+		if found[i], err = matches.of(cell.found, thumbnails); err != nil {
+			return box{}, err
+		}
+		found[i] = found[i].wide(width)
+		names[i] = stacked(lines(listComponents("", cell.components, small, width-spaceFor(cell.share, small), 2), small, width, each),
+			lineRight(cell.share, small, width, each))
+	}
+	above, pictures := row(cellGap, names...), row(cellGap, found...)
+	return column(below(0.3*smallSize), above, below(0.5*smallSize), stacked(groupNumber(group, pictures.height), pictures)), nil
+}
+
+// groupNumber is the number of a group, from 1 on, upright on the left of a row of pictures so high.
+func groupNumber(group int, height vg.Length) box {
+	style := aligned(textStyle(smallSize), draw.XCenter)
+	style.Rotation = math.Pi / 2
+	label := fmt.Sprintf("group %d", group+1)
+	if style.Width(label) > height {
+		label = strconv.Itoa(group + 1)
+	}
+	const left = 12 - smallSize
+	return box{0, 0, func(s *Sheet, x, y vg.Length) { s.write(label, style, x-left, y+(height-captionHeight)/2, height) }}
 }
 
 // spaceFor is how much of a line a text at its end takes.
@@ -156,7 +156,7 @@ func spaceFor(text string, style draw.TextStyle) vg.Length {
 	return style.Width(text) + 4
 }
 
-func newTextColumn(f experiments.FeatureRetrieval, p experiments.TextProbe, groups, best int) (textColumn, error) {
+func newTextColumn(f experiments.FeatureRetrieval, p experiments.TextProbe, groups int) (textColumn, error) {
 	column := textColumn{feature: f.Feature, text: p.Text}
 	if len(f.Groups) == 0 {
 		return column, errors.New("no groups of components")
@@ -174,7 +174,7 @@ func newTextColumn(f experiments.FeatureRetrieval, p experiments.TextProbe, grou
 		column.base = "base " + percent(p.Base)
 	}
 	for g, group := range first(groups, f.Groups) {
-		found := first(best, p.Found[g])
+		found := first(bestShown, p.Found[g])
 		if err := checkMatches(found); err != nil {
 			return column, fmt.Errorf("group %d: %w", g+1, err)
 		}

@@ -58,7 +58,7 @@ func ExampleTextRetrieval() {
 		feature("animal", "cat", func(s scenes.Spec) bool { return scenes.Classes[s.Class] == "cat" }),
 		feature("pattern", "checkered pattern", func(s scenes.Spec) bool { return s.Pattern == "checkered" }),
 	}}
-	figure, err := plots.TextRetrieval(sheet, drawings{}, plots.TextSheetOptions{Groups: 2})
+	figure, err := plots.TextRetrieval(sheet, drawings{}, plots.TextRetrievalOptions{Groups: 2})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -66,13 +66,13 @@ func TestTextRetrievalSizes(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		features []experiments.FeatureRetrieval
-		opts     plots.TextSheetOptions
+		opts     plots.TextRetrievalOptions
 	}{
-		"as it comes":    {features[:7], plots.TextSheetOptions{}},
-		"one column":     {features[1:2], plots.TextSheetOptions{}},
-		"one picture":    {features[:1], plots.TextSheetOptions{Groups: 1, Best: 1}},
-		"two probes":     {features[:2], plots.TextSheetOptions{Probes: 2, Groups: 2}},
-		"more than have": {features[1:2], plots.TextSheetOptions{Probes: 10, Groups: 10, Best: 100}},
+		"as it comes":    {features[:7], plots.TextRetrievalOptions{}},
+		"one column":     {features[1:2], plots.TextRetrievalOptions{}},
+		"one picture":    {features[:1], plots.TextRetrievalOptions{Groups: 1}},
+		"two probes":     {features[:2], plots.TextRetrievalOptions{Probes: 2, Groups: 2}},
+		"more than have": {features[1:2], plots.TextRetrievalOptions{Probes: 10, Groups: 10}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sheet := experiments.RetrievalSheet{Model: strings.Repeat("model", 50), Pictures: 1, Features: test.features}
@@ -96,7 +96,7 @@ func TestTextRetrievalFrames(t *testing.T) {
 		Feature: "color", Groups: groupsOfThree[:1],
 		Probes: []experiments.TextProbe{{Text: "red", Found: [][]experiments.Match{{{True: &yes}, {True: &no}, {}}}}},
 	}}}
-	figure, err := plots.TextRetrieval(sheet, plain{}, plots.TextSheetOptions{})
+	figure, err := plots.TextRetrieval(sheet, plain{}, plots.TextRetrievalOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func (plain) Image(int) (image.Image, error) {
 }
 
 func TestTextRetrievalRefuses(t *testing.T) {
-	refuse := func(want string, album plots.Album, opts plots.TextSheetOptions, spoil func(*experiments.RetrievalSheet)) {
+	refuse := func(want string, album plots.Album, opts plots.TextRetrievalOptions, spoil func(*experiments.RetrievalSheet)) {
 		t.Helper()
 		sheet := experiments.RetrievalSheet{Model: "deit-mini", Pictures: 10, Features: []experiments.FeatureRetrieval{
 			{Feature: "color", Groups: slices.Clone(groupsOfThree[:2]), Probes: []experiments.TextProbe{sought("blue", 2, 3, red)}},
@@ -142,12 +142,11 @@ func TestTextRetrievalRefuses(t *testing.T) {
 		_, err := plots.TextRetrieval(sheet, album, opts)
 		wantError(t, err, "text retrieval figure: deit-mini: "+want)
 	}
-	all := plots.TextSheetOptions{}
+	all := plots.TextRetrievalOptions{}
 	as := func(*experiments.RetrievalSheet) {}
 	refuse("no pictures to show", nil, all, as)
-	refuse("Probes is -1", drawings{}, plots.TextSheetOptions{Probes: -1}, as)
-	refuse("Groups is -2", drawings{}, plots.TextSheetOptions{Groups: -2}, as)
-	refuse("Best is -3", drawings{}, plots.TextSheetOptions{Best: -3}, as)
+	refuse("Probes is -1", drawings{}, plots.TextRetrievalOptions{Probes: -1}, as)
+	refuse("Groups is -2", drawings{}, plots.TextRetrievalOptions{Groups: -2}, as)
 	for want, spoil := range map[string]func(f *experiments.FeatureRetrieval, p *experiments.TextProbe){
 		"color: no probes": func(f *experiments.FeatureRetrieval, _ *experiments.TextProbe) { f.Probes = nil },
 		`color, "blue": no groups of components`: func(f *experiments.FeatureRetrieval, _ *experiments.TextProbe) {

@@ -66,16 +66,17 @@ func (r *relayout) At(width vg.Length) (Sized, error) { return r.at(width) }
 
 func (r *relayout) keep(at func(width vg.Length) (Sized, error)) { r.at = at }
 
-// laidOut makes a drawing for a width, and lets it be made for others.
+// laidOut makes a drawing for a width, and lets it be made for others. Errors say what it is.
 func laidOut[D interface {
 	Sized
 	keep(at func(width vg.Length) (Sized, error))
-}](width vg.Length, layout func(width vg.Length) (D, error)) (D, error) {
+}](what string, width vg.Length, layout func(width vg.Length) (D, error)) (D, error) {
 	d, err := layout(width)
-	if err == nil {
-		d.keep(func(width vg.Length) (Sized, error) { return laidOut(width, layout) })
+	if err != nil {
+		return d, fmt.Errorf("%s: %w", what, err)
 	}
-	return d, err
+	d.keep(func(width vg.Length) (Sized, error) { return laidOut(what, width, layout) })
+	return d, nil
 }
 
 // figureWidth is what a figure of so many models is made for: a column for one.

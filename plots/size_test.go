@@ -46,7 +46,7 @@ func hasPrefix(err error, want string) bool {
 }
 
 func TestAt(t *testing.T) {
-	figure, err := laidOut(PageWidth, func(width vg.Length) (*Figure, error) {
+	figure, err := laidOut("a figure", PageWidth, func(width vg.Length) (*Figure, error) {
 		panels := []*plot.Plot{newPlot(), newPlot(), newPlot()}
 		return newGrid(width, 2*vg.Inch, panelsWithin(width, narrowest, 3, 3), nil, panels), nil
 	})
@@ -80,7 +80,7 @@ func TestAt(t *testing.T) {
 // TestAtFails: the pictures of a sheet may be gone when it is made for another width.
 func TestAtFails(t *testing.T) {
 	gone := errors.New("gone")
-	sheet, err := laidOut(PageWidth, func(width vg.Length) (*Sheet, error) {
+	sheet, err := laidOut("a figure", PageWidth, func(width vg.Length) (*Sheet, error) {
 		if width != PageWidth {
 			return nil, gone
 		}

@@ -21,20 +21,20 @@ import (
 // the maps are from orthogonal, the mean over components in a light band from the least to the most. Lambda has a
 // logarithmic axis, which 0 stands apart from.
 func Sweep(result experiments.SweepResult) (*Figure, error) {
-	return laidOut(PageWidth, func(width vg.Length) (*Figure, error) { return sweep(result, width) })
+	return laidOut("sweep figure", PageWidth, func(width vg.Length) (*Figure, error) { return sweep(result, width) })
 }
 
 // sweep is [Sweep] for a width.
 func sweep(result experiments.SweepResult, width vg.Length) (*Figure, error) {
 	if len(result.Curves) == 0 {
-		return nil, errors.New("sweep figure: no curves")
+		return nil, errors.New("no curves")
 	}
 	var lambdas []float64
 	smallest, largest := math.Inf(1), math.Inf(-1)
 	worst, best := math.Inf(1), math.Inf(-1)
 	for _, c := range result.Curves {
 		if err := checkSweep(c); err != nil {
-			return nil, fmt.Errorf("sweep figure: %s: %w", c.Model, err)
+			return nil, fmt.Errorf("%s: %w", c.Model, err)
 		}
 		for _, p := range c.Points {
 			lambdas = append(lambdas, p.Lambda)
@@ -81,11 +81,11 @@ func sweep(result experiments.SweepResult, width vg.Length) (*Figure, error) {
 			marked := slices.Repeat([]bool{true}, len(piece))
 			there, err := newCurve(cosine, marked, look)
 			if err != nil {
-				return nil, fmt.Errorf("sweep figure: %s: %w", c.Model, err)
+				return nil, fmt.Errorf("%s: %w", c.Model, err)
 			}
 			line, err := newCurve(mean, marked, look)
 			if err != nil {
-				return nil, fmt.Errorf("sweep figure: %s: %w", c.Model, err)
+				return nil, fmt.Errorf("%s: %w", c.Model, err)
 			}
 			left.Add(there)
 			right.Add(shade)

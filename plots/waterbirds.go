@@ -16,19 +16,21 @@ import (
 
 // Waterbirds draws how the groups of birds and places fare as components are replaced by their mean: a panel for each
 // model, and in it for each group its accuracy against the number of components ablated. Colour and marker tell the bird,
-// line and filling the place. The worst group, whichever it is, is on a broad grey line, the mean of the groups is dashed,
-// and a vertical line is at the number of components that the result is about. One model is a figure of column width,
-// several are one of page width.
+// line and filling the place. The worst group, whichever it is, is underlined, the mean of the groups is dashed, and a vertical
+// line is at the number of components that the result is about. One model is a figure of column width, several are one of page
+// width, in which each panel has an axis of its own: what one model loses would be flat beside another.
 func Waterbirds(result experiments.WaterbirdsResult) (*Figure, error) {
-	return laidOut(figureWidth(len(result.Models)), func(width vg.Length) (*Figure, error) { return waterbirds(result, width) })
+	return laidOut("waterbirds figure", figureWidth(len(result.Models)), func(width vg.Length) (*Figure, error) { return waterbirds(result, width) })
 }
 
 // waterbirds is [Waterbirds] for a width.
 func waterbirds(result experiments.WaterbirdsResult, width vg.Length) (*Figure, error) {
 	if len(result.Models) == 0 {
-		return nil, errors.New("waterbirds figure: no models")
+		return nil, errors.New("no models")
 	}
-	worst := look{line: draw.LineStyle{Color: gridGrey, Width: 5 * curveWidth}}
+	worst := look{marker: draw.GlyphStyle{Color: ink, Radius: 1.3 * markerRadius, Shape: underline{}}}
+	underlined := worst.marker
+	underlined.Shape = dash{} // where there is nothing above
 	mean := look{line: draw.LineStyle{Color: ink, Width: curveWidth, Dashes: dashes[1]}}
 	ablated := look{marker: draw.GlyphStyle{Color: ink, Radius: legendMarker / 2, Shape: stroke{}}}
 
@@ -38,12 +40,13 @@ func waterbirds(result experiments.WaterbirdsResult, width vg.Length) (*Figure, 
 	var birds, places, groups indexer
 	var entries []entry
 	var panels []*plot.Plot
-	lowest, counts := 100.0, make(map[int]bool)
+	counts := make(map[int]bool)
 	for i, m := range result.Models {
 		steps, err := checkWaterbirds(m)
 		if err != nil {
-			return nil, fmt.Errorf("waterbirds figure: %s: %w", m.Model, err)
+			return nil, fmt.Errorf("%s: %w", m.Model, err)
 		}
+		lowest := 100.0
 		p := newPlot()
 		p.Title.Text = shorten(m.Model, p.Title.TextStyle, each-10)
 		p.X.Label.Text = "components ablated"
@@ -64,9 +67,9 @@ func waterbirds(result experiments.WaterbirdsResult, width vg.Length) (*Figure, 
 		under, err1 := line(worst, m.Worst)
 		over, err2 := line(mean, m.Mean)
 		if err := cmp.Or(err1, err2); err != nil {
-			return nil, fmt.Errorf("waterbirds figure: %s: %w", m.Model, err)
+			return nil, fmt.Errorf("%s: %w", m.Model, err)
 		}
-		p.Add(under, post(m.Ablated))
+		p.Add(post(m.Ablated))
 		for _, g := range m.Groups {
 			look := groupLook(birds.of(g.Bird), places.of(g.Place))
 			if name := g.Bird + " on " + g.Place; groups.of(name) == len(entries) {
@@ -74,27 +77,25 @@ func waterbirds(result experiments.WaterbirdsResult, width vg.Length) (*Figure, 
 			}
 			group, err := line(look, func(k int) float64 { return g.Accuracy[k] })
 			if err != nil {
-				return nil, fmt.Errorf("waterbirds figure: %s: %w", m.Model, err)
+				return nil, fmt.Errorf("%s: %w", m.Model, err)
 			}
 			p.Add(group)
 		}
-		p.Add(over)
+		p.Add(over, under)
 		p.X.Min, p.X.Max = 0, max(1, float64(steps-1))
+		p.Y.Min, p.Y.Max = 5*math.Floor(min(lowest-1, 90)/5), 100
 		counts[m.Ablated] = true
 		panels = append(panels, p)
 	}
 	if len(birds.names) > 2 || len(places.names) > 2 {
-		return nil, fmt.Errorf("waterbirds figure: %d kinds of birds and %d of places, it shows 2 of each",
+		return nil, fmt.Errorf("%d kinds of birds and %d of places, it shows 2 of each",
 			len(birds.names), len(places.names))
-	}
-	for _, p := range panels {
-		p.Y.Min, p.Y.Max = 10*math.Floor(min(lowest, 90)/10), 100 // one for all, so that panels compare
 	}
 	chosen := "ablated in the table"
 	if len(counts) == 1 {
 		chosen = fmt.Sprintf("%s ablated", counted(result.Models[0].Ablated, "component"))
 	}
-	entries = append(entries, entry{"mean of groups", mean}, entry{"worst group", worst}, entry{chosen, ablated})
+	entries = append(entries, entry{"mean of groups", mean}, entry{"worst group", look{marker: underlined}}, entry{chosen, ablated})
 	return newGrid(width, 2*vg.Inch, columns, entries, panels), nil
 }
 

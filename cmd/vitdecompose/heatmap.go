@@ -166,7 +166,7 @@ func (r *heatmap) contacts(sheet experiments.HeatmapSheet, album plots.Album) (e
 		for i, text := range order {
 			one := p
 			one.Panels = texts[text]
-			figure, err := plots.HeatmapContact(sheet.Model, one, album, plots.HeatmapContactOptions{})
+			figure, err := plots.HeatmapContact(sheet.Model, one, album)
 			if err != nil {
 				return rest, err
 			}

@@ -7,7 +7,7 @@
 //	}
 //	defer s.Close()
 //	sheet, err := experiments.TextRetrieval(ctx, s, experiments.TextRetrievalConfig{})
-//	// ... plots.TextRetrieval(sheet, s.Pictures(), plots.TextSheetOptions{}) ...
+//	// ... plots.TextRetrieval(sheet, s.Pictures(), plots.TextRetrievalOptions{}) ...
 //
 // A notebook's cell is a program of its own: it opens its session again and finds what earlier ones computed in the cache on
 // disk. A session is for one goroutine.
