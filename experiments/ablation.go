@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"vitdecompose/decompose"
 	"vitdecompose/experiments/extraction"
@@ -86,26 +85,22 @@ func (c AblationCurve) LayersBack() []float64 {
 }
 
 func layersAblated(order []string) []float64 {
+	components, err := decompose.ParseComponents(order)
+	if err != nil { // names of somebody else's: each stands for itself
+		components = make([]decompose.Component, len(order))
+	}
 	ablated := make([]float64, 1, len(order)+1)
-	for whole := 0; len(order) > 0; whole++ {
+	for whole := 0; len(components) > 0; whole++ {
 		parts := 1 // how many components the next layer has: they come together
-		for parts < len(order) && layerOf(order[parts]) == layerOf(order[0]) {
+		for err == nil && parts < len(components) && components[parts].SameBlock(components[0]) {
 			parts++
 		}
 		for part := 1; part <= parts; part++ {
 			ablated = append(ablated, float64(whole)+float64(part)/float64(parts))
 		}
-		order = order[parts:]
+		components = components[parts:]
 	}
 	return ablated
-}
-
-// layerOf is what comes before the part of a layer: "layer:(2,14)" of "layer:(2,14), attns", "init" of "init".
-func layerOf(component string) string {
-	if i := strings.LastIndex(component, ", "); i >= 0 {
-		return component[:i]
-	}
-	return component
 }
 
 // Summary says the result in a line.
@@ -203,7 +198,10 @@ func Ablation(ctx context.Context, s *session.Session, _ AblationConfig) (Ablati
 		sums[i] /= float64(pictures)
 	}
 
-	order := ablationOrder(names)
+	order, err := ablationOrder(names)
+	if err != nil {
+		return curve, fmt.Errorf("%s: %w", s.Name, err)
+	}
 	curve.FromInit, curve.FromLast, curve.Exactness = make([]float64, len(order)+1), make([]float64, len(order)+1), exactness
 	for _, component := range order {
 		curve.Order = append(curve.Order, names[component])
@@ -270,25 +268,23 @@ func Ablation(ctx context.Context, s *session.Session, _ AblationConfig) (Ablati
 
 // ablationOrder puts the components, given in forward order, into the order of the ablation: init, then in each block
 // the MLP, the attention, the convolution. const is not a layer and stays.
-func ablationOrder(names []string) []int {
-	rank := func(name string) int {
-		return slices.IndexFunc([]string{" mlp", " attns", " conv"}, func(part string) bool { return strings.HasSuffix(name, part) })
+func ablationOrder(names []string) ([]int, error) {
+	components, err := decompose.ParseComponents(names)
+	if err != nil {
+		return nil, err
 	}
 	var order []int
-	for start := 0; start < len(names); {
-		end := start + 1
-		for end < len(names) && layerOf(names[end]) == layerOf(names[start]) {
-			end++
-		}
-		block := make([]int, 0, end-start)
-		for i := start; i < end; i++ {
-			if names[i] != string(decompose.Const) {
-				block = append(block, i)
+	for start := 0; start < len(components); {
+		end := start
+		var block []int
+		for ; end < len(components) && components[end].SameBlock(components[start]); end++ {
+			if components[end].Kind != decompose.Const {
+				block = append(block, end)
 			}
 		}
-		slices.SortStableFunc(block, func(a, b int) int { return rank(names[a]) - rank(names[b]) })
+		slices.SortStableFunc(block, func(a, b int) int { return components[a].CompareAblation(components[b]) })
 		order = append(order, block...)
 		start = end
 	}
-	return order
+	return order, nil
 }

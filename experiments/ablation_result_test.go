@@ -18,7 +18,7 @@ func TestAblationLayers(t *testing.T) {
 	}{
 		{"ViT", []string{"init", "layer:00, mlp", "layer:00, attns", "layer:01, mlp", "layer:01, attns"},
 			[]float64{0, 1, 1.5, 2, 2.5, 3}, []float64{0, 0.5, 1, 1.5, 2, 3}},
-		{"staged, with conv", []string{"init", "layer:(2,14), mlp", "layer:(2,14), attns", "layer:(2,14), conv", "layer:(2,14), x"},
+		{"staged, with conv", []string{"init", "layer:(2,14), mlp", "layer:(2,14), attns", "layer:(2,14), conv", "layer:(2,14), grid attns"},
 			[]float64{0, 1, 1.25, 1.5, 1.75, 2}, []float64{0, 0.25, 0.5, 0.75, 1, 2}},
 		{"init alone", []string{"init"}, []float64{0, 1}, []float64{0, 1}},
 		{"nothing", nil, []float64{0}, []float64{0}},

@@ -179,6 +179,10 @@ func choices(ctx context.Context, r *study.Reading, features []phrases.Feature, 
 	if err != nil {
 		return nil, err
 	}
+	components, err := decompose.ParseComponents(r.Components)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Model, err)
+	}
 	var all [][]drawn
 	for f, feature := range features {
 		embeddings, err := r.Phrases(ctx, feature.Instances)
@@ -187,7 +191,7 @@ func choices(ctx context.Context, r *study.Reading, features []phrases.Feature, 
 		}
 		var heads []int
 		for _, i := range decompose.Order(explained[f]) {
-			if strings.Contains(r.Components[i], string(decompose.Head)) && (config.Each || len(heads) < config.Heads) {
+			if components[i].Kind == decompose.Head && (config.Each || len(heads) < config.Heads) {
 				heads = append(heads, i)
 			}
 		}

@@ -26,7 +26,9 @@ func TestAblationOrder(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			for _, i := range ablationOrder(c.given) {
+			order, err := ablationOrder(c.given)
+			require.NoError(t, err)
+			for _, i := range order {
 				got = append(got, c.given[i])
 			}
 			require.Equal(t, c.want, got)

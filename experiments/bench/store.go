@@ -104,7 +104,7 @@ func storeChunk(cfg StoreConfig) cache.Chunk {
 		c.Contributions[i] = rng.Float32() - 0.5
 	}
 	all := decompose.Contributions{Components: c.Components, Pictures: cfg.Batch, Dim: cfg.Dim, Values: c.Contributions}
-	c.Representation = all.Sum(statistics.Indices(cfg.Components))
+	c.Representation = all.Total()
 	return c
 }
 

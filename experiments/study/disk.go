@@ -12,7 +12,6 @@ import (
 	"vitdecompose/experiments/cache"
 	"vitdecompose/experiments/extraction"
 	"vitdecompose/experiments/memory"
-	"vitdecompose/experiments/statistics"
 )
 
 // diskContributions are contributions to train an alignment on that do not fit into memory: a [decompose.AlignSource] over
@@ -174,7 +173,7 @@ func (d *diskContributions) cosines(ctx context.Context, backend compute.Backend
 		if err != nil {
 			return nil, err
 		}
-		sums := mapped.Sum(statistics.Indices(len(d.components)))
+		sums := mapped.Total()
 		cosines = append(cosines, decompose.Cosines(sums, targets[first*a.ClipDim:][:pictures*a.ClipDim], a.ClipDim)...)
 	}
 	return cosines, nil

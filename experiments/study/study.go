@@ -174,7 +174,7 @@ func (r *Reading) Texts(ctx context.Context, texts []string) ([]float32, error) 
 
 // Quality is the cosine similarity of the mapped representation of each picture with CLIP's embedding of it.
 func (r *Reading) Quality() []float64 {
-	return decompose.Cosines(r.Aligned.Sum(statistics.Indices(len(r.Components))), r.Embeddings, r.Aligned.Dim)
+	return decompose.Cosines(r.Aligned.Total(), r.Embeddings, r.Aligned.Dim)
 }
 
 // Embedded extracts a reference's embeddings of the pictures of e: parts without contributions.
@@ -471,7 +471,7 @@ func (s *Study) TrainCosine(ctx context.Context, a *decompose.Aligner) (float64,
 	if err != nil {
 		return 0, err
 	}
-	return statistics.Mean(decompose.Cosines(mapped.Sum(statistics.Indices(len(mapped.Components))), pairs.targets, mapped.Dim)), nil
+	return statistics.Mean(decompose.Cosines(mapped.Total(), pairs.targets, mapped.Dim)), nil
 }
 
 // Near is the alignment for a lambda that begins at the one with the nearest of some anchors, which are trained in full when
