@@ -170,11 +170,11 @@ func settle(config any) error { return errors.Join(option.Check(config), option.
 func reads(ctx context.Context, s *session.Session) error { return s.CanRead(ctx) }
 
 // classifies is what experiments need that look at predictions.
-func classifies(_ context.Context, s *session.Session) error { return s.CanClassify() }
+func classifies(ctx context.Context, s *session.Session) error { return s.CanClassify(ctx) }
 
 // readsAndClassifies is what needs both.
 func readsAndClassifies(ctx context.Context, s *session.Session) error {
-	return errors.Join(s.CanRead(ctx), s.HasHead())
+	return errors.Join(s.CanRead(ctx), s.HasHead(ctx))
 }
 
 // lacksMasks says that nothing is known of where objects are.

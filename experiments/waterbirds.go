@@ -91,12 +91,12 @@ func (c *WaterbirdsConfig) choose(features []phrases.Feature) error {
 }
 
 // open opens the pictures and splits them for training and test.
-func (c *WaterbirdsConfig) open(s *session.Session) (BirdData, error) {
-	correlated, err := s.OpenData("Correlated", c.Correlated)
+func (c *WaterbirdsConfig) open(ctx context.Context, s *session.Session) (BirdData, error) {
+	correlated, err := s.OpenData(ctx, "Correlated", c.Correlated)
 	if err != nil {
 		return BirdData{}, err
 	}
-	uncorrelated, err := s.OpenData("Uncorrelated", c.Uncorrelated)
+	uncorrelated, err := s.OpenData(ctx, "Uncorrelated", c.Uncorrelated)
 	if err != nil {
 		return BirdData{}, err
 	}
@@ -223,7 +223,7 @@ func Waterbirds(ctx context.Context, s *session.Session, config WaterbirdsConfig
 	if config.Steps < result.Ablated {
 		return result, fmt.Errorf("%d components cannot be ablated on the way to %d", result.Ablated, config.Steps)
 	}
-	birds, err := config.open(s)
+	birds, err := config.open(ctx, s)
 	if err != nil {
 		return result, err
 	}

@@ -242,7 +242,7 @@ func benchPipeline(c *cobra.Command, options session.Options, dir, jsonFile stri
 	}
 	switch {
 	case options.Data != "":
-		if cfg.Data, err = session.OpenPictures(options); err != nil {
+		if cfg.Data, err = session.OpenPictures(c.Context(), options); err != nil {
 			return usage(err)
 		}
 		cfg.Pictures = cfg.Data.Len()

@@ -13,7 +13,7 @@ import (
 func TestShuffle(t *testing.T) {
 	names := func(options session.Options) (list []string, hash string) {
 		t.Helper()
-		ds, err := session.OpenPictures(options)
+		ds, err := session.OpenPictures(t.Context(), options)
 		require.NoError(t, err)
 		for i := range ds.Len() {
 			list = append(list, ds.Item(i).Name)

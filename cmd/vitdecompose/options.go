@@ -10,7 +10,9 @@ import (
 	"github.com/spf13/pflag"
 	"gonum.org/v1/plot/vg"
 
+	"vitdecompose/data"
 	"vitdecompose/data/atomicfile"
+	"vitdecompose/data/printable"
 	"vitdecompose/data/progress"
 	"vitdecompose/experiments"
 	"vitdecompose/experiments/bench"
@@ -81,6 +83,9 @@ func addFlag(c *cobra.Command, o option.Option, shared bool) {
 
 // help is a line about an option.
 func help(o option.Option) string {
+	if o.Flag == "data" {
+		o.Help += kinds()
+	}
 	if o.Usual != "" {
 		return fmt.Sprintf("%s (default: %s)", o.Help, o.Usual)
 	}
@@ -160,7 +165,9 @@ func editDistance(a, b string) int {
 // listen has a session tell the command's standard error how it goes, and standard output what is assumed.
 func listen(c *cobra.Command, o *session.Options) {
 	o.Progress = progress.New(stderrFile(c))
-	o.Warn = func(err error) { fmt.Fprintln(c.ErrOrStderr(), oneLine(named(err.Error()))) }
+	o.Warn = func(err error) {
+		fmt.Fprintln(c.ErrOrStderr(), printable.Text(oneLine(named(err.Error())), printable.Most))
+	}
 	o.Note = func(assumption string) { fmt.Fprintln(c.OutOrStdout(), "assuming:", named(assumption)) }
 }
 
@@ -241,4 +248,13 @@ func optionsOf(groups ...string) []string {
 		names = append(names, o.Flag)
 	}
 	return names
+}
+
+// kinds lists the kinds of data sets.
+func kinds() string {
+	var lines []string
+	for _, kind := range data.Kinds() {
+		lines = append(lines, fmt.Sprintf("  %s:%s: %s", kind.Name, kind.Argument, kind.Help))
+	}
+	return "\n" + strings.Join(lines, "\n") + "\n"
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 
+	"vitdecompose/data/printable"
+
 	"github.com/spf13/cobra"
 )
 
@@ -118,7 +120,7 @@ GOMLX_BACKEND chooses what computes: xla:cpu, xla:cuda, xla:tpu or go.`,
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		err = errors.New("interrupted")
 	}
-	fmt.Fprintf(stderr, "%s: %s%s\n", c.CommandPath(), oneLine(named(err.Error())), hint)
+	fmt.Fprintf(stderr, "%s: %s%s\n", c.CommandPath(), printable.Text(oneLine(named(err.Error())), printable.Most), hint)
 	return code
 }
 

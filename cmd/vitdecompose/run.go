@@ -144,7 +144,7 @@ func (r *runner) run(c *cobra.Command, do func(*session.Sessions, []*session.Ses
 		return err
 	}
 	listen(c, &r.options)
-	sessions, err := session.Several(r.options)
+	sessions, err := session.Several(c.Context(), r.options)
 	if err != nil {
 		return usage(err)
 	}

@@ -75,7 +75,7 @@ func Open(ctx context.Context, options Options) (*Session, error) { return With(
 
 // With is [Open] with things that are open already.
 func With(ctx context.Context, options Options, given Given) (*Session, error) {
-	common, err := share(&options, given)
+	common, err := share(ctx, &options, given)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func With(ctx context.Context, options Options, given Given) (*Session, error) {
 }
 
 // share checks the options, fills in those left open, and opens what does not depend on the model.
-func share(options *Options, given Given) (*shared, error) {
+func share(ctx context.Context, options *Options, given Given) (*shared, error) {
 	if err := option.Check(options); err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func share(options *Options, given Given) (*shared, error) {
 	}
 	if common.pictures == nil {
 		var err error
-		if common.pictures, err = common.open("Data", options.Data, options.Labels); err != nil {
+		if common.pictures, err = common.open(ctx, "Data", options.Data, options.Labels); err != nil {
 			return nil, err
 		}
 	}
@@ -119,12 +119,12 @@ func share(options *Options, given Given) (*shared, error) {
 }
 
 // open opens a data set by its name, once. field is the option that names it.
-func (s *shared) open(field, name, labels string) (data.Dataset, error) {
+func (s *shared) open(ctx context.Context, field, name, labels string) (data.Dataset, error) {
 	key := [2]string{name, labels}
 	if ds, ok := s.sets[key]; ok {
 		return ds, nil
 	}
-	ds, err := data.Open(Dataset(name), data.Options{Labels: labels})
+	ds, err := data.OpenContext(ctx, Dataset(name), data.Options{Labels: labels})
 	if err != nil {
 		return nil, wrong(field, err)
 	}
@@ -305,8 +305,8 @@ func (s *Session) Extraction() (extraction.Extraction, error) {
 }
 
 // OpenData opens other pictures by their name, as an option names them: field is its name.
-func (s *Session) OpenData(field, name string) (data.Dataset, error) {
-	return s.shared.open(field, name, "")
+func (s *Session) OpenData(ctx context.Context, field, name string) (data.Dataset, error) {
+	return s.shared.open(ctx, field, name, "")
 }
 
 // Use records that pictures are part of what the session's results are made of.
@@ -333,21 +333,21 @@ func (s *Session) Classifier(ctx context.Context) (*gomlxvit.Model, error) {
 }
 
 // CanClassify says what is missing for [Session.Classified], before anything is computed.
-func (s *Session) CanClassify() error {
+func (s *Session) CanClassify(ctx context.Context) error {
 	if s.Model.Text == nil && s.Model.Arch.NumClasses() > 0 {
 		_, err := s.match(s.Model)
 		return err
 	}
-	return s.HasHead()
+	return s.HasHead(ctx)
 }
 
 // HasHead says what is missing for [Session.Classifier], before anything is computed.
-func (s *Session) HasHead() error {
+func (s *Session) HasHead(ctx context.Context) error {
 	switch {
 	case s.Model.Text != nil && len(s.classNames) > 0 || s.Model.Text == nil && s.Model.Arch.NumClasses() > 0:
 		return nil
 	case s.options.HeadData != "":
-		_, err := s.shared.open("HeadData", s.options.HeadData, s.options.HeadLabels)
+		_, err := s.shared.open(ctx, "HeadData", s.options.HeadData, s.options.HeadLabels)
 		return err
 	case s.Model.Text != nil:
 		return wrong("ClassNames", fmt.Errorf("%s gets its head from the names of the classes, and the pictures have none; name a file with them, or with option HeadData pictures to train a linear one on", s.Name))
@@ -377,10 +377,10 @@ func zeroShot(ctx context.Context, backend compute.Backend, model *gomlxvit.Mode
 
 // linear is the model with a linear head trained on HeadData.
 func (s *Session) linear(ctx context.Context) (*gomlxvit.Model, error) {
-	if err := s.HasHead(); err != nil {
+	if err := s.HasHead(ctx); err != nil {
 		return nil, err
 	}
-	ds, err := s.shared.open("HeadData", s.options.HeadData, s.options.HeadLabels)
+	ds, err := s.shared.open(ctx, "HeadData", s.options.HeadData, s.options.HeadLabels)
 	if err != nil {
 		return nil, err
 	}
@@ -489,7 +489,7 @@ func (s *Session) StudyOf(ctx context.Context, ds data.Dataset) (*study.Study, e
 		}
 	}
 	if s.options.AlignData != "" {
-		if made.Training, err = s.shared.open("AlignData", s.options.AlignData, ""); err != nil {
+		if made.Training, err = s.shared.open(ctx, "AlignData", s.options.AlignData, ""); err != nil {
 			return nil, err
 		}
 		pictures := made.Training.Len()

@@ -177,7 +177,7 @@ func TestBank(t *testing.T) {
 }
 
 func TestSeveral(t *testing.T) {
-	several, err := session.Several(session.Options{Data: "scenes:3"})
+	several, err := session.Several(t.Context(), session.Options{Data: "scenes:3"})
 	require.NoError(t, err)
 	defer several.Close()
 	first, err := several.Open(t.Context(), "swin-mini")
@@ -276,7 +276,7 @@ func TestErrors(t *testing.T) {
 	lacks("option Reference: deit-mini has no text tower", session.Options{Reference: "deit-mini"}, reading)
 	lacks("option Templates: ", session.Options{Templates: filepath.Join(folder, "none.txt")}, reading)
 	lacks("option HeadData: dino-mini has no classifier head", session.Options{Model: "dino-mini", Data: folder}, classified)
-	lacks("option HeadData: dino-mini has no classifier head", session.Options{Model: "dino-mini", Data: folder}, (*session.Session).CanClassify)
+	lacks("option HeadData: dino-mini has no classifier head", session.Options{Model: "dino-mini", Data: folder}, func(s *session.Session) error { return s.CanClassify(t.Context()) })
 	lacks("option ClassNames: clip-mini gets its head from the names of the classes", session.Options{Model: "clip-mini", Data: unnamed(t)}, (*session.Session).HasHead)
 }
 

@@ -16,8 +16,8 @@ type Sessions struct {
 }
 
 // Several opens the pictures for several models. The options' Model does not count.
-func Several(options Options) (*Sessions, error) {
-	common, err := share(&options, Given{})
+func Several(ctx context.Context, options Options) (*Sessions, error) {
+	common, err := share(ctx, &options, Given{})
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +78,8 @@ func Provenance(sessions ...*Session) (checkpoints, sets map[string]string, err 
 }
 
 // OpenPictures opens the pictures of the options without a model.
-func OpenPictures(options Options) (data.Dataset, error) {
-	common, err := share(&options, Given{})
+func OpenPictures(ctx context.Context, options Options) (data.Dataset, error) {
+	common, err := share(ctx, &options, Given{})
 	if err != nil {
 		return nil, err
 	}

@@ -109,7 +109,7 @@ func (j Job) open(ctx context.Context, plan Shard) (shards *extraction.Sharded, 
 	if err != nil {
 		return nil, "", err
 	}
-	ds, err := session.OpenPictures(j.Options)
+	ds, err := session.OpenPictures(ctx, j.Options)
 	if err != nil {
 		return nil, "", err
 	}
