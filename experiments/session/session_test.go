@@ -277,7 +277,7 @@ func TestErrors(t *testing.T) {
 	lacks("option Templates: ", session.Options{Templates: filepath.Join(folder, "none.txt")}, reading)
 	lacks("option HeadData: dino-mini has no classifier head", session.Options{Model: "dino-mini", Data: folder}, classified)
 	lacks("option HeadData: dino-mini has no classifier head", session.Options{Model: "dino-mini", Data: folder}, func(s *session.Session) error { return s.CanClassify(t.Context()) })
-	lacks("option ClassNames: clip-mini gets its head from the names of the classes", session.Options{Model: "clip-mini", Data: unnamed(t)}, (*session.Session).HasHead)
+	lacks("option ClassNames: clip-mini gets its head from the names of the classes", session.Options{Model: "clip-mini", Data: unnamed(t)}, func(s *session.Session) error { return s.HasHead(t.Context()) })
 }
 
 // unnamed is a folder with a picture of no class.
