@@ -263,8 +263,8 @@ func TestDecomposeMistakes(t *testing.T) {
 		{"nothing", exitUsage, "--model M --out O", []string{"--pixels FILE"}},
 		{"both", exitUsage, "--model M --out O --pixels P picture.png", []string{"--pixels FILE", "not both"}},
 		{"no out", exitUsage, "--model M --pixels P", []string{"--out FILE is missing"}},
-		{"split", exitUsage, "--model M --out O --pixels P --split layers", []string{`--split "layers"`, "heads, attns, tokens"}},
-		{"biases", exitUsage, "--model M --out O --pixels P --biases none", []string{`--biases "none"`, "const, shared"}},
+		{"split", exitUsage, "--model M --out O --pixels P --split layers", []string{`--split: "layers"`, "heads, attns, tokens"}},
+		{"biases", exitUsage, "--model M --out O --pixels P --biases none", []string{`--biases: "none"`, "const, shared"}},
 		{"biases of tokens", exitUsage, "--model M --out O --pixels P --biases shared --split tokens", []string{"--biases shared", "--split tokens"}},
 		{"batch", exitUsage, "--model M --out O --pixels P --batch 0", []string{"--batch"}},
 		{"blocks beyond", exitUsage, "--model M --out O --pixels P --blocks 1..2", []string{`--blocks "1..2"`, "0..1"}},
@@ -272,7 +272,7 @@ func TestDecomposeMistakes(t *testing.T) {
 		{"blocks in words", exitUsage, "--model M --out O --pixels P --blocks last", []string{`--blocks "last"`, "FIRST..LAST"}},
 		{"no pixels file", exitFailed, "--model M --out O --pixels nowhere.safetensors", []string{"--pixels", "nowhere.safetensors", "no such file"}},
 		{"not safetensors", exitFailed, "--model M --out O --pixels " + plain, []string{"--pixels", plain}},
-		{"no such tensor", exitFailed, "--model M --out O --pixels " + writePixels(t, "picture", 1, tinySide), []string{"no tensor called pixels or input"}},
+		{"no such tensor", exitFailed, "--model M --out O --pixels " + writePixels(t, "picture", 1, tinySide), []string{"no tensor called pixels, input, pixel_values"}},
 		{"another side", exitFailed, "--model M --out O --pixels " + writePixels(t, "pixels", 1, 16), []string{"[1 3 16 16]", "[N, 3, 32, 32]"}},
 		{"another rank", exitFailed, "--model M --out O --pixels " + rank, []string{"[3]", "[N, 3, 32, 32]"}},
 		{"integers", exitFailed, "--model M --out O --pixels " + integers, []string{"pixels", "I64"}},
@@ -280,8 +280,8 @@ func TestDecomposeMistakes(t *testing.T) {
 		{"out nowhere", exitFailed, "--model M --pixels P --out " + filepath.Join(dir, "no", "out.safetensors"), []string{"--out", "the directory does not exist"}},
 		{"out below a file", exitFailed, "--model M --pixels P --out " + filepath.Join(plain, "out.safetensors"), []string{"--out", plain}},
 		{"out is a directory", exitFailed, "--model M --pixels P --out " + dir, []string{"--out", "it is a directory"}},
-		{"random weights of what", exitFailed, "--model frob --random-weights --pixels P --out O", []string{"--random-weights", `"frob"`}},
-		{"no model", exitFailed, "--model frob --pixels P --out O", []string{"--model frob"}},
+		{"random weights of what", exitFailed, "--model frob --random-weights --pixels P --out O", []string{"--model: architecture", `"frob"`}},
+		{"no model", exitFailed, "--model frob --pixels P --out O", []string{"--model: frob"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			args := strings.Fields(c.args)

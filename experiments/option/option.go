@@ -16,6 +16,7 @@ package option
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -100,6 +101,9 @@ func (o Option) IsBoolFlag() bool { return o.value.Kind() == reflect.Bool }
 
 // Set reads the option from text, as a flag gives it.
 func (o Option) Set(text string) error {
+	if text == "" {
+		return &Error{o.Field, errors.New("it is empty")} // the zero value stands for the default
+	}
 	read := reflect.New(o.value.Type()).Elem()
 	if err := o.read(read, text); err != nil {
 		return &Error{o.Field, err}

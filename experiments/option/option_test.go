@@ -69,6 +69,7 @@ func TestSet(t *testing.T) {
 		"lambda": {"much", `option Lambda: "much" is not a number`},
 		"seed":   {"-1", `option Seed: "-1" is not a whole number from 0 on`},
 		"probes": {"1,x", `option Probes: "x" is not a whole number`},
+		"keep":   {"", "option Keep: it is empty"},
 		"orient": {"so", `option Orient: "so" is not true or false`},
 	} {
 		err := by[flag].Set(wrong[0])
