@@ -4,6 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"vitdecompose/data/picture"
 )
@@ -37,4 +40,30 @@ func (f Files) Hash() (string, error) {
 		fmt.Fprintf(h, "%x\n", sum)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// FilesIn lists pictures by their files' names: those named, and all in and below the folders named, sorted within each.
+func FilesIn(names []string) (Files, error) {
+	var files Files
+	for _, name := range names {
+		info, err := os.Stat(name)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			files = append(files, name)
+			continue
+		}
+		found, err := (&folder{dir: name}).below(".")
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("folder %s: no pictures found (looked for %s)", name, strings.Join(extensions, " "))
+		}
+		for _, picture := range found {
+			files = append(files, filepath.Join(name, filepath.FromSlash(picture)))
+		}
+	}
+	return files, nil
 }

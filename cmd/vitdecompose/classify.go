@@ -19,14 +19,18 @@ import (
 func newClassify() *cobra.Command {
 	var options session.Options
 	c := &cobra.Command{
-		Use:   "classify IMAGE...",
+		Use:   "classify (IMAGE|FOLDER)...",
 		Short: "Print the five best classes of pictures",
 		Long: `Print the five best classes of each picture with their logits, and their names
 when the checkpoint or --class-names gives them.`,
 		Example: `  vitdecompose classify --model checkpoints/vit_base photo.jpg
   vitdecompose classify --model hf:timm/deit_tiny_patch16_224.fb_in1k --class-names imagenet.csv *.jpg`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(c *cobra.Command, files []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
+			files, err := data.FilesIn(args)
+			if err != nil {
+				return err
+			}
 			model, err := session.OpenModel(c.Context(), options)
 			if err != nil {
 				return usage(err)
@@ -47,7 +51,7 @@ when the checkpoint or --class-names gives them.`,
 			defer program.Close()
 			batchSize := min(8, len(files))
 			classes := model.Arch.NumClasses()
-			for batch, err := range preprocess.Load(c.Context(), data.Files(files), model.Preprocess,
+			for batch, err := range preprocess.Load(c.Context(), files, model.Preprocess,
 				preprocess.LoadOptions{Batch: batchSize, Orient: options.Orient}) {
 				if err != nil {
 					return err

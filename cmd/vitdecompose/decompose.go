@@ -34,7 +34,7 @@ func newDecompose() *cobra.Command {
 	var options session.Options
 	var own decomposing
 	c := &cobra.Command{
-		Use:   "decompose (IMAGE... | --pixels FILE) --out FILE",
+		Use:   "decompose ((IMAGE|FOLDER)... | --pixels FILE) --out FILE",
 		Short: "Write what each part of a model contributes to the representation of pictures",
 		Long: `Write the contributions of each component to the final representation of pictures
 to a safetensors file:
@@ -88,7 +88,9 @@ func (d *decomposition) decompose(c *cobra.Command, options session.Options, fil
 	if pixels != "" {
 		source, err = openPixels(pixels, d.model.Arch.InputSize())
 	} else {
-		source = pictureFiles{files, d.model.Preprocess, options.Orient}
+		var pictures data.Files
+		pictures, err = data.FilesIn(files)
+		source = pictureFiles{pictures, d.model.Preprocess, options.Orient}
 	}
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ var (
 func newHeatmap() *cobra.Command {
 	var r heatmap
 	c := &cobra.Command{
-		Use:   "heatmap IMAGE...",
+		Use:   "heatmap (IMAGE|FOLDER)...",
 		Short: "Draw over pictures where a model finds a text or a class",
 		Long: `Draw over pictures where a model finds something: the contributions of the image tokens
 that attention heads read, at the places of these tokens, red where they speak for it and
@@ -61,7 +61,11 @@ every head by itself.`,
 			if err := r.check(); err != nil {
 				return err
 			}
-			return r.run(data.Files(args))
+			files, err := data.FilesIn(args)
+			if err != nil {
+				return err
+			}
+			return r.run(files)
 		},
 	}
 	addOptions(c, &r.options, slices.Concat([]string{"model", "templates", "blocks"}, session.Loading, ofTexts, ofClasses)...)
@@ -94,11 +98,6 @@ func (r *heatmap) check() error {
 
 // run draws and writes.
 func (r *heatmap) run(files data.Files) error {
-	for _, name := range files {
-		if _, err := os.Stat(name); err != nil {
-			return err
-		}
-	}
 	if r.Out == "" {
 		r.Out = filepath.Join("results", "heatmap")
 	}
