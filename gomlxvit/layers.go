@@ -99,11 +99,15 @@ func mlp(w Weights, x *graph.Node, fc1, fc2 string, activation Activation, block
 }
 
 // patchEmbedding multiplies each patch of the pixels [batch, 3, height, width] with a kernel [width, 3, patch, patch]:
-// a convolution whose stride is its kernel, which is one matrix product. It returns [batch, patch, width], row by row.
+// a convolution whose stride is its kernel, which is one matrix product. It returns [batch, patch, width], row by row; what
+// is no whole patch at the right and at the bottom is left out, as a convolution does.
 func patchEmbedding(w Weights, pixels, kernel *graph.Node) *graph.Node {
 	batch, side := pixels.Shape().Dim(0), pixels.Shape().Dim(2)
 	width, patch := kernel.Shape().Dim(0), kernel.Shape().Dim(2)
 	grid := side / patch
+	if seen := grid * patch; seen < side {
+		pixels = graph.Slice(pixels, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(0, seen), graph.AxisRange(0, seen))
+	}
 	patches := graph.Reshape(pixels, batch, 3, grid, patch, grid, patch)
 	patches = graph.TransposeAllAxes(patches, 0, 2, 4, 1, 3, 5)
 	patches = graph.Reshape(patches, batch, grid*grid, 3*patch*patch)

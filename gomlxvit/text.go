@@ -74,13 +74,13 @@ func (t *TextTower) blocks() *ViTConfig {
 
 // Params lists the tensors of the tower and the logit scale, by open_clip's names.
 func (t *TextTower) Params() []Param {
-	return append([]Param{
-		{Name: logitScale, Dims: []int{}},
-		{Name: tokenEmbedding, Dims: []int{t.VocabSize, t.Width}},
-		{Name: textPosition, Dims: []int{t.ContextLength, t.Width}},
-		{Name: textNorm + ".weight", Dims: []int{t.Width}}, {Name: textNorm + ".bias", Dims: []int{t.Width}},
-		{Name: textProjection, Dims: []int{t.Width, t.EmbedDim}},
-	}, t.blocks().blockParams()...)
+	l := paramList{{Name: logitScale, Dims: []int{}}}
+	l.add(tokenEmbedding, t.VocabSize, t.Width)
+	l.add(textPosition, t.ContextLength, t.Width)
+	l.norm(textNorm, t.Width)
+	l.add(textProjection, t.Width, t.EmbedDim)
+	t.blocks().addBlocks(&l)
+	return l
 }
 
 // Embedding builds the forward pass from token ids [text, position], int32, to the embeddings [text, dim] in the joint

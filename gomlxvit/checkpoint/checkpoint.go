@@ -111,9 +111,6 @@ func OpenFS(fsys fs.FS, name string) (*Checkpoint, error) {
 // Close closes the weights.
 func (c *Checkpoint) Close() error { return c.file.Close() }
 
-// HasTokenizer tells whether there is a tokenizer.json.
-func (c *Checkpoint) HasTokenizer() bool { return c.tokenizer != "" }
-
 // Tokenizer reads tokenizer.json. Where a symbolic link to another tokenizer.json was stored as a text, as git does on
 // file systems without links, the file that the text names is read.
 func (c *Checkpoint) Tokenizer() ([]byte, error) {
