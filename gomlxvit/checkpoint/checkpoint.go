@@ -64,11 +64,14 @@ type Checkpoint struct {
 	LabelNames []string
 	// Weights are the tensors by the names that the library gives them.
 	Weights *safetensors.File
+	// Assumptions are what was taken for granted while reading the configuration, a line each.
+	Assumptions []string
 	// Hash is the SHA-256 (hex) of the configuration's bytes followed by those of the weights.
 	Hash string
 
 	fsys      fs.FS
 	name      string // for messages: what fsys is
+	config    string // the configuration's file
 	tokenizer string // "" without one
 	file      fs.File
 }
@@ -107,6 +110,9 @@ func OpenFS(fsys fs.FS, name string) (*Checkpoint, error) {
 	c.Ref = name
 	return c, nil
 }
+
+// ConfigFile is the path of the configuration, for messages.
+func (c *Checkpoint) ConfigFile() string { return filepath.Join(c.name, c.config) }
 
 // Close closes the weights.
 func (c *Checkpoint) Close() error { return c.file.Close() }
@@ -178,12 +184,26 @@ func choose(names []string) (layout, error) {
 			return l, fmt.Errorf("the weights are split over several files (%s%s), which is not supported; merge them into one %s", name, shardIndex, name)
 		}
 	}
-	for _, name := range names {
-		if slices.Contains([]string{".bin", ".pth", ".pt", ".ckpt"}, filepath.Ext(name)) {
-			return l, fmt.Errorf("the weights are in %s, which is not read because it can hold code; convert it to %s with safetensors.torch.save_file", name, candidates[0])
+	missing := fmt.Sprintf("the weights %s are missing", strings.Join(candidates, " or "))
+	for _, other := range others {
+		for _, name := range names {
+			if slices.ContainsFunc(other.endings, func(ending string) bool { return strings.HasSuffix(strings.ToLower(name), ending) }) {
+				return l, fmt.Errorf("%s; %s is there instead: %s", missing, name, strings.ReplaceAll(other.cure, "FILE", candidates[0]))
+			}
 		}
 	}
-	return l, fmt.Errorf("the weights %s are missing; get them from where %s comes from", strings.Join(candidates, " or "), l.config)
+	return l, fmt.Errorf("%s; get them from where %s comes from", missing, l.config)
+}
+
+// others are the forms in which weights lie beside a configuration instead, and what to do.
+var others = []struct {
+	endings []string
+	cure    string
+}{
+	{[]string{".safetensors"}, "if these are the weights, rename the file to FILE"},
+	{[]string{".pth", ".pt", ".bin", ".ckpt", ".pth.tar", ".pkl"},
+		"a pickle of PyTorch, which can hold code and is not read: convert it to FILE with safetensors.torch.save_file"},
+	{[]string{".npz", ".npy", ".h5", ".msgpack", ".onnx", ".gguf"}, "that format is not read; convert it to FILE with safetensors"},
 }
 
 // open opens the checkpoint at the root of fsys. What the Hub knows of its files, if it is from there, is compared.
@@ -215,7 +235,10 @@ func open(fsys fs.FS, name string, known *hub.Snapshot) (*Checkpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(name, files.config), err)
 	}
-	c.fsys, c.name, c.Library, c.tokenizer = fsys, name, files.library, files.tokenizer
+	c.fsys, c.name, c.config, c.Library, c.tokenizer = fsys, name, files.config, files.library, files.tokenizer
+	if err := c.Preprocess.Check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.ConfigFile(), err)
+	}
 	if files.tokenizer != "" && known != nil {
 		tokenizer, err := c.Tokenizer()
 		if err != nil {
@@ -234,9 +257,9 @@ func open(fsys fs.FS, name string, known *hub.Snapshot) (*Checkpoint, error) {
 // openWeights checks the header of the weights, takes the hash, and leaves the file open.
 func (c *Checkpoint) openWeights(file string, config []byte, known *hub.Snapshot) error {
 	path := filepath.Join(c.name, file)
-	f, err := c.fsys.Open(file)
+	f, err := openFile(c.fsys, file, c.name)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, cause(err))
+		return err
 	}
 	err = func() error {
 		info, err := f.Stat()
@@ -282,12 +305,29 @@ func (c *Checkpoint) openWeights(file string, config []byte, known *hub.Snapshot
 	return nil
 }
 
-// readFile reads a small file whole.
-func readFile(fsys fs.FS, file, name string) (content []byte, err error) {
+// openFile opens a regular file. A pipe would keep the program waiting for a writer.
+func openFile(fsys fs.FS, file, name string) (fs.File, error) {
 	path := filepath.Join(name, file)
+	info, err := fs.Stat(fsys, file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, cause(err))
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
 	f, err := fsys.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, cause(err))
+	}
+	return f, nil
+}
+
+// readFile reads a small file whole.
+func readFile(fsys fs.FS, file, name string) (content []byte, err error) {
+	path := filepath.Join(name, file)
+	f, err := openFile(fsys, file, name)
+	if err != nil {
+		return nil, err
 	}
 	content, err = io.ReadAll(io.LimitReader(f, maxText+1))
 	if err = errors.Join(err, f.Close()); err != nil {

@@ -21,13 +21,19 @@ type File struct {
 
 // Open opens a file and checks its header. See [FormatError] for what can be wrong with it.
 func Open(path string) (*File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // opening a pipe would wait for a writer
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s: not a file", path)
+	if info, err = file.Stat(); err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: not a regular file", path)
 	}
 	var f *File
 	if err == nil {
@@ -119,7 +125,7 @@ func (f *File) ReadFloat32At(name string, first int, dst []float32) error {
 		return err
 	}
 	if n := info.Len(); first < 0 || first > n || len(dst) > n-first {
-		return fmt.Errorf("%s: tensor %q has %d elements: cannot read %d from %d on", f.name, name, n, len(dst), first)
+		return fmt.Errorf("%s: tensor %.100q has %d elements: cannot read %d from %d on", f.name, name, n, len(dst), first)
 	}
 	return readElements(f, info, first, dst, decodeFloat[float32])
 }
@@ -127,7 +133,7 @@ func (f *File) ReadFloat32At(name string, first int, dst []float32) error {
 func (f *File) find(name string) (Info, error) {
 	i, ok := f.byName[name]
 	if !ok {
-		return Info{}, fmt.Errorf("%s: there is no tensor %q", f.name, name)
+		return Info{}, fmt.Errorf("%s: there is no tensor %.100q", f.name, name)
 	}
 	return f.header.tensors[i], nil
 }
@@ -155,10 +161,10 @@ func readElements[T any](f *File, info Info, first int, dst []T, decode decoder[
 		n := min(len(dst), len(buffer)/size)
 		src := buffer[:n*size]
 		if read, err := f.reader.ReadAt(src, offset); read < len(src) {
-			return fmt.Errorf("%s: tensor %q: cannot be read, did the file change? %w", f.name, info.Name, err)
+			return fmt.Errorf("%s: tensor %.100q: cannot be read, did the file change? %w", f.name, info.Name, err)
 		}
 		if !decode(dst[:n], src, info.DType) {
-			return fmt.Errorf("%s: tensor %q: dtype %s cannot be converted to %T", f.name, info.Name, info.DType, dst)
+			return fmt.Errorf("%s: tensor %.100q: dtype %s cannot be converted to %T", f.name, info.Name, info.DType, dst)
 		}
 		dst = dst[n:]
 		offset += int64(len(src))
