@@ -196,7 +196,11 @@ func fromTimm(ckpt *checkpoint.Checkpoint) (resizable, error) {
 	if ckpt.NumClasses >= 0 {
 		classes = ckpt.NumClasses
 	}
-	if _, err := c.set(argument{"img_size", float64(defaults.ImageSize)}); err != nil {
+	size := [2]int{defaults.ImageSize, defaults.ImageSize}
+	if ckpt.FixedSize != [2]int{} {
+		size = ckpt.FixedSize
+	}
+	if _, err := c.set(argument{"img_size", []any{float64(size[0]), float64(size[1])}}); err != nil {
 		return nil, err
 	}
 	for _, args := range []map[string]any{r.Args, ckpt.ModelArgs} {

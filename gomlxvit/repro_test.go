@@ -238,3 +238,29 @@ func TestWeightsThatAreNone(t *testing.T) {
 		t.Errorf("error %v, want a short one that names the prefix", err)
 	}
 }
+
+// A configuration that fixes the size of pictures decides how many positions there are (timm's fixed_input_size).
+func TestFixedInputSize(t *testing.T) {
+	dir := changed(t, func(c map[string]any) { delete(c["model_args"].(map[string]any), "img_size") }, nil)
+	compareWithTimm(t, dir, "testdata", "base", "")
+}
+
+// Position embeddings of another grid than the configuration's are resampled, as timm does, and that is said.
+func TestStoredGrid(t *testing.T) {
+	dir := changed(t, func(c map[string]any) { c["model_args"].(map[string]any)["img_size"] = []int{96, 96} }, nil)
+	fromFile, err := load(t, dir, gomlxvit.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	onDemand, err := load(t, filepath.Join("testdata", "base"), gomlxvit.Options{ImageSize: 96})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := tensors.MustCopyFlatData[float32](onDemand.Weight("pos_embed"))
+	if got := tensors.MustCopyFlatData[float32](fromFile.Weight("pos_embed")); !slices.Equal(got, want) {
+		t.Error("the two ways to another image size give other positions")
+	}
+	if !slices.Equal(fromFile.Assumptions, onDemand.Assumptions) || !strings.Contains(strings.Join(fromFile.Assumptions, ""), "resampled from [1 17 24] to [1 37 24]") {
+		t.Errorf("assumptions %q and %q", fromFile.Assumptions, onDemand.Assumptions)
+	}
+}

@@ -58,6 +58,9 @@ type Checkpoint struct {
 	// GlobalPool is the pooling named beside the architecture ("token", "avg"), "" when none is. ModelArgs may override
 	// it.
 	GlobalPool string
+	// FixedSize is the height and width for which pretrained_cfg says that the model is built, 0 where it does not.
+	// ModelArgs may override it.
+	FixedSize [2]int
 	// Preprocess is the transform of the model's evaluation.
 	Preprocess preprocess.Config
 	// LabelNames are the classes in words when the checkpoint gives them, in the order of the head's outputs; else nil.

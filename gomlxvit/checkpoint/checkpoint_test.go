@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -237,6 +238,64 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// A pipe in the place of a file is refused, for opening it would wait for a writer.
+func TestPipes(t *testing.T) {
+	for _, name := range []string{timmConfig, safeWeights} {
+		dir := t.TempDir()
+		for file, content := range map[string][]byte{timmConfig: []byte(tinyTimm), safeWeights: weights(t)} {
+			path := filepath.Join(dir, file)
+			err := os.WriteFile(path, content, 0o666)
+			if file == name {
+				err = errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o666))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := Open(dir)
+		checkMessage(t, name, err, filepath.Join(dir, name), "not a regular file")
+	}
+}
+
+// Numbers that no picture can be prepared with and no norm computed, and names of classes by their numbers.
+func TestConfigurationsOutOfRange(t *testing.T) {
+	timm := func(field string) string {
+		return `{"architecture": "vit_tiny_patch16_224", "num_classes": 2, ` + field + `}`
+	}
+	openCLIP := func(vision string) string {
+		return `{"model_cfg": {"embed_dim": 8, "vision_cfg": {"layers": 2, "width": 64` + vision + `}, "text_cfg": {}}}`
+	}
+	for _, test := range []struct{ file, text, want string }{
+		{timmConfig, timm(`"pretrained_cfg": {"std": [1e-38, 1, 1]}`), "std"},
+		{timmConfig, timm(`"pretrained_cfg": {"std": [0.2, 0.2, 1e38]}`), "std"},
+		{timmConfig, timm(`"pretrained_cfg": {"mean": [1e38, 0, 0]}`), "mean"},
+		{timmConfig, timm(`"pretrained_cfg": {"mean": [127.5, 127.5, 127.5]}`), "mean"},
+		{timmConfig, timm(`"pretrained_cfg": {"interpolation": "best"}`), "interpolation"},
+		{timmConfig, timm(`"pretrained_cfg": {"crop_mode": "best"}`), "crop_mode"},
+		{timmConfig, timm(`"pretrained_cfg": {"crop_pct": 0.001}`), "crop_pct"},
+		{timmConfig, timm(`"label_names": {"0": "a", "2": "b"}`), "label_names"},
+		{timmConfig, timm(`"label_names": {"0": "a", "01": "b"}`), "label_names"},
+		{openCLIPConfig, openCLIP(`, "norm_kwargs": {"eps": 1e39}`), "eps"},
+		{openCLIPConfig, openCLIP(`, "norm_kwargs": {"eps": -1}`), "eps"},
+	} {
+		_, err := OpenFS(checkpointFS(t, map[string]string{test.file: test.text, safeWeights: "W"}), "tiny")
+		checkMessage(t, test.text, err, filepath.Join("tiny", test.file), test.want)
+	}
+	c, err := OpenFS(checkpointFS(t, map[string]string{timmConfig: timm(`"label_names": {"1": "dog", "0": "cat"}`), safeWeights: "W"}), "tiny")
+	if err != nil || !cmp.Equal(c.LabelNames, []string{"cat", "dog"}) {
+		t.Errorf("labels by number: %v (%v)", c, err)
+	}
+	for field, want := range map[string]bool{
+		`"init_logit_scale": 2.3`: false, `"init_logit_bias": -10`: true, `"init_logit_bias": null`: false, `"nonscalar_logit_scale": true`: false, `"output_dict": true`: false,
+	} {
+		text := `{"model_cfg": {"embed_dim": 8, "vision_cfg": {}, "text_cfg": {}, ` + field + `}}`
+		c, err := OpenFS(checkpointFS(t, map[string]string{openCLIPConfig: text, safeWeights: "W"}), "tiny")
+		if err != nil || c.OpenCLIP.LogitBias != want || len(c.OpenCLIP.Extra) > 0 {
+			t.Errorf("%s: %+v (%v)", field, c, err)
+		}
+	}
+}
+
 func TestOpenFSRefuses(t *testing.T) {
 	whole := weights(t)
 	cut := string(whole[:len(whole)-4])
@@ -250,6 +309,9 @@ func TestOpenFSRefuses(t *testing.T) {
 		{map[string]string{timmConfig: tinyTimm, "model.safetensors.index.json": "{}", "model-00001-of-00002.safetensors": "W"}, []string{"split over several files", "merge"}},
 		{map[string]string{timmConfig: tinyTimm, "pytorch_model.bin": "PK"}, []string{"pytorch_model.bin", "convert it to model.safetensors"}},
 		{map[string]string{openCLIPConfig: tinyOpenCLIP, "open_clip_pytorch_model.bin": "PK"}, []string{"open_clip_pytorch_model.bin", "convert it to open_clip_model.safetensors"}},
+		{map[string]string{timmConfig: tinyTimm, "model_best.pth.tar": "PK"}, []string{"model_best.pth.tar is there", "convert it to model.safetensors"}},
+		{map[string]string{timmConfig: tinyTimm, "model_best.safetensors": "W"}, []string{"model_best.safetensors is there", "rename the file to model.safetensors"}},
+		{map[string]string{timmConfig: tinyTimm, "weights.npz": "PK"}, []string{"weights.npz is there", "not read"}},
 		{map[string]string{timmConfig: "{", safeWeights: "W"}, []string{filepath.Join("tiny", "config.json"), "not a JSON object"}},
 		{map[string]string{timmConfig: tinyTimm, safeWeights: cut}, []string{filepath.Join("tiny", safeWeights), "cut short", "get it again"}},
 		{map[string]string{timmConfig: tinyTimm, safeWeights: ""}, []string{filepath.Join("tiny", safeWeights), "cut short"}},

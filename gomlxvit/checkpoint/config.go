@@ -238,10 +238,14 @@ func parseTimm(text []byte) (*Checkpoint, error) {
 		}
 		size = args.checkSize("img_size", take(args, "img_size", size))
 	}
+	given := p.has("input_size")
 	input := take(p, "input_size", []int{3, size[0], size[1]})
 	if len(input) != 3 || input[0] != 3 {
 		p.fail("input_size", fmt.Errorf("%v: [3, height, width] is expected", input))
 		return nil, *o.err
+	}
+	if dynamic, _ := c.ModelArgs["dynamic_img_size"].(bool); given && take(p, "fixed_input_size", false) && !dynamic {
+		c.FixedSize = [2]int{input[1], input[2]}
 	}
 	c.Preprocess = preprocess.Config{
 		Library:       Timm,
