@@ -42,6 +42,7 @@ type Param struct {
 	Dims []int
 
 	position       bool // a position embedding, which may be resampled to another grid
+	torch          bool // by PyTorch's filter
 	positionPrefix int  // its leading rows that belong to class and register tokens
 }
 
@@ -178,7 +179,8 @@ type Options struct {
 // FromCheckpoint builds the model that a checkpoint describes and loads its weights. Every tensor of the file must be
 // one of the architecture's and every one of those must be there with its shape; the error lists the differences.
 func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
-	arch, text, err := architectureOf(ckpt)
+	file := newStoredTensors(ckpt.Weights)
+	arch, text, err := architectureOf(ckpt, file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ckpt.ConfigFile(), err)
 	}
@@ -187,9 +189,10 @@ func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
 	if text != nil {
 		textParams = text.Params()
 	}
-	file := newStoredTensors(ckpt.Weights)
-	file.stripPrefix(stored)
-	file.convertTimm(arch)
+	if ckpt.Transformers == nil {
+		file.stripPrefix(stored)
+		file.convertTimm(arch)
+	}
 	if text != nil { // may be stored as vectors of one number
 		file.reshape(logitScale)
 		file.reshape(logitBias)
@@ -199,6 +202,12 @@ func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
 	}
 	if err := file.compare(stored, textParams); err != nil {
 		return nil, err
+	}
+	if size := ckpt.Preprocess.Size; opts.ImageSize == 0 && ckpt.Transformers != nil && size[0] != arch.InputSize() {
+		if size[0] != size[1] {
+			return nil, fmt.Errorf("%s: pictures are prepared as %d x %d pixels; only square ones are supported", ckpt.Ref, size[0], size[1])
+		}
+		opts.ImageSize = size[0] // the library takes pictures of any size
 	}
 	if opts.ImageSize != 0 {
 		if arch, err = arch.withImageSize(opts.ImageSize); err != nil {

@@ -15,6 +15,9 @@ func resamplePositions(data []float32, from, to Param) []float32 {
 	oldGrid, newGrid := int(math.Sqrt(float64(oldRows))), int(math.Sqrt(float64(newRows)))
 
 	weights := preprocess.Bicubic(oldGrid, newGrid)
+	if to.torch {
+		weights = torchBicubic(oldGrid, newGrid)
+	}
 	patches := data[prefix*dim:]
 	columns := make([]float64, oldGrid*newGrid*dim) // [old row, new column, dim]
 	for row := range oldGrid {
@@ -44,4 +47,40 @@ func resamplePositions(data []float32, from, to Param) []float32 {
 		}
 	}
 	return out
+}
+
+// torchBicubic are the taps of PyTorch's interpolation without antialiasing: four positions, of which those beyond the edge
+// are the one at the edge, and Keys' cubic convolution kernel with a = -0.75.
+func torchBicubic(in, out int) []preprocess.Taps {
+	side := make([]preprocess.Taps, out)
+	for i := range side {
+		centre := float64(in)/float64(out)*(float64(i)+0.5) - 0.5
+		first := int(math.Floor(centre)) - 1
+		side[i] = within(first, in, cubic(centre-float64(first)), cubic(centre-float64(first+1)), cubic(centre-float64(first+2)), cubic(centre-float64(first+3)))
+	}
+	return side
+}
+
+// within are taps from first on, those beyond the edges of a side of in samples added to those at the edges.
+func within(first, in int, weights ...float64) preprocess.Taps {
+	inside := func(i int) int { return min(max(i, 0), in-1) }
+	taps := preprocess.Taps{First: inside(first)}
+	taps.Weights = make([]float64, inside(first+len(weights)-1)-taps.First+1)
+	for i, weight := range weights {
+		taps.Weights[inside(first+i)-taps.First] += weight
+	}
+	return taps
+}
+
+// cubic is Keys' cubic convolution kernel with a = -0.75.
+func cubic(x float64) float64 {
+	const a = -0.75
+	x = math.Abs(x)
+	switch {
+	case x < 1:
+		return ((a+2)*x-(a+3))*x*x + 1
+	case x < 2:
+		return (((x-5)*x+8)*x - 4) * a
+	}
+	return 0
 }

@@ -151,7 +151,7 @@ func OpenCLIP(modelCfg map[string]any) (Architecture, *TextTower, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	arch, text, err := architectureOf(&checkpoint.Checkpoint{OpenCLIP: cfg})
+	arch, text, err := architectureOf(&checkpoint.Checkpoint{OpenCLIP: cfg}, nil)
 	return arch, text, err
 }
 
@@ -162,8 +162,11 @@ type resizable interface {
 }
 
 // architectureOf builds the architecture that a checkpoint's configuration describes, and the text tower of a CLIP,
-// nil for others.
-func architectureOf(ckpt *checkpoint.Checkpoint) (resizable, *TextTower, error) {
+// nil for others. Tensors in the layout of the transformers library get the architecture's names.
+func architectureOf(ckpt *checkpoint.Checkpoint, stored *storedTensors) (resizable, *TextTower, error) {
+	if ckpt.Transformers != nil {
+		return fromTransformers(ckpt.Transformers, stored)
+	}
 	if ckpt.OpenCLIP != nil {
 		return fromOpenCLIP(ckpt.OpenCLIP)
 	}

@@ -258,8 +258,16 @@ var downsample = regexp.MustCompile(`^layers\.(\d+)\.downsample\.`)
 // convertSwin maps the names of Swin's authors, and of timm before 0.9: patches are merged at the end of a stage and not at
 // the beginning of the next, and the head is called head.
 func (s *storedTensors) convertSwin() {
+	if s.mergeAtBeginnings() {
+		s.assume("tensors are named as Swin's authors do: patches are merged at the end of a stage")
+	}
+}
+
+// mergeAtBeginnings gives the tensors that merge patches to the stage that they lead to and calls the head as timm does now,
+// where patches are merged after the first stage; it says whether they were.
+func (s *storedTensors) mergeAtBeginnings() bool {
 	if !s.has("layers.0.downsample.reduction.weight") {
-		return
+		return false
 	}
 	s.rename(func(name string) string {
 		if match := downsample.FindStringSubmatch(name); match != nil {
@@ -272,7 +280,7 @@ func (s *storedTensors) convertSwin() {
 		}
 		return name
 	})
-	s.assume("tensors are named as Swin's authors do: patches are merged at the end of a stage")
+	return true
 }
 
 // compare checks names and shapes against what the architecture needs. Tensors listed in extra belong to other parts of the

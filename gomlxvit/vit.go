@@ -44,6 +44,9 @@ type ViTConfig struct {
 	Activation      Activation
 
 	names vitNames
+	// torchPositions resamples position embeddings as PyTorch's bicubic interpolation does, which the transformers library
+	// uses, and not as timm and open_clip do.
+	torchPositions bool
 }
 
 // vitNames are the names of the tensors in a checkpoint. timm and open_clip call the same things differently.
@@ -248,7 +251,7 @@ func (c *ViTConfig) Params() []Param {
 	open := c.names.class == openCLIPNames.class
 	if open { // open_clip stores both without the leading axes of 1
 		add(n.class, d)
-		params = append(params, Param{Name: n.position, Dims: []int{positions, d}, positionPrefix: 1, position: true})
+		params = append(params, Param{Name: n.position, Dims: []int{positions, d}, positionPrefix: 1, position: true, torch: c.torchPositions})
 	} else {
 		if c.ClassToken {
 			add(n.class, 1, 1, d)
@@ -260,7 +263,7 @@ func (c *ViTConfig) Params() []Param {
 		if c.PositionPatches {
 			prefix = 0
 		}
-		params = append(params, Param{Name: n.position, Dims: []int{1, positions, d}, positionPrefix: prefix, position: true})
+		params = append(params, Param{Name: n.position, Dims: []int{1, positions, d}, positionPrefix: prefix, position: true, torch: c.torchPositions})
 	}
 	if c.PreNorm {
 		norm(n.preNorm, d)

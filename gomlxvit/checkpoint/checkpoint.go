@@ -17,6 +17,7 @@ package checkpoint
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -36,15 +37,16 @@ import (
 
 // The libraries whose checkpoints are read: [Checkpoint].Library.
 const (
-	Timm     = "timm"
-	OpenCLIP = "open_clip"
+	Timm         = "timm"
+	OpenCLIP     = "open_clip"
+	Transformers = "transformers"
 )
 
 // Checkpoint is an open checkpoint.
 type Checkpoint struct {
 	// Ref is what the user named, Dir the directory where it is ("" for one that is part of the program).
 	Ref, Dir string
-	// Library is [Timm] or [OpenCLIP].
+	// Library is [Timm], [OpenCLIP] or [Transformers].
 	Library string
 	// Architecture is timm's name of the architecture, "" for open_clip, which describes it in OpenCLIP instead.
 	Architecture string
@@ -55,6 +57,8 @@ type Checkpoint struct {
 	ModelArgs map[string]any
 	// OpenCLIP describes the towers of an open_clip checkpoint; nil for timm.
 	OpenCLIP *OpenCLIPConfig
+	// Transformers is the configuration of the transformers library; nil for the others.
+	Transformers *TransformersConfig
 	// GlobalPool is the pooling named beside the architecture ("token", "avg"), "" when none is. ModelArgs may override
 	// it.
 	GlobalPool string
@@ -114,6 +118,11 @@ func OpenFS(fsys fs.FS, name string) (*Checkpoint, error) {
 	return c, nil
 }
 
+// HasText says whether the checkpoint has a text tower.
+func (c *Checkpoint) HasText() bool {
+	return c.OpenCLIP != nil || c.Transformers != nil && c.Transformers.Text != nil
+}
+
 // ConfigFile is the path of the configuration, for messages.
 func (c *Checkpoint) ConfigFile() string { return filepath.Join(c.name, c.config) }
 
@@ -144,18 +153,21 @@ const (
 	safeWeights     = "model.safetensors"
 	openCLIPWeights = "open_clip_model.safetensors"
 	tokenizerFile   = "tokenizer.json"
-	shardIndex      = ".index.json" // behind the name of the weights
+	// The transformers library's configuration of pictures, alone or within that of all that the model takes.
+	imageProcessor = "preprocessor_config.json"
+	anyProcessor   = "processor_config.json"
+	shardIndex     = ".index.json" // behind the name of the weights
 
 	maxText = 64 << 20 // bytes of a configuration or a tokenizer
 	maxLink = 1 << 10  // bytes of the text that stands for a link
 )
 
 // layout says which files of a checkpoint matter.
-type layout struct{ library, config, weights, tokenizer string }
+type layout struct{ library, config, weights, tokenizer, processor string }
 
 // names lists them.
 func (l layout) names() []string {
-	return slices.DeleteFunc([]string{l.config, l.weights, l.tokenizer}, func(name string) bool { return name == "" })
+	return slices.DeleteFunc([]string{l.config, l.weights, l.tokenizer, l.processor}, func(name string) bool { return name == "" })
 }
 
 // choose finds the layout from the names of the files that are there. Where both libraries' configurations are, as the
@@ -175,6 +187,11 @@ func choose(names []string) (layout, error) {
 	}
 	if has(tokenizerFile) {
 		l.tokenizer = tokenizerFile
+	}
+	for _, name := range []string{anyProcessor, imageProcessor} {
+		if has(name) && l.library == Timm {
+			l.processor = name
+		}
 	}
 	for _, name := range candidates {
 		if has(name) {
@@ -231,12 +248,29 @@ func open(fsys fs.FS, name string, known *hub.Snapshot) (*Checkpoint, error) {
 		return nil, err
 	}
 	parse := parseTimm
-	if files.library == OpenCLIP {
+	switch {
+	case files.library == OpenCLIP:
 		parse = parseOpenCLIP
+	case isTransformers(config):
+		files.library, parse = Transformers, parseTransformers
 	}
 	c, err := parse(config)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(name, files.config), err)
+	}
+	if files.library == Transformers {
+		var processor []byte
+		if files.processor != "" {
+			if processor, err = readFile(fsys, files.processor, name); err != nil {
+				return nil, err
+			}
+			if err := known.VerifyBytes(files.processor, processor); err != nil {
+				return nil, err
+			}
+		}
+		if err := c.readProcessor(processor); err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Join(name, cmp.Or(files.processor, files.config)), err)
+		}
 	}
 	c.fsys, c.name, c.config, c.Library, c.tokenizer = fsys, name, files.config, files.library, files.tokenizer
 	if err := c.Preprocess.Check(); err != nil {

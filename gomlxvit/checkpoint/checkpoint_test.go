@@ -73,7 +73,7 @@ func TestParseTimm(t *testing.T) {
 			"pretrained_cfg": {"tag": "ms_in1k", "custom_load": false, "input_size": [3, 64, 96], "fixed_input_size": true,
 				"interpolation": "bilinear", "crop_pct": 0.9, "crop_mode": "squash", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5],
 				"num_classes": 1000, "pool_size": null, "first_conv": "patch_embed.proj", "classifier": "head"}}`,
-			Checkpoint{Architecture: "swin_base_patch4_window7_224", NumClasses: 10, GlobalPool: "avg",
+			Checkpoint{Architecture: "swin_base_patch4_window7_224", NumClasses: 10, GlobalPool: "avg", FixedSize: [2]int{64, 96},
 				ModelArgs: map[string]any{"img_size": 64.0, "embed_dim": 24.0, "class_token": false},
 				Preprocess: preprocess.Config{Library: Timm, Size: [2]int{64, 96}, Interpolation: "bilinear", CropPct: 0.9, CropMode: "squash",
 					Mean: half, Std: half}}},
@@ -116,7 +116,7 @@ func TestParseTimmRefuses(t *testing.T) {
 		{`[]`, "not a JSON object"},
 		{`{"architecture": "v"`, "not a JSON object"},
 		{`{}`, "no architecture"},
-		{`{"architectures": ["ViTModel"], "model_type": "vit"}`, "transformers"},
+		{`{"architectures": ["ViTModel"], "model_type": "vit"}`, "no architecture"},
 		{`{"architecture": ""}`, "architecture: empty"},
 		{`{"architecture": 3}`, "architecture: found number, expected a text"},
 		{`{"architecture": "v", "num_classes": "ten"}`, "num_classes: found string, expected a whole number"},
@@ -224,12 +224,12 @@ func TestChoose(t *testing.T) {
 		names string
 		want  layout
 	}{
-		{"config.json model.safetensors README.md", layout{Timm, timmConfig, safeWeights, ""}},
-		{"config.json model.safetensors pytorch_model.bin", layout{Timm, timmConfig, safeWeights, ""}},
-		{"open_clip_config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, safeWeights, tokenizerFile}},
-		{"open_clip_config.json model.safetensors open_clip_model.safetensors", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, ""}},
-		{"open_clip_config.json open_clip_model.safetensors config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, tokenizerFile}},
-		{"open_clip_config.json config.json model.safetensors", layout{Timm, timmConfig, safeWeights, ""}},
+		{"config.json model.safetensors README.md", layout{Timm, timmConfig, safeWeights, "", ""}},
+		{"config.json model.safetensors pytorch_model.bin", layout{Timm, timmConfig, safeWeights, "", ""}},
+		{"open_clip_config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, safeWeights, tokenizerFile, ""}},
+		{"open_clip_config.json model.safetensors open_clip_model.safetensors", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, "", ""}},
+		{"open_clip_config.json open_clip_model.safetensors config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, tokenizerFile, ""}},
+		{"open_clip_config.json config.json model.safetensors", layout{Timm, timmConfig, safeWeights, "", ""}},
 	} {
 		got, err := choose(strings.Fields(test.names))
 		if err != nil || got != test.want {

@@ -197,9 +197,6 @@ func parseTimm(text []byte) (*Checkpoint, error) {
 		return nil, err
 	}
 	if !o.has("architecture") {
-		if o.has("model_type") || o.has("architectures") {
-			return nil, errors.New("a configuration of the transformers library, whose checkpoints are not read; take the same model from timm or open_clip")
-		}
 		return nil, errors.New("no architecture: it is not timm's config.json")
 	}
 	c := &Checkpoint{Architecture: take(o, "architecture", ""), ModelArgs: take(o, "model_args", map[string]any{})}
