@@ -49,6 +49,11 @@ func (c *ViTConfig) represents() string {
 	if c.AveragePool {
 		what = "the mean of the patch tokens"
 	}
+	if c.Beside == BesidePatches {
+		what = "the class token and the mean of the patch tokens side by side,"
+	} else if c.Beside == BesideSecond {
+		what = "the class token and the distillation token side by side,"
+	}
 	switch {
 	case c.PoolNorm:
 		what += ", normalised after pooling"

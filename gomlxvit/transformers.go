@@ -33,7 +33,7 @@ var viTLayout = transformersLayout{
 		"embeddings.register_tokens", "reg_token", "embeddings.distillation_token", "reg_token",
 		"encoder.layer.", "blocks.", ".attention.attention.", ".attention.", ".attention.output.dense.", ".attn.proj.",
 		".intermediate.dense.", ".mlp.fc1.", ".output.dense.", ".mlp.fc2.", ".layernorm_before.", ".norm1.", ".layernorm_after.", ".norm2.",
-		".layer_scale1.lambda1", ".ls1.gamma", ".layer_scale2.lambda1", ".ls2.gamma", "layernorm.", "norm.", "classifier.", "head.",
+		".layer_scale1.lambda1", ".ls1.gamma", ".layer_scale2.lambda1", ".ls2.gamma", "layernorm.", "norm.", "cls_classifier.", "cls_head.", "distillation_classifier.", "distillation_head.", "classifier.", "head.",
 	},
 	parts: [3]string{".attention.query.", ".attention.key.", ".attention.value."}, joined: ".attn.qkv.",
 	unused: []string{"mask_token", "pooler.", "decoder."},
@@ -167,16 +167,18 @@ func buildTransformersViT(c *checkpoint.TransformersConfig, stored *storedTensor
 	case "deit":
 		// The distillation token has a place like a register's and is not read, but by models with two heads.
 		arch.RegisterTokens = 1
-		if stored.has("distillation_classifier.weight") {
-			return nil, nil, fmt.Errorf("%s has two heads, for the class and the distillation token, which is not supported; DeiTForImageClassification is", c.Class)
+		if stored.has("distillation_head.weight") {
+			// The logits are the mean of both heads': one head of both tokens side by side.
+			arch.Beside, arch.Classes = BesideSecond, headOf(stored, "cls_head.weight")
+			stored.averageHeads("head", "cls_head", "distillation_head")
 		}
 	case "dinov2", "dinov2_with_registers":
 		arch.LayerScale, arch.MLPHidden = true, int(v.MLPRatio*float64(v.Width))
 		if v.SwiGLU {
 			return nil, nil, fmt.Errorf("use_swiglu_ffn is not supported")
 		}
-		if shape := stored.made["head.weight"].shape; len(shape) == 2 && shape[1] == 2*v.Width {
-			return nil, nil, fmt.Errorf("%s has a head for the class token beside the mean of the patches, which is not supported; the model without head is", c.Class)
+		if stored.has("head.weight") {
+			arch.Beside = BesidePatches
 		}
 		if c.ModelType == "dinov2_with_registers" {
 			arch.RegisterTokens, arch.PositionPatches = v.Registers, true

@@ -20,6 +20,7 @@ import (
 // Tiny models that the transformers library 5.24.0 wrote, with what it computes (golden2/README.md of the shared data).
 var transformersModels = map[string]string{
 	"hf_vit": "", "hf_vit_base": "pooler", "hf_deit": "", "hf_dinov2": "mask_token", "hf_dinov2_reg": "mask_token", "hf_swin": "",
+	"hf_dinov2_cls": "mask_token", "hf_deit_teacher": "",
 	"hf_clip": "", "hf_vit_mae": "decoder",
 }
 

@@ -18,6 +18,17 @@ const (
 	QuickGELU Activation = "quick_gelu" // x σ(1.702 x), of the first CLIP models
 )
 
+// Beside is what a representation has beside the class token, behind it.
+type Beside string
+
+// What stands beside the class token: nothing, the mean of the patch tokens (DINOv2's linear heads), or the second token
+// (the distillation token of a DeiT with two heads, Touvron et al. 2021, arXiv 2012.12877).
+const (
+	BesideNothing Beside = ""
+	BesidePatches Beside = "patches"
+	BesideSecond  Beside = "second token"
+)
+
 // ViTConfig describes a plain vision transformer: Dosovitskiy et al. 2020 (arXiv 2010.11929) with the variations of
 // DeiT, AugReg, DINO, DINOv2 (LayerScale, register tokens) and the image tower of CLIP.
 type ViTConfig struct {
@@ -37,6 +48,7 @@ type ViTConfig struct {
 	LayerScale      bool    // a learned scale per channel on what attention and MLP add (arXiv 2103.17239)
 	FinalNorm       bool    // a norm after the last block, before pooling
 	AveragePool     bool    // mean of the patch tokens instead of the class token
+	Beside          Beside  // what the representation has behind the class token
 	PoolNorm        bool    // a norm after pooling (timm's fc_norm)
 	Projection      int     // width of a linear projection after pooling without bias (CLIP), 0 for none
 	Classes         int     // outputs of the linear head, 0 for none
@@ -201,6 +213,8 @@ func (c *ViTConfig) check() error {
 		return fmt.Errorf("width %d is not a multiple of the number of heads %d", c.Width, c.Heads)
 	case !c.ClassToken && !c.AveragePool:
 		return fmt.Errorf("a model without class token needs average pooling")
+	case c.Beside != BesideNothing && (!c.ClassToken || c.AveragePool || c.PoolNorm || c.Projection > 0 || c.Beside == BesideSecond && c.PrefixTokens() < 2):
+		return fmt.Errorf("the %s beside the class token needs both, and neither a norm nor a projection after pooling", c.Beside)
 	case c.RegisterTokens < 0 || c.Classes < 0 || c.Projection < 0:
 		return fmt.Errorf("register tokens, classes and projection width must not be negative")
 	}
@@ -221,6 +235,9 @@ func (c *ViTConfig) withImageSize(size int) (resizable, error) {
 func (c *ViTConfig) OutputDim() int {
 	if c.Projection > 0 {
 		return c.Projection
+	}
+	if c.Beside != BesideNothing {
+		return 2 * c.Width
 	}
 	return c.Width
 }
@@ -279,7 +296,7 @@ func (c *ViTConfig) Params() []Param {
 		add(n.projection, d, c.Projection)
 	}
 	if c.Classes > 0 {
-		add(n.headWeight, c.Classes, d)
+		add(n.headWeight, c.Classes, c.OutputDim())
 		add(n.headBias, c.Classes)
 	}
 	return params
@@ -419,13 +436,30 @@ func (c *ViTConfig) attention(w Weights, x *graph.Node, block mark.Block, prefix
 	return addBias(out, w.Get(prefix+n.attnOut+".bias"))
 }
 
-// pool takes the class token, or the mean of the patch tokens, of x [batch, token, width].
+// pool takes the class token, or the mean of the patch tokens, of x [batch, token, width], or puts them side by side.
 func (c *ViTConfig) pool(x *graph.Node) *graph.Node {
-	if !c.AveragePool {
-		class := graph.Squeeze(graph.SliceAxis(x, 1, graph.AxisElem(0)), 1)
-		mark.TokensOf(class, x, mark.TokenMap{Index: [][]int{{0}}, Weight: 1})
-		return class
+	if c.AveragePool {
+		return c.averagePatches(x)
 	}
+	class := oneToken(x, 0)
+	switch c.Beside {
+	case BesidePatches:
+		return graph.Concatenate([]*graph.Node{class, c.averagePatches(x)}, -1)
+	case BesideSecond:
+		return graph.Concatenate([]*graph.Node{class, oneToken(x, 1)}, -1)
+	}
+	return class
+}
+
+// oneToken takes one of the tokens of x [batch, token, width].
+func oneToken(x *graph.Node, index int) *graph.Node {
+	token := graph.Squeeze(graph.SliceAxis(x, 1, graph.AxisElem(index)), 1)
+	mark.TokensOf(token, x, mark.TokenMap{Index: [][]int{{index}}, Weight: 1})
+	return token
+}
+
+// averagePatches takes the mean of the patch tokens of x [batch, token, width].
+func (c *ViTConfig) averagePatches(x *graph.Node) *graph.Node {
 	first, count := c.PrefixTokens(), c.Grid()*c.Grid()
 	patches := graph.SliceAxis(x, 1, graph.AxisRange(first, first+count))
 	index := make([][]int, count)
