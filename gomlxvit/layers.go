@@ -140,10 +140,15 @@ func addBias(x, bias *graph.Node) *graph.Node {
 	return y
 }
 
+// activate applies the non-linearity of an MLP to x [..., channel]; SwiGLU halves the channels.
 func activate(x *graph.Node, activation Activation) *graph.Node {
 	var y *graph.Node
 	half := func(y *graph.Node) *graph.Node { return graph.Mul(graph.MulScalar(x, 0.5), graph.AddScalar(y, 1)) }
 	switch activation {
+	case SwiGLU:
+		axis, hidden := x.Rank()-1, x.Shape().Dim(-1)/2
+		gate := graph.SliceAxis(x, axis, graph.AxisRange(0, hidden))
+		return graph.Mul(graph.Mul(gate, graph.Sigmoid(gate)), graph.SliceAxis(x, axis, graph.AxisRange(hidden, 2*hidden)))
 	case QuickGELU:
 		y = graph.Mul(x, graph.Sigmoid(graph.MulScalar(x, 1.702)))
 	case GELUTanh:

@@ -1,6 +1,7 @@
 package gomlxvit_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -112,7 +113,7 @@ func TestUnknownNames(t *testing.T) {
 		"deit3_huge_patch14":              "deit3_huge_patch14_224",
 		"swin_tiny_window7":               "model_args",
 		"deit_base_distilled_patch16_224": "family",
-		"vit_giant_patch14_dinov2":        "act_layer",
+		"aimv2_large_patch14_224":         "embed_norm_layer",
 	} {
 		if _, err := gomlxvit.Lookup(name); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: error %v, want one with %q", name, err, want)
@@ -127,4 +128,20 @@ func TestUnknownNames(t *testing.T) {
 		}
 		first = err.Error()
 	}
+}
+
+// Whatever stands in model_args, an architecture is built or refused.
+func FuzzModelArguments(f *testing.F) {
+	for _, name := range []string{"vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "maxvit_tiny_tf_224", "vit_giant_patch14_dinov2"} {
+		f.Add(name, `{"img_size": [64, 64], "embed_dim": 32, "depths": [1, 1], "window_size": [[4, 4], 2], "act_layer": null, "mlp_ratio": 1e300}`)
+	}
+	f.Fuzz(func(t *testing.T, name, text string) {
+		var args map[string]any
+		if json.Unmarshal([]byte(text), &args) != nil {
+			return
+		}
+		if arch, err := gomlxvit.Timm(name, args); err == nil && (len(arch.Blocks()) == 0 || arch.OutputDim() <= 0) {
+			t.Errorf("%s %s: %+v", name, text, arch)
+		}
+	})
 }

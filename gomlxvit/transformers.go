@@ -33,7 +33,8 @@ var viTLayout = transformersLayout{
 		"embeddings.register_tokens", "reg_token", "embeddings.distillation_token", "reg_token",
 		"encoder.layer.", "blocks.", ".attention.attention.", ".attention.", ".attention.output.dense.", ".attn.proj.",
 		".intermediate.dense.", ".mlp.fc1.", ".output.dense.", ".mlp.fc2.", ".layernorm_before.", ".norm1.", ".layernorm_after.", ".norm2.",
-		".layer_scale1.lambda1", ".ls1.gamma", ".layer_scale2.lambda1", ".ls2.gamma", "layernorm.", "norm.", "cls_classifier.", "cls_head.", "distillation_classifier.", "distillation_head.", "classifier.", "head.",
+		".layer_scale1.lambda1", ".ls1.gamma", ".layer_scale2.lambda1", ".ls2.gamma",
+		".mlp.weights_in.", ".mlp.fc1.", ".mlp.weights_out.", ".mlp.fc2.", "layernorm.", "norm.", "cls_classifier.", "cls_head.", "distillation_classifier.", "distillation_head.", "classifier.", "head.",
 	},
 	parts: [3]string{".attention.query.", ".attention.key.", ".attention.value."}, joined: ".attn.qkv.",
 	unused: []string{"mask_token", "pooler.", "decoder."},
@@ -175,7 +176,7 @@ func buildTransformersViT(c *checkpoint.TransformersConfig, stored *storedTensor
 	case "dinov2", "dinov2_with_registers":
 		arch.LayerScale, arch.MLPHidden = true, int(v.MLPRatio*float64(v.Width))
 		if v.SwiGLU {
-			return nil, nil, fmt.Errorf("use_swiglu_ffn is not supported")
+			arch.Activation, arch.MLPHidden = SwiGLU, (arch.MLPHidden*2/3+7)/8*8
 		}
 		if stored.has("head.weight") {
 			arch.Beside = BesidePatches

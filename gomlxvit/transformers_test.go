@@ -20,14 +20,24 @@ import (
 // Tiny models that the transformers library 5.24.0 wrote, with what it computes (golden2/README.md of the shared data).
 var transformersModels = map[string]string{
 	"hf_vit": "", "hf_vit_base": "pooler", "hf_deit": "", "hf_dinov2": "mask_token", "hf_dinov2_reg": "mask_token", "hf_swin": "",
-	"hf_dinov2_cls": "mask_token", "hf_deit_teacher": "",
+	"hf_dinov2_cls": "mask_token", "hf_dinov2_swiglu": "mask_token", "hf_deit_teacher": "",
 	"hf_clip": "", "hf_vit_mae": "decoder",
+}
+
+// transformersDir finds one of them: some lie in testdata.
+func transformersDir(t *testing.T, name string) string {
+	t.Helper()
+	dir := filepath.Join("testdata", "transformers", name)
+	if _, err := os.Stat(dir); err != nil {
+		return golden.Shared(t, "golden2", name)
+	}
+	return dir
 }
 
 func TestTransformers(t *testing.T) {
 	for name, assumed := range transformersModels {
 		t.Run(name, func(t *testing.T) {
-			dir := golden.Shared(t, "golden2", name)
+			dir := transformersDir(t, name)
 			io := golden.Open(t, dir, "io.safetensors")
 			model, err := load(t, dir, gomlxvit.Options{ImageSize: io.Shape(t, "pixel_values")[2]})
 			if err != nil {

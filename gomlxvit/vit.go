@@ -16,6 +16,7 @@ const (
 	GELU      Activation = "gelu"       // x Φ(x), with the error function
 	GELUTanh  Activation = "gelu_tanh"  // the tanh approximation of it
 	QuickGELU Activation = "quick_gelu" // x σ(1.702 x), of the first CLIP models
+	SwiGLU    Activation = "swiglu"     // of two halves x and y: x σ(x) y (Shazeer 2020, arXiv 2002.05202)
 )
 
 // Beside is what a representation has beside the class token, behind it.
@@ -90,6 +91,8 @@ var openCLIPNames = vitNames{
 type vitArguments struct {
 	ViTConfig
 	mlpRatio float64
+	packed   bool  // the MLPs are gated, both halves in one layer (SwiGLUPacked)
+	silu     bool  // act_layer is SiLU, which gates only
 	poolNorm *bool // fc_norm; nil leaves it to the pooling
 	padded   bool
 }
@@ -136,7 +139,9 @@ func (a *vitArguments) set(arg argument) (known bool, err error) {
 	case "init_values":
 		a.LayerScale = !arg.is(nil, 0.0, false)
 	case "act_layer":
-		err = arg.activation(&a.Activation)
+		if a.silu = arg.is("silu", "swish", "SiLU"); !a.silu {
+			err = arg.activation(&a.Activation)
+		}
 	case "norm_layer":
 		err = arg.layerNorm(&a.Epsilon)
 	case "dynamic_img_size": // pictures are prepared at one size
@@ -150,7 +155,10 @@ func (a *vitArguments) set(arg argument) (known bool, err error) {
 		err = arg.mustBe("learn")
 	case "embed_norm_layer":
 		err = arg.mustBe(nil, "")
-	case "embed_layer", "block_fn", "mlp_layer", "attn_layer": // classes, which JSON can name in the tables only
+	case "mlp_layer":
+		a.packed = arg.is("SwiGLUPacked")
+		err = arg.mustBe(nil, "Mlp", "SwiGLUPacked")
+	case "embed_layer", "block_fn", "attn_layer": // classes, which JSON can name in the tables only
 		err = arg.mustBe("PatchEmbed", "Block", "Mlp", "Attention", "attn")
 	default:
 		return false, nil
@@ -161,6 +169,12 @@ func (a *vitArguments) set(arg argument) (known bool, err error) {
 func (a *vitArguments) build(classes int, pool string) (resizable, error) {
 	c := a.ViTConfig
 	c.Classes, c.MLPHidden = classes, int(a.mlpRatio*float64(c.Width))
+	switch {
+	case a.packed && a.silu && c.MLPHidden%2 == 0:
+		c.Activation, c.MLPHidden = SwiGLU, c.MLPHidden/2
+	case a.packed || a.silu:
+		return nil, fmt.Errorf("act_layer silu and mlp_layer SwiGLUPacked are supported together only, with an even number of hidden channels")
+	}
 	switch pool {
 	case "", "token":
 	case "avg":
@@ -317,7 +331,11 @@ func (c *ViTConfig) addBlocks(l *paramList) {
 			l.add(block+n.scale1, d)
 		}
 		l.norm(block+n.norm2, d)
-		l.linear(block+n.fc1, c.MLPHidden, d)
+		if c.Activation == SwiGLU {
+			l.linear(block+n.fc1, 2*c.MLPHidden, d)
+		} else {
+			l.linear(block+n.fc1, c.MLPHidden, d)
+		}
 		l.linear(block+n.fc2, d, c.MLPHidden)
 		if c.LayerScale {
 			l.add(block+n.scale2, d)

@@ -221,8 +221,10 @@ func (c *Checkpoint) readProcessor(text []byte) error {
 			delete(o.fields, name)
 		}
 	}
-	o.meanStd(&c.Preprocess, mean, std)
-	return *o.err
+	if o.meanStd(&c.Preprocess, mean, std); *o.err != nil {
+		return *o.err
+	}
+	return c.Preprocess.Check()
 }
 
 // sides takes a height and width: {"height": h, "width": w}, [h, w] or one number.
