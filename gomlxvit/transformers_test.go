@@ -1,6 +1,8 @@
 package gomlxvit_test
 
 import (
+	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -114,9 +116,42 @@ func TestTransformersText(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden.Close(t, "text features", tensors.MustCopyFlatData[float32](outputs[0]), io.Tensor(t, "text_features"), 2e-5)
-	// The tokens of the library, but for what follows the end.
-	if got, _ := model.Tokenizer.Tokens("", 77); len(got) != 77 {
-		t.Errorf("%d tokens", len(got))
+
+	// The same tokenizer as vocabulary and merges, which older checkpoints have.
+	file, err := os.ReadFile(filepath.Join(whole, "tokenizer.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var content struct {
+		Model struct {
+			Vocab  map[string]int32
+			Merges [][2]string
+		}
+	}
+	if err := json.Unmarshal(file, &content); err != nil {
+		t.Fatal(err)
+	}
+	vocabulary, err := json.Marshal(content.Model.Vocab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	merges := []byte("#version: 0.2\n")
+	for _, pair := range content.Model.Merges {
+		merges = append(merges, pair[0]+" "+pair[1]+"\n"...)
+	}
+	if err := errors.Join(os.Remove(filepath.Join(whole, "tokenizer.json")), os.WriteFile(filepath.Join(whole, "vocab.json"), vocabulary, 0o666),
+		os.WriteFile(filepath.Join(whole, "merges.txt"), merges, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	older, err := load(t, whole, gomlxvit.Options{Text: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"a photo of a cat", "Größe 12 #version it's", "\u4e2d\u6587 <|endoftext|>"} {
+		want, _ := model.Tokenizer.Tokens(text, 77)
+		if got, _ := older.Tokenizer.Tokens(text, 77); !slices.Equal(got, want) {
+			t.Errorf("%q: tokens %v, want %v", text, got, want)
+		}
 	}
 }
 

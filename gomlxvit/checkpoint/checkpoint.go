@@ -80,6 +80,7 @@ type Checkpoint struct {
 	name      string // for messages: what fsys is
 	config    string // the configuration's file
 	tokenizer string // "" without one
+	merges    string // beside a vocabulary as tokenizer, else ""
 	file      fs.File
 }
 
@@ -136,8 +137,18 @@ func (c *Checkpoint) Tokenizer() ([]byte, error) {
 		return nil, fmt.Errorf("%s: there is no %s beside the weights; get it from where they come from", c.name, tokenizerFile)
 	}
 	content, err := readFile(c.fsys, c.tokenizer, c.name)
-	if err != nil || c.Dir == "" {
+	if err != nil || c.Dir == "" && c.merges == "" {
 		return content, err
+	}
+	if c.merges != "" {
+		merges, err := readFile(c.fsys, c.merges, c.name)
+		if err != nil {
+			return nil, err
+		}
+		if content, err = tokenizerOf(content, merges); err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Join(c.name, c.tokenizer), err)
+		}
+		return content, nil
 	}
 	target := filepath.FromSlash(strings.TrimSpace(string(content[:min(len(content), maxLink)])))
 	if filepath.Base(target) != tokenizerFile || filepath.IsAbs(target) {
@@ -153,6 +164,9 @@ const (
 	safeWeights     = "model.safetensors"
 	openCLIPWeights = "open_clip_model.safetensors"
 	tokenizerFile   = "tokenizer.json"
+	// What older checkpoints have instead.
+	vocabularyFile = "vocab.json"
+	mergesFile     = "merges.txt"
 	// The transformers library's configuration of pictures, alone or within that of all that the model takes.
 	imageProcessor = "preprocessor_config.json"
 	anyProcessor   = "processor_config.json"
@@ -163,11 +177,11 @@ const (
 )
 
 // layout says which files of a checkpoint matter.
-type layout struct{ library, config, weights, tokenizer, processor string }
+type layout struct{ library, config, weights, tokenizer, merges, processor string }
 
 // names lists them.
 func (l layout) names() []string {
-	return slices.DeleteFunc([]string{l.config, l.weights, l.tokenizer, l.processor}, func(name string) bool { return name == "" })
+	return slices.DeleteFunc([]string{l.config, l.weights, l.tokenizer, l.merges, l.processor}, func(name string) bool { return name == "" })
 }
 
 // choose finds the layout from the names of the files that are there. Where both libraries' configurations are, as the
@@ -185,8 +199,11 @@ func choose(names []string) (layout, error) {
 	default:
 		return l, fmt.Errorf("there is neither %s (timm) nor %s (open_clip); is it a checkpoint directory?", timmConfig, openCLIPConfig)
 	}
-	if has(tokenizerFile) {
+	switch {
+	case has(tokenizerFile):
 		l.tokenizer = tokenizerFile
+	case has(vocabularyFile) && has(mergesFile):
+		l.tokenizer, l.merges = vocabularyFile, mergesFile
 	}
 	for _, name := range []string{anyProcessor, imageProcessor} {
 		if has(name) && l.library == Timm {
@@ -272,16 +289,20 @@ func open(fsys fs.FS, name string, known *hub.Snapshot) (*Checkpoint, error) {
 			return nil, fmt.Errorf("%s: %w", filepath.Join(name, cmp.Or(files.processor, files.config)), err)
 		}
 	}
-	c.fsys, c.name, c.config, c.Library, c.tokenizer = fsys, name, files.config, files.library, files.tokenizer
+	c.fsys, c.name, c.config, c.Library = fsys, name, files.config, files.library
+	c.tokenizer, c.merges = files.tokenizer, files.merges
 	if err := c.Preprocess.Check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.ConfigFile(), err)
 	}
-	if files.tokenizer != "" && known != nil {
-		tokenizer, err := c.Tokenizer()
+	for _, file := range []string{files.tokenizer, files.merges} {
+		if file == "" || known == nil {
+			continue
+		}
+		content, err := readFile(fsys, file, name)
 		if err != nil {
 			return nil, err
 		}
-		if err := known.VerifyBytes(files.tokenizer, tokenizer); err != nil {
+		if err := known.VerifyBytes(file, content); err != nil {
 			return nil, err
 		}
 	}

@@ -224,12 +224,13 @@ func TestChoose(t *testing.T) {
 		names string
 		want  layout
 	}{
-		{"config.json model.safetensors README.md", layout{Timm, timmConfig, safeWeights, "", ""}},
-		{"config.json model.safetensors pytorch_model.bin", layout{Timm, timmConfig, safeWeights, "", ""}},
-		{"open_clip_config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, safeWeights, tokenizerFile, ""}},
-		{"open_clip_config.json model.safetensors open_clip_model.safetensors", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, "", ""}},
-		{"open_clip_config.json open_clip_model.safetensors config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, tokenizerFile, ""}},
-		{"open_clip_config.json config.json model.safetensors", layout{Timm, timmConfig, safeWeights, "", ""}},
+		{"config.json model.safetensors README.md", layout{Timm, timmConfig, safeWeights, "", "", ""}},
+		{"config.json model.safetensors pytorch_model.bin", layout{Timm, timmConfig, safeWeights, "", "", ""}},
+		{"config.json model.safetensors vocab.json merges.txt preprocessor_config.json", layout{Timm, timmConfig, safeWeights, vocabularyFile, mergesFile, imageProcessor}},
+		{"open_clip_config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, safeWeights, tokenizerFile, "", ""}},
+		{"open_clip_config.json model.safetensors open_clip_model.safetensors", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, "", "", ""}},
+		{"open_clip_config.json open_clip_model.safetensors config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, tokenizerFile, "", ""}},
+		{"open_clip_config.json config.json model.safetensors", layout{Timm, timmConfig, safeWeights, "", "", ""}},
 	} {
 		got, err := choose(strings.Fields(test.names))
 		if err != nil || got != test.want {

@@ -245,3 +245,18 @@ func cropShare(crop, side int) float64 {
 	}
 	return share
 }
+
+// tokenizerOf makes a tokenizer.json of CLIP's vocabulary (vocab.json) and merges (merges.txt: a comment, then a pair a line).
+func tokenizerOf(vocabulary, merges []byte) ([]byte, error) {
+	var vocab map[string]int32
+	if err := json.Unmarshal(vocabulary, &vocab); err != nil {
+		return nil, fmt.Errorf("not a vocabulary: %w", err)
+	}
+	pairs := []string{}
+	for line := range strings.Lines(string(merges)) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" && !strings.HasPrefix(line, "#version") {
+			pairs = append(pairs, line)
+		}
+	}
+	return json.Marshal(map[string]any{"model": map[string]any{"type": "BPE", "end_of_word_suffix": "</w>", "vocab": vocab, "merges": pairs}})
+}
