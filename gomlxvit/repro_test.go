@@ -16,6 +16,7 @@ import (
 
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/backend"
+	"vitdecompose/gomlxvit/checkpoint"
 	"vitdecompose/gomlxvit/golden"
 	"vitdecompose/gomlxvit/safetensors"
 )
@@ -262,5 +263,35 @@ func TestStoredGrid(t *testing.T) {
 	}
 	if !slices.Equal(fromFile.Assumptions, onDemand.Assumptions) || !strings.Contains(strings.Join(fromFile.Assumptions, ""), "resampled from [1 17 24] to [1 37 24]") {
 		t.Errorf("assumptions %q and %q", fromFile.Assumptions, onDemand.Assumptions)
+	}
+}
+
+// Weights in several files, as the transformers library writes large ones, are those of one.
+func TestShards(t *testing.T) {
+	base := golden.Open(t, filepath.Join("testdata", "base"), "model.safetensors")
+	dir := changed(t, nil, nil)
+	if err := os.Remove(filepath.Join(dir, "model.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	write := func(file string, names []string) {
+		var part []safetensors.Tensor
+		for _, name := range names {
+			part = append(part, safetensors.Tensor{Name: name, Shape: base.Shape(t, name), Data: base.Tensor(t, name)})
+		}
+		if err := safetensors.Write(filepath.Join(dir, file), nil, part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := base.Names()
+	write("model-00001-of-00002.safetensors", names[:9])
+	write("model-00002-of-00002.safetensors", names[9:])
+	if err := os.WriteFile(filepath.Join(dir, "model.safetensors.index.json"), []byte("{}"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	compareWithTimm(t, dir, "testdata", "base", "")
+
+	write("model-00002-of-00002.safetensors", names[8:])
+	if _, err := checkpoint.Open(dir); err == nil || !strings.Contains(err.Error(), names[8]) || !strings.Contains(err.Error(), "00001-of-00002") {
+		t.Errorf("a tensor in two files: error %v", err)
 	}
 }

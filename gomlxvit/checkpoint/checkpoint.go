@@ -81,7 +81,7 @@ type Checkpoint struct {
 	config    string // the configuration's file
 	tokenizer string // "" without one
 	merges    string // beside a vocabulary as tokenizer, else ""
-	file      fs.File
+	files     []fs.File
 }
 
 // Open opens a checkpoint directory, or one of the Hub ("hf:owner/repo", "hf:owner/repo@revision"), which is downloaded
@@ -128,7 +128,13 @@ func (c *Checkpoint) HasText() bool {
 func (c *Checkpoint) ConfigFile() string { return filepath.Join(c.name, c.config) }
 
 // Close closes the weights.
-func (c *Checkpoint) Close() error { return c.file.Close() }
+func (c *Checkpoint) Close() error {
+	var errs []error
+	for _, f := range c.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // Tokenizer reads tokenizer.json. Where a symbolic link to another tokenizer.json was stored as a text, as git does on
 // file systems without links, the file that the text names is read.
@@ -177,11 +183,35 @@ const (
 )
 
 // layout says which files of a checkpoint matter.
-type layout struct{ library, config, weights, tokenizer, merges, processor string }
+type layout struct {
+	library, config, weights, tokenizer, merges, processor string
+	count                                                  int // files that the weights are split over, with weights as their index; 0 for one
+}
+
+// shards lists the files of the weights.
+func (l layout) shards() []string {
+	name, ok := strings.CutSuffix(l.weights, shardIndex)
+	if !ok {
+		return []string{l.weights}
+	}
+	var shards []string
+	for part := range max(l.count, 1) {
+		shards = append(shards, fmt.Sprintf("%s-%05d-of-%05d.safetensors", strings.TrimSuffix(name, ".safetensors"), part+1, max(l.count, 1)))
+	}
+	return shards
+}
+
+// shardOf reads the names that the transformers library gives the parts of the weights.
+func shardOf(weights, name string) (part, of int, ok bool) {
+	if _, err := fmt.Sscanf(name, strings.TrimSuffix(weights, ".safetensors")+"-%05d-of-%05d.safetensors", &part, &of); err != nil || of < 1 || of > 1<<10 {
+		return 0, 0, false
+	}
+	return part, of, true
+}
 
 // names lists them.
 func (l layout) names() []string {
-	return slices.DeleteFunc([]string{l.config, l.weights, l.tokenizer, l.merges, l.processor}, func(name string) bool { return name == "" })
+	return slices.DeleteFunc(append(l.shards(), l.config, l.tokenizer, l.merges, l.processor), func(name string) bool { return name == "" })
 }
 
 // choose finds the layout from the names of the files that are there. Where both libraries' configurations are, as the
@@ -217,9 +247,21 @@ func choose(names []string) (layout, error) {
 		}
 	}
 	for _, name := range candidates {
-		if has(name + shardIndex) {
-			return l, fmt.Errorf("the weights are split over several files (%s%s), which is not supported; merge them into one %s", name, shardIndex, name)
+		if !has(name + shardIndex) {
+			continue
 		}
+		l.weights = name + shardIndex
+		for _, other := range names {
+			if part, of, ok := shardOf(name, other); ok && part == 1 {
+				l.count = of
+			}
+		}
+		for _, shard := range l.shards() {
+			if !has(shard) {
+				return l, fmt.Errorf("%s says that the weights are in several files, and %s is missing; get it from where %s comes from", l.weights, shard, l.config)
+			}
+		}
+		return l, nil
 	}
 	missing := fmt.Sprintf("the weights %s are missing", strings.Join(candidates, " or "))
 	for _, other := range others {
@@ -306,61 +348,76 @@ func open(fsys fs.FS, name string, known *hub.Snapshot) (*Checkpoint, error) {
 			return nil, err
 		}
 	}
-	if err := c.openWeights(files.weights, config, known); err != nil {
+	if err := c.openWeights(files, config, known); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// openWeights checks the header of the weights, takes the hash, and leaves the file open.
-func (c *Checkpoint) openWeights(file string, config []byte, known *hub.Snapshot) error {
+// openWeights checks the headers of the weights, takes the hash, and leaves the files open.
+func (c *Checkpoint) openWeights(files layout, config []byte, known *hub.Snapshot) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	sum := sha256.New()
+	sum.Write(config)
+	var parts []*safetensors.File
+	for _, name := range files.shards() {
+		part, err := c.openPart(name, sum, known)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, part)
+	}
+	c.Hash = hex.EncodeToString(sum.Sum(nil))
+	if c.Weights = parts[0]; len(parts) > 1 {
+		c.Weights, err = safetensors.Join(filepath.Join(c.name, files.weights), parts...)
+	}
+	return err
+}
+
+// openPart opens one file of the weights and writes its bytes into the hash.
+func (c *Checkpoint) openPart(file string, sum io.Writer, known *hub.Snapshot) (*safetensors.File, error) {
 	path := filepath.Join(c.name, file)
 	f, err := openFile(c.fsys, file, c.name)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	err = func() error {
-		info, err := f.Stat()
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, cause(err))
-		}
-		reader, size := io.ReaderAt(nil), info.Size()
-		if at, ok := f.(io.ReaderAt); ok {
-			reader = at
-		} else { // such as a file of a zip archive
-			content, err := io.ReadAll(f)
-			if err != nil {
-				return fmt.Errorf("%s: %w", path, cause(err))
-			}
-			reader, size = bytes.NewReader(content), int64(len(content))
-		}
-		// What the Hub says of the file goes first: it tells a broken download from a broken file.
-		sum := sha256.New()
-		sum.Write(config)
-		hashes := []io.Writer{sum}
-		check := known.Start(file, size)
-		if check != nil {
-			hashes = append(hashes, check)
-		}
-		if _, err := io.Copy(io.MultiWriter(hashes...), io.NewSectionReader(reader, 0, size)); err != nil {
-			return fmt.Errorf("%s: %w", path, cause(err))
-		}
-		if err := known.Verify(file, size, check); err != nil {
-			return err
-		}
-		c.Hash = hex.EncodeToString(sum.Sum(nil))
-		c.Weights, err = safetensors.New(reader, size, path)
-		var format *safetensors.FormatError
-		if errors.As(err, &format) && !errors.Is(err, safetensors.ErrLFSPointer) {
-			return fmt.Errorf("%w; the file is damaged, get it again", err)
-		}
-		return err
-	}()
+	c.files = append(c.files, f)
+	info, err := f.Stat()
 	if err != nil {
-		return errors.Join(err, f.Close())
+		return nil, fmt.Errorf("%s: %w", path, cause(err))
 	}
-	c.file = f
-	return nil
+	reader, size := io.ReaderAt(nil), info.Size()
+	if at, ok := f.(io.ReaderAt); ok {
+		reader = at
+	} else { // such as a file of a zip archive
+		content, err := io.ReadAll(f)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, cause(err))
+		}
+		reader, size = bytes.NewReader(content), int64(len(content))
+	}
+	// What the Hub says of the file goes first: it tells a broken download from a broken file.
+	hashes := []io.Writer{sum}
+	check := known.Start(file, size)
+	if check != nil {
+		hashes = append(hashes, check)
+	}
+	if _, err := io.Copy(io.MultiWriter(hashes...), io.NewSectionReader(reader, 0, size)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, cause(err))
+	}
+	if err := known.Verify(file, size, check); err != nil {
+		return nil, err
+	}
+	weights, err := safetensors.New(reader, size, path)
+	var format *safetensors.FormatError
+	if errors.As(err, &format) && !errors.Is(err, safetensors.ErrLFSPointer) {
+		return nil, fmt.Errorf("%w; the file is damaged, get it again", err)
+	}
+	return weights, err
 }
 
 // openFile opens a regular file. A pipe would keep the program waiting for a writer.

@@ -224,13 +224,15 @@ func TestChoose(t *testing.T) {
 		names string
 		want  layout
 	}{
-		{"config.json model.safetensors README.md", layout{Timm, timmConfig, safeWeights, "", "", ""}},
-		{"config.json model.safetensors pytorch_model.bin", layout{Timm, timmConfig, safeWeights, "", "", ""}},
-		{"config.json model.safetensors vocab.json merges.txt preprocessor_config.json", layout{Timm, timmConfig, safeWeights, vocabularyFile, mergesFile, imageProcessor}},
-		{"open_clip_config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, safeWeights, tokenizerFile, "", ""}},
-		{"open_clip_config.json model.safetensors open_clip_model.safetensors", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, "", "", ""}},
-		{"open_clip_config.json open_clip_model.safetensors config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, tokenizerFile, "", ""}},
-		{"open_clip_config.json config.json model.safetensors", layout{Timm, timmConfig, safeWeights, "", "", ""}},
+		{"config.json model.safetensors README.md", layout{Timm, timmConfig, safeWeights, "", "", "", 0}},
+		{"config.json model.safetensors pytorch_model.bin", layout{Timm, timmConfig, safeWeights, "", "", "", 0}},
+		{"config.json model.safetensors vocab.json merges.txt preprocessor_config.json", layout{Timm, timmConfig, safeWeights, vocabularyFile, mergesFile, imageProcessor, 0}},
+		{"config.json model.safetensors.index.json model-00002-of-00002.safetensors model-00001-of-00002.safetensors",
+			layout{Timm, timmConfig, "model.safetensors.index.json", "", "", "", 2}},
+		{"open_clip_config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, safeWeights, tokenizerFile, "", "", 0}},
+		{"open_clip_config.json model.safetensors open_clip_model.safetensors", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, "", "", "", 0}},
+		{"open_clip_config.json open_clip_model.safetensors config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, tokenizerFile, "", "", 0}},
+		{"open_clip_config.json config.json model.safetensors", layout{Timm, timmConfig, safeWeights, "", "", "", 0}},
 	} {
 		got, err := choose(strings.Fields(test.names))
 		if err != nil || got != test.want {
@@ -307,7 +309,7 @@ func TestOpenFSRefuses(t *testing.T) {
 		{map[string]string{"notes.txt": ""}, []string{"config.json", "open_clip_config.json", "is it a checkpoint directory?"}},
 		{map[string]string{timmConfig: tinyTimm}, []string{"model.safetensors are missing", "get them"}},
 		{map[string]string{openCLIPConfig: tinyOpenCLIP}, []string{"open_clip_model.safetensors or model.safetensors are missing"}},
-		{map[string]string{timmConfig: tinyTimm, "model.safetensors.index.json": "{}", "model-00001-of-00002.safetensors": "W"}, []string{"split over several files", "merge"}},
+		{map[string]string{timmConfig: tinyTimm, "model.safetensors.index.json": "{}", "model-00001-of-00002.safetensors": "W"}, []string{"model-00002-of-00002.safetensors is missing"}},
 		{map[string]string{timmConfig: tinyTimm, "pytorch_model.bin": "PK"}, []string{"pytorch_model.bin", "convert it to model.safetensors"}},
 		{map[string]string{openCLIPConfig: tinyOpenCLIP, "open_clip_pytorch_model.bin": "PK"}, []string{"open_clip_pytorch_model.bin", "convert it to open_clip_model.safetensors"}},
 		{map[string]string{timmConfig: tinyTimm, "model_best.pth.tar": "PK"}, []string{"model_best.pth.tar is there", "convert it to model.safetensors"}},
