@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"vitdecompose/gomlxvit/preprocess"
 )
@@ -221,7 +222,7 @@ func parseTimm(text []byte) (*Checkpoint, error) {
 	if n, ok := c.ModelArgs["num_classes"].(float64); ok && n == math.Trunc(n) && n >= 0 && n <= largestQuantity {
 		c.NumClasses = int(n)
 	}
-	c.LabelNames = words.of(labels)
+	c.LabelNames = words.of(labels.named())
 	if n := len(c.LabelNames); n > 0 && c.NumClasses > 0 && n != c.NumClasses {
 		o.fail("label_names", fmt.Errorf("%d names for %d classes; correct or remove them", n, c.NumClasses))
 	}
@@ -279,6 +280,14 @@ func (l *labels) UnmarshalJSON(text []byte) error {
 			return fmt.Errorf("%.40q is not one of the numbers 0..%d", number, len(byNumber)-1)
 		}
 		(*l)[n] = name
+	}
+	return nil
+}
+
+// named leaves out what the transformers library writes where classes have no names: LABEL_0, LABEL_1, ...
+func (l labels) named() labels {
+	if slices.ContainsFunc(l, func(name string) bool { return !strings.HasPrefix(name, "LABEL_") }) {
+		return l
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"vitdecompose/gomlxvit/preprocess"
@@ -92,10 +91,7 @@ func parseTransformers(text []byte) (*Checkpoint, error) {
 	if channels := take(vision, "num_channels", 3); channels != 3 {
 		vision.fail("num_channels", fmt.Errorf("%d; only colour pictures (3) are supported", channels))
 	}
-	names := take(o, "id2label", labels(nil))
-	if slices.ContainsFunc(names, func(name string) bool { return !strings.HasPrefix(name, "LABEL_") }) {
-		t.Classes = names // else they are numbers, not names
-	}
+	t.Classes = take(o, "id2label", labels(nil)).named()
 	c := &Checkpoint{NumClasses: defaultClasses, ModelArgs: map[string]any{}, Architecture: t.ModelType, Transformers: t, LabelNames: t.Classes}
 	return c, *o.err
 }
