@@ -42,8 +42,8 @@ type Param struct {
 	Dims []int
 
 	position       bool // a position embedding, which may be resampled to another grid
-	torch          bool // by PyTorch's filter
-	positionPrefix int  // its leading rows that belong to class and register tokens
+	filter         positionFilter
+	positionPrefix int // its leading rows that belong to class and register tokens
 }
 
 // size returns the number of elements.

@@ -6,18 +6,15 @@ import (
 	"vitdecompose/gomlxvit/preprocess"
 )
 
-// resamplePositions stretches position embeddings from one grid of patches to another, as timm and open_clip do: class
-// and register rows stay, the patch rows are resized as a picture with the antialiased bicubic filter (a = -0.5).
+// resamplePositions stretches position embeddings from one grid of patches to another, as the library does that the model is
+// from: class and register rows stay, the patch rows are resized as a picture.
 func resamplePositions(data []float32, from, to Param) []float32 {
 	dim := from.Dims[len(from.Dims)-1]
 	prefix := from.positionPrefix
 	oldRows, newRows := len(data)/dim-prefix, to.size()/dim-prefix
 	oldGrid, newGrid := int(math.Sqrt(float64(oldRows))), int(math.Sqrt(float64(newRows)))
 
-	weights := preprocess.Bicubic(oldGrid, newGrid)
-	if to.torch {
-		weights = torchBicubic(oldGrid, newGrid)
-	}
+	weights := to.filter.taps(oldGrid, newGrid)
 	patches := data[prefix*dim:]
 	columns := make([]float64, oldGrid*newGrid*dim) // [old row, new column, dim]
 	for row := range oldGrid {
@@ -49,14 +46,35 @@ func resamplePositions(data []float32, from, to Param) []float32 {
 	return out
 }
 
-// torchBicubic are the taps of PyTorch's interpolation without antialiasing: four positions, of which those beyond the edge
-// are the one at the edge, and Keys' cubic convolution kernel with a = -0.75.
-func torchBicubic(in, out int) []preprocess.Taps {
+// positionFilter is how a library resamples position embeddings.
+type positionFilter string
+
+const (
+	antialiasedFilter positionFilter = ""                          // bicubic, of timm and open_clip
+	bicubicFilter     positionFilter = "bicubic"                   // of the transformers library: PyTorch's
+	bilinearFilter    positionFilter = "bilinear"                  // of timm for FlexiViT and RADIO
+	cornersFilter     positionFilter = "bilinear, corners aligned" // of timm for some RADIOs
+)
+
+// taps returns for each of out positions the input positions it reads and their weights. Where a filter reads beyond the
+// edge, it reads the position at the edge.
+func (f positionFilter) taps(in, out int) []preprocess.Taps {
+	if f == antialiasedFilter {
+		return preprocess.Bicubic(in, out)
+	}
 	side := make([]preprocess.Taps, out)
 	for i := range side {
 		centre := float64(in)/float64(out)*(float64(i)+0.5) - 0.5
-		first := int(math.Floor(centre)) - 1
-		side[i] = within(first, in, cubic(centre-float64(first)), cubic(centre-float64(first+1)), cubic(centre-float64(first+2)), cubic(centre-float64(first+3)))
+		if f == cornersFilter && out > 1 {
+			centre = float64(i*(in-1)) / float64(out-1)
+		}
+		first := int(math.Floor(centre))
+		behind := centre - float64(first) // of the first position
+		if f == bicubicFilter {
+			side[i] = within(first-1, in, cubic(behind+1), cubic(behind), cubic(1-behind), cubic(2-behind))
+		} else {
+			side[i] = within(first, in, 1-behind, behind)
+		}
 	}
 	return side
 }
@@ -72,7 +90,7 @@ func within(first, in int, weights ...float64) preprocess.Taps {
 	return taps
 }
 
-// cubic is Keys' cubic convolution kernel with a = -0.75.
+// cubic is Keys' cubic convolution kernel with a = -0.75, PyTorch's; Pillow's and antialiased resizing have -0.5.
 func cubic(x float64) float64 {
 	const a = -0.75
 	x = math.Abs(x)

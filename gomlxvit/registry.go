@@ -192,6 +192,9 @@ func fromTimm(ckpt *checkpoint.Checkpoint) (resizable, error) {
 		return nil, fmt.Errorf("architecture %q is timm's, but models of its family (%s) are not supported", ckpt.Architecture, r.Family)
 	}
 	c, defaults := construct(), r.configured
+	if vit, ok := c.(*vitArguments); ok {
+		vit.filter = filterOf(base)
+	}
 	if other, ok := r.Differ[tag]; ok {
 		defaults = other
 	}
@@ -230,6 +233,17 @@ func fromTimm(ckpt *checkpoint.Checkpoint) (resizable, error) {
 		}
 	}
 	return c.build(classes, pool)
+}
+
+// filterOf is what timm resamples the position embeddings of a vision transformer with, which its name decides.
+func filterOf(name string) positionFilter {
+	switch {
+	case strings.Contains(name, "base_patch16_radio_v3") || strings.Contains(name, "huge_patch16_radio_v3"):
+		return cornersFilter
+	case strings.Contains(name, "flexi") || strings.Contains(name, "radio"):
+		return bilinearFilter
+	}
+	return antialiasedFilter
 }
 
 // fromOpenCLIP reads model_cfg of open_clip_config.json.

@@ -162,7 +162,7 @@ func buildTransformersViT(c *checkpoint.TransformersConfig, stored *storedTensor
 	arch := &ViTConfig{
 		ImageSize: v.ImageSize, PatchSize: v.PatchSize, Width: v.Width, Depth: v.Depth, Heads: v.Heads, MLPHidden: v.MLPHidden,
 		ClassToken: true, PatchBias: true, QKVBias: v.QKVBias, FinalNorm: true, Classes: headOf(stored, "head.weight"),
-		Epsilon: v.Epsilon, Activation: activation, torchPositions: true, names: timmNames,
+		Epsilon: v.Epsilon, Activation: activation, filter: bicubicFilter, names: timmNames,
 	}
 	switch c.ModelType {
 	case "deit":
@@ -217,7 +217,7 @@ func buildTransformersCLIP(c *checkpoint.TransformersConfig, stored *storedTenso
 	arch := &ViTConfig{
 		ImageSize: v.ImageSize, PatchSize: v.PatchSize, Width: v.Width, Depth: v.Depth, Heads: v.Heads, MLPHidden: v.MLPHidden,
 		ClassToken: true, QKVBias: true, PreNorm: true, FinalNorm: true, Epsilon: v.Epsilon, Activation: activation,
-		torchPositions: true, names: openCLIPNames,
+		filter: bicubicFilter, names: openCLIPNames,
 	}
 	if stored.has(openCLIPNames.projection) {
 		arch.Projection = c.EmbedDim

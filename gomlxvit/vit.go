@@ -57,9 +57,8 @@ type ViTConfig struct {
 	Activation      Activation
 
 	names vitNames
-	// torchPositions resamples position embeddings as PyTorch's bicubic interpolation does, which the transformers library
-	// uses, and not as timm and open_clip do.
-	torchPositions bool
+	// filter is what position embeddings are resampled with.
+	filter positionFilter
 }
 
 // vitNames are the names of the tensors in a checkpoint. timm and open_clip call the same things differently.
@@ -282,7 +281,7 @@ func (c *ViTConfig) Params() []Param {
 	open := c.names.class == openCLIPNames.class
 	if open { // open_clip stores both without the leading axes of 1
 		add(n.class, d)
-		params = append(params, Param{Name: n.position, Dims: []int{positions, d}, positionPrefix: 1, position: true, torch: c.torchPositions})
+		params = append(params, Param{Name: n.position, Dims: []int{positions, d}, positionPrefix: 1, position: true, filter: c.filter})
 	} else {
 		if c.ClassToken {
 			add(n.class, 1, 1, d)
@@ -294,7 +293,7 @@ func (c *ViTConfig) Params() []Param {
 		if c.PositionPatches {
 			prefix = 0
 		}
-		params = append(params, Param{Name: n.position, Dims: []int{1, positions, d}, positionPrefix: prefix, position: true, torch: c.torchPositions})
+		params = append(params, Param{Name: n.position, Dims: []int{1, positions, d}, positionPrefix: prefix, position: true, filter: c.filter})
 	}
 	if c.PreNorm {
 		norm(n.preNorm, d)
