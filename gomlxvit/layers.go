@@ -99,11 +99,15 @@ func mlp(w Weights, x *graph.Node, fc1, fc2 string, activation Activation, block
 }
 
 // patchEmbedding multiplies each patch of the pixels [batch, 3, height, width] with a kernel [width, 3, patch, patch]:
-// a convolution whose stride is its kernel, which is one matrix product. It returns [batch, patch, width], row by row.
+// a convolution whose stride is its kernel, which is one matrix product. It returns [batch, patch, width], row by row; what
+// is no whole patch at the right and at the bottom is left out, as a convolution does.
 func patchEmbedding(w Weights, pixels, kernel *graph.Node) *graph.Node {
 	batch, side := pixels.Shape().Dim(0), pixels.Shape().Dim(2)
 	width, patch := kernel.Shape().Dim(0), kernel.Shape().Dim(2)
 	grid := side / patch
+	if seen := grid * patch; seen < side {
+		pixels = graph.Slice(pixels, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(0, seen), graph.AxisRange(0, seen))
+	}
 	patches := graph.Reshape(pixels, batch, 3, grid, patch, grid, patch)
 	patches = graph.TransposeAllAxes(patches, 0, 2, 4, 1, 3, 5)
 	patches = graph.Reshape(patches, batch, grid*grid, 3*patch*patch)
@@ -136,10 +140,15 @@ func addBias(x, bias *graph.Node) *graph.Node {
 	return y
 }
 
+// activate applies the non-linearity of an MLP to x [..., channel]; SwiGLU halves the channels.
 func activate(x *graph.Node, activation Activation) *graph.Node {
 	var y *graph.Node
 	half := func(y *graph.Node) *graph.Node { return graph.Mul(graph.MulScalar(x, 0.5), graph.AddScalar(y, 1)) }
 	switch activation {
+	case SwiGLU:
+		axis, hidden := x.Rank()-1, x.Shape().Dim(-1)/2
+		gate := graph.SliceAxis(x, axis, graph.AxisRange(0, hidden))
+		return graph.Mul(graph.Mul(gate, graph.Sigmoid(gate)), graph.SliceAxis(x, axis, graph.AxisRange(hidden, 2*hidden)))
 	case QuickGELU:
 		y = graph.Mul(x, graph.Sigmoid(graph.MulScalar(x, 1.702)))
 	case GELUTanh:

@@ -2,6 +2,7 @@ package gomlxvit
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -27,6 +28,73 @@ type MaxViTConfig struct {
 	Classes      int     // outputs of the head, 0 for none
 	ConvEpsilon  float64 // of the batch norms
 	Epsilon      float64 // of the layer norms
+}
+
+// maxViTArguments are the arguments of timm's MaxxVit and of the configurations called tf.
+type maxViTArguments struct{ MaxViTConfig }
+
+func newMaxViTArguments() *maxViTArguments {
+	return &maxViTArguments{MaxViTConfig{
+		ImageSize: 224, StemWidths: [2]int{64, 64}, HeadDim: 32, Partition: 32, ConvRatio: 4, SqueezeRatio: 0.25, MLPRatio: 4,
+		ConvEpsilon: 1e-3, Epsilon: 1e-5,
+	}}
+}
+
+func (c *maxViTArguments) set(arg argument) (known bool, err error) {
+	switch arg.key {
+	case "img_size":
+		err = arg.side(&c.ImageSize)
+	case "embed_dim":
+		err = arg.integers(&c.Widths)
+	case "depths":
+		err = arg.integers(&c.Depths)
+	case "block_type":
+		list, ok := arg.value.([]any)
+		if !ok || slices.ContainsFunc(list, func(kind any) bool { return kind != "M" }) {
+			err = arg.wrong(`a list of "M": only MaxViT's own blocks are supported`)
+		}
+	case "stem_width":
+		widths := make([]int, 1)
+		if _, list := arg.value.([]any); list {
+			err = arg.integers(&widths)
+		} else {
+			err = arg.integer(&widths[0])
+		}
+		if err == nil && len(widths) > 2 {
+			err = arg.wrong("one or two whole numbers")
+		}
+		if err == nil {
+			c.StemWidths = [2]int{widths[0], widths[len(widths)-1]}
+		}
+	case "stem_bias":
+		var bias bool
+		if err = arg.boolean(&bias); err == nil && !bias {
+			err = arg.wrong("true: a stem without bias is not supported")
+		}
+	case "head_hidden_size":
+		err = arg.integer(&c.HeadHidden)
+	case "conv_expand_ratio":
+		err = arg.number(&c.ConvRatio)
+	case "conv_attn_ratio":
+		err = arg.number(&c.SqueezeRatio)
+	case "transformer_expand_ratio":
+		err = arg.number(&c.MLPRatio)
+	case "transformer_dim_head":
+		err = arg.integer(&c.HeadDim)
+	case "transformer_partition_ratio":
+		err = arg.integer(&c.Partition)
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+func (c *maxViTArguments) build(classes int, pool string) (resizable, error) {
+	c.Classes = classes
+	if err := onlyAverage(pool); err != nil {
+		return nil, err
+	}
+	return &c.MaxViTConfig, c.check()
 }
 
 // The sublayers of a block that have an attention and an MLP each.

@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
 
@@ -43,7 +42,8 @@ type Param struct {
 	Dims []int
 
 	position       bool // a position embedding, which may be resampled to another grid
-	positionPrefix int  // its leading rows that belong to class and register tokens
+	filter         positionFilter
+	positionPrefix int // its leading rows that belong to class and register tokens
 }
 
 // size returns the number of elements.
@@ -119,6 +119,9 @@ type Model struct {
 	Preprocess preprocess.Config
 	// Hash is the SHA-256 of configuration and weights, in hexadecimal.
 	Hash string
+	// Assumptions are what was done to the checkpoint that could change a number, a line each: a prefix of the tensors'
+	// names left out, position embeddings resampled, tensors or class names not used.
+	Assumptions []string
 	// Text and Tokenizer are the text side of a CLIP, nil unless they were asked for in [Options].
 	Text      *TextTower
 	Tokenizer *tokenizer.Tokenizer
@@ -176,22 +179,40 @@ type Options struct {
 // FromCheckpoint builds the model that a checkpoint describes and loads its weights. Every tensor of the file must be
 // one of the architecture's and every one of those must be there with its shape; the error lists the differences.
 func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
-	arch, text, err := architectureOf(ckpt)
+	file := newStoredTensors(ckpt.Weights)
+	arch, text, err := architectureOf(ckpt, file)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", ckpt.Ref, err)
+		return nil, fmt.Errorf("%s: %w", ckpt.ConfigFile(), err)
 	}
 	stored := arch.Params()
-	if opts.ImageSize != 0 {
-		if arch, err = arch.withImageSize(opts.ImageSize); err != nil {
-			return nil, fmt.Errorf("%s: image size %d: %w", ckpt.Ref, opts.ImageSize, err)
-		}
-	}
 	var textParams []Param
 	if text != nil {
 		textParams = text.Params()
 	}
-	if err := compareTensors(ckpt, stored, textParams); err != nil {
-		return nil, fmt.Errorf("%s: %w", ckpt.Ref, err)
+	if ckpt.Transformers == nil {
+		file.stripPrefix(stored)
+		file.convertTimm(arch)
+	}
+	if text != nil { // may be stored as vectors of one number
+		file.reshape(logitScale)
+		file.reshape(logitBias)
+	}
+	for i := range stored {
+		stored[i].Dims = file.storedGrid(stored[i])
+	}
+	if err := file.compare(stored, textParams); err != nil {
+		return nil, err
+	}
+	if size := ckpt.Preprocess.Size; opts.ImageSize == 0 && ckpt.Transformers != nil && size[0] != arch.InputSize() {
+		if size[0] != size[1] {
+			return nil, fmt.Errorf("%s: pictures are prepared as %d x %d pixels; only square ones are supported", ckpt.Ref, size[0], size[1])
+		}
+		opts.ImageSize = size[0] // the library takes pictures of any size
+	}
+	if opts.ImageSize != 0 {
+		if arch, err = arch.withImageSize(opts.ImageSize); err != nil {
+			return nil, fmt.Errorf("%s: image size %d: %w", ckpt.Ref, opts.ImageSize, err)
+		}
 	}
 
 	m := &Model{
@@ -206,83 +227,37 @@ func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
 		operands:   dtypes.Float32,
 	}
 	m.Preprocess.Size = [2]int{arch.InputSize(), arch.InputSize()}
-	if n := len(m.ClassNames); n != arch.NumClasses() {
+	m.Assumptions = slices.Concat(ckpt.Assumptions, file.assumptions)
+	if n := len(m.ClassNames); n > 0 && n != arch.NumClasses() {
 		m.ClassNames = nil
+		m.assume("the %d class names of the configuration are left out: the model has %d classes", n, arch.NumClasses())
+	}
+	if vit, ok := arch.(*ViTConfig); ok && vit.ImageSize%vit.PatchSize != 0 {
+		m.assume("pictures have %d pixels a side, no multiple of the patch of %d: %d pixels at the right and at the bottom are not seen, as in timm and open_clip",
+			vit.ImageSize, vit.PatchSize, vit.ImageSize%vit.PatchSize)
 	}
 	for i, p := range arch.Params() {
-		data, err := ckpt.Weights.Float32(p.Name)
+		data, err := file.float32(p.Name)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", ckpt.Ref, err)
+			return nil, err
 		}
 		if p.position && !slices.Equal(p.Dims, stored[i].Dims) {
 			data = resamplePositions(data, stored[i], p)
+			m.assume("the position embeddings %s are resampled from %v to %v", p.Name, stored[i].Dims, p.Dims)
 		}
 		m.weights[p.Name] = tensors.FromFlatDataAndDimensions(data, p.Dims...)
 	}
 	if opts.Text && text != nil {
-		if err := m.loadText(ckpt, text); err != nil {
+		if err := m.loadText(ckpt, file, text); err != nil {
 			return nil, fmt.Errorf("%s: %w", ckpt.Ref, err)
 		}
 	}
 	return m, nil
 }
 
-// compareTensors checks the names and shapes of a checkpoint's tensors against what the architecture needs. Tensors
-// listed in extra belong to other parts of the checkpoint (a text tower) and must be there too.
-func compareTensors(ckpt *checkpoint.Checkpoint, needed, extra []Param) error {
-	var missing, wrong, unknown []string
-	known := make(map[string]bool)
-	for _, p := range slices.Concat(needed, extra) {
-		known[p.Name] = true
-		info, ok := ckpt.Weights.Info(p.Name)
-		switch {
-		case !ok:
-			missing = append(missing, p.Name)
-		case !slices.Equal(info.Shape, p.Dims):
-			wrong = append(wrong, fmt.Sprintf("%s is %v, not %v", p.Name, info.Shape, p.Dims))
-		}
-	}
-	for _, name := range ckpt.Weights.Names() {
-		if !known[name] && !isLeftover(name, known) {
-			unknown = append(unknown, name)
-		}
-	}
-	if len(missing)+len(wrong)+len(unknown) == 0 {
-		return nil
-	}
-	var parts []string
-	list := func(what string, names []string) {
-		if len(names) == 0 {
-			return
-		}
-		sort.Strings(names)
-		shown := names
-		more := ""
-		if len(names) > 12 {
-			shown, more = names[:12], fmt.Sprintf(" and %d more", len(names)-12)
-		}
-		parts = append(parts, fmt.Sprintf("%d %s (%s%s)", len(names), what, strings.Join(shown, ", "), more))
-	}
-	list("missing", missing)
-	list("of another shape", wrong)
-	list("that the architecture does not have", unknown)
-	return fmt.Errorf("the tensors do not fit the configuration: %s; check architecture and model_args in the configuration file",
-		strings.Join(parts, "; "))
-}
-
-// isLeftover says whether a tensor that no architecture lists is one that training leaves in checkpoints beside a known
-// one: the batches that a batch norm has counted, tables that Swin computes from the size of its windows.
-func isLeftover(name string, known map[string]bool) bool {
-	for suffix, beside := range map[string]string{
-		"num_batches_tracked":          "running_mean",
-		"attn.relative_position_index": "attn.relative_position_bias_table",
-		"attn_mask":                    "attn.relative_position_bias_table",
-	} {
-		if prefix, ok := strings.CutSuffix(name, suffix); ok && known[prefix+beside] {
-			return true
-		}
-	}
-	return false
+// assume notes something that was done, a line.
+func (m *Model) assume(format string, args ...any) {
+	m.Assumptions = append(m.Assumptions, fmt.Sprintf(format, args...))
 }
 
 // Random builds a model of the registry with random weights, for benchmarks: normal values of standard deviation 0.02,

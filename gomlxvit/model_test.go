@@ -55,17 +55,7 @@ func TestNumbersOfParameters(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		got := 0
-		for _, p := range arch.Params() {
-			if strings.Contains(p.Name, "running_") {
-				continue
-			}
-			size := 1
-			for _, d := range p.Dims {
-				size *= d
-			}
-			got += size
-		}
+		got := countParameters(arch)
 		if got != want {
 			t.Errorf("%s has %d parameters, want %d", name, got, want)
 		}
@@ -94,7 +84,8 @@ func TestModelArguments(t *testing.T) {
 		{`{"global_pool": "avg", "reg_tokens": 4, "class_token": false}`, ""},
 		{`{"act_layer": "quick_gelu", "pre_norm": true, "init_values": 1e-5, "qkv_bias": false}`, ""},
 		{`{"embed_dim": 50}`, "not a multiple of the number of heads"},
-		{`{"img_size": 225}`, "not a multiple of the patch size"},
+		{`{"img_size": 225}`, ""},
+		{`{"img_size": 15}`, "smaller than the patch size"},
 		{`{"img_size": [64, 32]}`, "img_size"},
 		{`{"depth": 2.5}`, "model_args.depth is 2.5"},
 		{`{"depth": -1}`, "must be positive"},

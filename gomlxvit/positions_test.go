@@ -51,3 +51,27 @@ func TestResamplePositions(t *testing.T) {
 		}
 	}
 }
+
+// References: the examples of PyTorch's documentation of Upsample (2 x 2 to 4 x 4).
+func TestBilinearPositions(t *testing.T) {
+	for filter, want := range map[positionFilter][]float32{
+		bilinearFilter: {1, 1.25, 1.75, 2, 1.5, 1.75, 2.25, 2.5, 2.5, 2.75, 3.25, 3.5, 3, 3.25, 3.75, 4},
+		cornersFilter:  {1, 1.3333, 1.6667, 2, 1.6667, 2, 2.3333, 2.6667, 2.3333, 2.6667, 3, 3.3333, 3, 3.3333, 3.6667, 4},
+	} {
+		got := resamplePositions([]float32{1, 2, 3, 4}, Param{Dims: []int{1, 4, 1}}, Param{Dims: []int{1, 16, 1}, filter: filter})
+		for i := range want {
+			if math.Abs(float64(got[i]-want[i])) > 1e-4 {
+				t.Errorf("%s: element %d is %v, want %v", filter, i, got[i], want[i])
+			}
+		}
+	}
+	for name, want := range map[string]positionFilter{
+		"flexivit_base": bilinearFilter, "vit_so400m_patch16_radio_v4": bilinearFilter, "vit_huge_patch16_radio_v3": cornersFilter,
+		"vit_base_patch16_224": antialiasedFilter,
+	} {
+		arch, err := Lookup(name)
+		if err != nil || arch.(*ViTConfig).filter != want {
+			t.Errorf("%s: %v (%v), want the filter %q", name, arch, err, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package gomlxvit
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/gomlx/core/graph"
 
@@ -23,6 +24,89 @@ type SwinConfig struct {
 	QKVBias  bool    // queries, keys and values have biases
 	Classes  int     // outputs of the linear head, 0 for none
 	Epsilon  float64 // of every norm
+}
+
+// swinArguments are the arguments of timm's SwinTransformer.
+type swinArguments struct{ SwinConfig }
+
+func newSwinArguments() *swinArguments {
+	return &swinArguments{SwinConfig{
+		ImageSize: 224, PatchSize: 4, Width: 96, Depths: []int{2, 2, 6, 2}, Heads: []int{3, 6, 12, 24}, Windows: []int{7, 7, 7, 7},
+		MLPRatio: 4, QKVBias: true, Epsilon: 1e-5,
+	}}
+}
+
+func (c *swinArguments) set(arg argument) (known bool, err error) {
+	switch arg.key {
+	case "img_size":
+		err = arg.side(&c.ImageSize)
+	case "patch_size":
+		err = arg.side(&c.PatchSize)
+	case "embed_dim":
+		err = arg.integer(&c.Width)
+	case "depths":
+		// One window size serves all stages, however many there are, until window_size says otherwise.
+		if err = arg.integers(&c.Depths); err == nil {
+			c.Windows = slices.Repeat(c.Windows[:1], len(c.Depths))
+		}
+	case "num_heads":
+		err = arg.integers(&c.Heads)
+	case "mlp_ratio":
+		err = arg.number(&c.MLPRatio)
+	case "qkv_bias":
+		err = arg.boolean(&c.QKVBias)
+	case "window_size":
+		c.Windows, err = windowSizes(arg, len(c.Depths))
+	case "strict_img_size", "dynamic_img_size":
+		// pictures of other sizes are not taken here
+	case "head_dim":
+		err = arg.mustBe(nil)
+	case "always_partition":
+		err = arg.mustBe(nil, false)
+	case "embed_layer":
+		err = arg.mustBe("PatchEmbed")
+	case "norm_layer":
+		err = arg.mustBe("LayerNorm", "layernorm")
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+func (c *swinArguments) build(classes int, pool string) (resizable, error) {
+	c.Classes = classes
+	if err := onlyAverage(pool); err != nil {
+		return nil, err
+	}
+	return &c.SwinConfig, c.check()
+}
+
+// onlyAverage refuses what an architecture with stages cannot be pooled by.
+func onlyAverage(pool string) error {
+	if pool != "" && pool != "avg" {
+		return fmt.Errorf("global_pool %q is not supported: only avg", pool)
+	}
+	return nil
+}
+
+// windowSizes reads window_size: one side, a pair of equal sides, or a list of those, one for each stage.
+func windowSizes(arg argument, stages int) ([]int, error) {
+	sizes := make([]int, stages)
+	list, ok := arg.value.([]any)
+	perStage := ok && len(list) == stages && stages != 2
+	if stages == 2 && len(list) == 2 { // two numbers are height and width
+		_, perStage = list[0].([]any)
+	}
+	for stage := range sizes {
+		side := arg
+		if perStage {
+			side.value = list[stage]
+		}
+		if err := side.side(&sizes[stage]); err != nil {
+			return nil, arg.wrong("one size, or one for each stage; windows are square")
+		}
+	}
+	return sizes, nil
 }
 
 // side is the number of tokens along one side of a stage's map.
@@ -59,8 +143,8 @@ func (c *SwinConfig) check() error {
 	case c.ImageSize > 1<<14 || c.Width > 1<<16 || c.Classes > 1<<24 || c.MLPRatio > 64:
 		return fmt.Errorf("image size %d, width %d, classes %d or MLP ratio %g is beyond any known Swin transformer",
 			c.ImageSize, c.Width, c.Classes, c.MLPRatio)
-	case c.ImageSize%c.PatchSize != 0:
-		return fmt.Errorf("image size %d is not a multiple of the patch size %d", c.ImageSize, c.PatchSize)
+	case c.ImageSize < c.PatchSize:
+		return fmt.Errorf("image size %d is smaller than the patch size %d", c.ImageSize, c.PatchSize)
 	case c.ImageSize/c.PatchSize%(1<<(stages-1)) != 0:
 		return fmt.Errorf("a map of %d x %d patches cannot be halved %d times; choose an image size that is a multiple of %d",
 			c.side(0), c.side(0), stages-1, c.PatchSize<<(stages-1))

@@ -25,17 +25,19 @@ type TextTower struct {
 	MLPHidden     int
 	EmbedDim      int  // channels of the joint image-text space
 	LayerScale    bool // as in [ViTConfig]
+	LogitBias     bool // a learned number is added to the logits of pictures and texts
 	Epsilon       float64
 	Activation    Activation
 }
 
-// The text tower's tensors outside its blocks, and the logarithm of what cosines are multiplied with.
+// The text tower's tensors outside its blocks, the logarithm of what cosines are multiplied with, and what is added then.
 const (
 	tokenEmbedding = "token_embedding.weight"
 	textPosition   = "positional_embedding"
 	textNorm       = "ln_final"
 	textProjection = "text_projection"
 	logitScale     = "logit_scale"
+	logitBias      = "logit_bias"
 )
 
 // textTower reads text_cfg of open_clip_config.json.
@@ -54,7 +56,7 @@ func textTower(cfg *checkpoint.OpenCLIPConfig) (*TextTower, error) {
 	tower := &TextTower{
 		ContextLength: t.ContextLength, VocabSize: t.VocabSize, Width: t.Width, Layers: t.Layers, Heads: t.Heads,
 		MLPHidden: int(t.MLPRatio * float64(t.Width)), EmbedDim: cfg.EmbedDim,
-		LayerScale: t.LSInitValue != 0, Epsilon: t.NormEps, Activation: GELU,
+		LayerScale: t.LSInitValue != 0, LogitBias: cfg.LogitBias, Epsilon: t.NormEps, Activation: GELU,
 	}
 	if cfg.QuickGELU {
 		tower.Activation = QuickGELU
@@ -74,13 +76,16 @@ func (t *TextTower) blocks() *ViTConfig {
 
 // Params lists the tensors of the tower and the logit scale, by open_clip's names.
 func (t *TextTower) Params() []Param {
-	return append([]Param{
-		{Name: logitScale, Dims: []int{}},
-		{Name: tokenEmbedding, Dims: []int{t.VocabSize, t.Width}},
-		{Name: textPosition, Dims: []int{t.ContextLength, t.Width}},
-		{Name: textNorm + ".weight", Dims: []int{t.Width}}, {Name: textNorm + ".bias", Dims: []int{t.Width}},
-		{Name: textProjection, Dims: []int{t.Width, t.EmbedDim}},
-	}, t.blocks().blockParams()...)
+	l := paramList{{Name: logitScale, Dims: []int{}}}
+	if t.LogitBias {
+		l = append(l, Param{Name: logitBias, Dims: []int{}})
+	}
+	l.add(tokenEmbedding, t.VocabSize, t.Width)
+	l.add(textPosition, t.ContextLength, t.Width)
+	l.norm(textNorm, t.Width)
+	l.add(textProjection, t.Width, t.EmbedDim)
+	t.blocks().addBlocks(&l)
+	return l
 }
 
 // Embedding builds the forward pass from token ids [text, position], int32, to the embeddings [text, dim] in the joint
@@ -124,7 +129,7 @@ func unit(x *graph.Node) *graph.Node {
 }
 
 // loadText loads the text tower's weights and the tokenizer.
-func (m *Model) loadText(ckpt *checkpoint.Checkpoint, tower *TextTower) error {
+func (m *Model) loadText(ckpt *checkpoint.Checkpoint, stored *storedTensors, tower *TextTower) error {
 	file, err := ckpt.Tokenizer()
 	if err != nil {
 		return err
@@ -136,7 +141,7 @@ func (m *Model) loadText(ckpt *checkpoint.Checkpoint, tower *TextTower) error {
 		return fmt.Errorf("tokenizer.json has %d tokens and text_cfg.vocab_size is %d; they are not of the same model", n, tower.VocabSize)
 	}
 	for _, p := range tower.Params() {
-		data, err := ckpt.Weights.Float32(p.Name)
+		data, err := stored.float32(p.Name)
 		if err != nil {
 			return err
 		}

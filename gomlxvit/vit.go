@@ -16,6 +16,18 @@ const (
 	GELU      Activation = "gelu"       // x Φ(x), with the error function
 	GELUTanh  Activation = "gelu_tanh"  // the tanh approximation of it
 	QuickGELU Activation = "quick_gelu" // x σ(1.702 x), of the first CLIP models
+	SwiGLU    Activation = "swiglu"     // of two halves x and y: x σ(x) y (Shazeer 2020, arXiv 2002.05202)
+)
+
+// Beside is what a representation has beside the class token, behind it.
+type Beside string
+
+// What stands beside the class token: nothing, the mean of the patch tokens (DINOv2's linear heads), or the second token
+// (the distillation token of a DeiT with two heads, Touvron et al. 2021, arXiv 2012.12877).
+const (
+	BesideNothing Beside = ""
+	BesidePatches Beside = "patches"
+	BesideSecond  Beside = "second token"
 )
 
 // ViTConfig describes a plain vision transformer: Dosovitskiy et al. 2020 (arXiv 2010.11929) with the variations of
@@ -37,6 +49,7 @@ type ViTConfig struct {
 	LayerScale      bool    // a learned scale per channel on what attention and MLP add (arXiv 2103.17239)
 	FinalNorm       bool    // a norm after the last block, before pooling
 	AveragePool     bool    // mean of the patch tokens instead of the class token
+	Beside          Beside  // what the representation has behind the class token
 	PoolNorm        bool    // a norm after pooling (timm's fc_norm)
 	Projection      int     // width of a linear projection after pooling without bias (CLIP), 0 for none
 	Classes         int     // outputs of the linear head, 0 for none
@@ -44,6 +57,8 @@ type ViTConfig struct {
 	Activation      Activation
 
 	names vitNames
+	// filter is what position embeddings are resampled with.
+	filter positionFilter
 }
 
 // vitNames are the names of the tensors in a checkpoint. timm and open_clip call the same things differently.
@@ -71,7 +86,118 @@ var openCLIPNames = vitNames{
 	finalNorm: "visual.ln_post", projection: "visual.proj",
 }
 
-// Grid returns the number of patches along one side of the picture.
+// vitArguments are the arguments of timm's VisionTransformer.
+type vitArguments struct {
+	ViTConfig
+	mlpRatio float64
+	packed   bool  // the MLPs are gated, both halves in one layer (SwiGLUPacked)
+	silu     bool  // act_layer is SiLU, which gates only
+	poolNorm *bool // fc_norm; nil leaves it to the pooling
+	padded   bool
+}
+
+func newViTArguments() *vitArguments {
+	return &vitArguments{mlpRatio: 4, ViTConfig: ViTConfig{
+		ImageSize: 224, PatchSize: 16, Width: 768, Depth: 12, Heads: 12, ClassToken: true, PatchBias: true, QKVBias: true,
+		FinalNorm: true, Epsilon: 1e-6, Activation: GELU, names: timmNames,
+	}}
+}
+
+func (a *vitArguments) set(arg argument) (known bool, err error) {
+	switch arg.key {
+	case "img_size":
+		err = arg.side(&a.ImageSize)
+	case "patch_size":
+		err = arg.side(&a.PatchSize)
+	case "embed_dim":
+		err = arg.integer(&a.Width)
+	case "depth":
+		err = arg.integer(&a.Depth)
+	case "num_heads":
+		err = arg.integer(&a.Heads)
+	case "mlp_ratio":
+		err = arg.number(&a.mlpRatio)
+	case "reg_tokens":
+		err = arg.integer(&a.RegisterTokens)
+	case "qkv_bias":
+		err = arg.boolean(&a.QKVBias)
+	case "class_token":
+		err = arg.boolean(&a.ClassToken)
+	case "no_embed_class":
+		err = arg.boolean(&a.PositionPatches)
+	case "pre_norm":
+		err = arg.boolean(&a.PreNorm)
+		a.PatchBias = !a.PreNorm
+	case "final_norm":
+		err = arg.boolean(&a.FinalNorm)
+	case "fc_norm":
+		if a.poolNorm = nil; arg.value != nil {
+			a.poolNorm = new(bool)
+			err = arg.boolean(a.poolNorm)
+		}
+	case "init_values":
+		a.LayerScale = !arg.is(nil, 0.0, false)
+	case "act_layer":
+		if a.silu = arg.is("silu", "swish", "SiLU"); !a.silu {
+			err = arg.activation(&a.Activation)
+		}
+	case "norm_layer":
+		err = arg.layerNorm(&a.Epsilon)
+	case "dynamic_img_size": // pictures are prepared at one size
+	case "dynamic_img_pad":
+		err = arg.boolean(&a.padded)
+	case "qk_norm", "scale_attn_norm", "scale_mlp_norm", "pool_include_prefix":
+		err = arg.mustBe(nil, false)
+	case "proj_bias":
+		err = arg.mustBe(true)
+	case "pos_embed":
+		err = arg.mustBe("learn")
+	case "embed_norm_layer":
+		err = arg.mustBe(nil, "")
+	case "mlp_layer":
+		a.packed = arg.is("SwiGLUPacked")
+		err = arg.mustBe(nil, "Mlp", "SwiGLUPacked")
+	case "embed_layer", "block_fn", "attn_layer": // classes, which JSON can name in the tables only
+		err = arg.mustBe("PatchEmbed", "Block", "Mlp", "Attention", "attn")
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+func (a *vitArguments) build(classes int, pool string) (resizable, error) {
+	c := a.ViTConfig
+	c.Classes, c.MLPHidden = classes, int(a.mlpRatio*float64(c.Width))
+	switch {
+	case a.packed && a.silu && c.MLPHidden%2 == 0:
+		c.Activation, c.MLPHidden = SwiGLU, c.MLPHidden/2
+	case a.packed || a.silu:
+		return nil, fmt.Errorf("act_layer silu and mlp_layer SwiGLUPacked are supported together only, with an even number of hidden channels")
+	}
+	switch pool {
+	case "", "token":
+	case "avg":
+		c.AveragePool = true
+	default:
+		return nil, fmt.Errorf("global_pool %q is not supported: only token and avg", pool)
+	}
+	// timm moves the norm behind the pooling when tokens are averaged, unless fc_norm says otherwise.
+	c.PoolNorm = c.AveragePool
+	if a.poolNorm != nil {
+		c.PoolNorm = *a.poolNorm
+	}
+	c.PoolNorm, c.FinalNorm = c.FinalNorm && c.PoolNorm, c.FinalNorm && !c.PoolNorm
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if a.padded && c.ImageSize%c.PatchSize != 0 {
+		return nil, fmt.Errorf("image size %d is not a multiple of the patch size %d, and padding (dynamic_img_pad) is not supported", c.ImageSize, c.PatchSize)
+	}
+	return &c, nil
+}
+
+// Grid returns the number of patches along one side of the picture. What is left over at the right and at the bottom is
+// not seen.
 func (c *ViTConfig) Grid() int { return c.ImageSize / c.PatchSize }
 
 // PrefixTokens returns the number of tokens before the patches: class and register tokens.
@@ -94,12 +220,14 @@ func (c *ViTConfig) check() error {
 	case c.Width > 1<<16 || c.Depth > 1<<12 || c.ImageSize > 1<<14 || c.MLPHidden > 1<<20 || c.Classes > 1<<24:
 		return fmt.Errorf("width %d, depth %d, image size %d, MLP width %d or classes %d is beyond any known vision transformer",
 			c.Width, c.Depth, c.ImageSize, c.MLPHidden, c.Classes)
-	case c.ImageSize%c.PatchSize != 0:
-		return fmt.Errorf("image size %d is not a multiple of the patch size %d", c.ImageSize, c.PatchSize)
+	case c.ImageSize < c.PatchSize:
+		return fmt.Errorf("image size %d is smaller than the patch size %d", c.ImageSize, c.PatchSize)
 	case c.Width%c.Heads != 0:
 		return fmt.Errorf("width %d is not a multiple of the number of heads %d", c.Width, c.Heads)
 	case !c.ClassToken && !c.AveragePool:
 		return fmt.Errorf("a model without class token needs average pooling")
+	case c.Beside != BesideNothing && (!c.ClassToken || c.AveragePool || c.PoolNorm || c.Projection > 0 || c.Beside == BesideSecond && c.PrefixTokens() < 2):
+		return fmt.Errorf("the %s beside the class token needs both, and neither a norm nor a projection after pooling", c.Beside)
 	case c.RegisterTokens < 0 || c.Classes < 0 || c.Projection < 0:
 		return fmt.Errorf("register tokens, classes and projection width must not be negative")
 	}
@@ -108,6 +236,9 @@ func (c *ViTConfig) check() error {
 
 // withImageSize returns the same transformer for pictures of another size.
 func (c *ViTConfig) withImageSize(size int) (resizable, error) {
+	if left := size % c.PatchSize; left != 0 {
+		return nil, fmt.Errorf("it is not a multiple of the patch size %d; %d and %d are", c.PatchSize, max(size-left, c.PatchSize), size-left+c.PatchSize)
+	}
 	resized := *c
 	resized.ImageSize = size
 	return &resized, resized.check()
@@ -117,6 +248,9 @@ func (c *ViTConfig) withImageSize(size int) (resizable, error) {
 func (c *ViTConfig) OutputDim() int {
 	if c.Projection > 0 {
 		return c.Projection
+	}
+	if c.Beside != BesideNothing {
+		return 2 * c.Width
 	}
 	return c.Width
 }
@@ -147,7 +281,7 @@ func (c *ViTConfig) Params() []Param {
 	open := c.names.class == openCLIPNames.class
 	if open { // open_clip stores both without the leading axes of 1
 		add(n.class, d)
-		params = append(params, Param{Name: n.position, Dims: []int{positions, d}, positionPrefix: 1, position: true})
+		params = append(params, Param{Name: n.position, Dims: []int{positions, d}, positionPrefix: 1, position: true, filter: c.filter})
 	} else {
 		if c.ClassToken {
 			add(n.class, 1, 1, d)
@@ -159,12 +293,12 @@ func (c *ViTConfig) Params() []Param {
 		if c.PositionPatches {
 			prefix = 0
 		}
-		params = append(params, Param{Name: n.position, Dims: []int{1, positions, d}, positionPrefix: prefix, position: true})
+		params = append(params, Param{Name: n.position, Dims: []int{1, positions, d}, positionPrefix: prefix, position: true, filter: c.filter})
 	}
 	if c.PreNorm {
 		norm(n.preNorm, d)
 	}
-	params = append(params, c.blockParams()...)
+	c.addBlocks(&params)
 	if c.FinalNorm {
 		norm(n.finalNorm, d)
 	}
@@ -175,44 +309,37 @@ func (c *ViTConfig) Params() []Param {
 		add(n.projection, d, c.Projection)
 	}
 	if c.Classes > 0 {
-		add(n.headWeight, c.Classes, d)
+		add(n.headWeight, c.Classes, c.OutputDim())
 		add(n.headBias, c.Classes)
 	}
 	return params
 }
 
-// blockParams lists the tensors of the blocks.
-func (c *ViTConfig) blockParams() []Param {
+// addBlocks lists the tensors of the blocks.
+func (c *ViTConfig) addBlocks(l *paramList) {
 	n, d := &c.names, c.Width
-	var params []Param
-	add := func(name string, dims ...int) { params = append(params, Param{Name: name, Dims: dims}) }
-	linear := func(name string, out, in int) {
-		add(name+".weight", out, in)
-		add(name+".bias", out)
-	}
-	norm := func(name string) {
-		add(name+".weight", d)
-		add(name+".bias", d)
-	}
 	for i := range c.Depth {
 		block := fmt.Sprintf(n.block, i)
-		norm(block + n.norm1)
-		add(block+n.qkvWeight, 3*d, d)
+		l.norm(block+n.norm1, d)
+		l.add(block+n.qkvWeight, 3*d, d)
 		if c.QKVBias {
-			add(block+n.qkvBias, 3*d)
+			l.add(block+n.qkvBias, 3*d)
 		}
-		linear(block+n.attnOut, d, d)
+		l.linear(block+n.attnOut, d, d)
 		if c.LayerScale {
-			add(block+n.scale1, d)
+			l.add(block+n.scale1, d)
 		}
-		norm(block + n.norm2)
-		linear(block+n.fc1, c.MLPHidden, d)
-		linear(block+n.fc2, d, c.MLPHidden)
+		l.norm(block+n.norm2, d)
+		if c.Activation == SwiGLU {
+			l.linear(block+n.fc1, 2*c.MLPHidden, d)
+		} else {
+			l.linear(block+n.fc1, c.MLPHidden, d)
+		}
+		l.linear(block+n.fc2, d, c.MLPHidden)
 		if c.LayerScale {
-			add(block+n.scale2, d)
+			l.add(block+n.scale2, d)
 		}
 	}
-	return params
 }
 
 // Representation builds the forward pass from normalised pixels [batch, 3, height, width] to the final representation
@@ -228,14 +355,10 @@ func (c *ViTConfig) Representation(w Weights, pixels *graph.Node) *graph.Node {
 	return x
 }
 
-// MaskToken names the weight [1, width] that stands for a patch which training hides. No checkpoint has it.
-const MaskToken = "mask_token"
-
 // Features builds the tokens [batch, token, width] after the last norm from normalised pixels [batch, 3, height, width].
-// masked [batch, patch], 1 for patches of which the model sees the weight [MaskToken] instead and 0 for the others, is nil
-// but for training with masked patches (iBOT, Zhou et al. 2021, arXiv 2111.07832).
-func (c *ViTConfig) Features(w Weights, pixels, masked *graph.Node) *graph.Node {
-	x := c.embed(w, pixels, masked)
+// edit, nil for none, changes the embedded patches [batch, patch, width] before their positions are added.
+func (c *ViTConfig) Features(w Weights, pixels *graph.Node, edit func(patches *graph.Node) *graph.Node) *graph.Node {
+	x := c.embed(w, pixels, edit)
 	for i, block := range c.Blocks() {
 		x = mark.BlockInput(x, block)
 		x = c.block(w, x, block, fmt.Sprintf(c.names.block, i), nil)
@@ -244,46 +367,6 @@ func (c *ViTConfig) Features(w Weights, pixels, masked *graph.Node) *graph.Node 
 		x = layerNorm(w, c.names.finalNorm, x, c.Epsilon)
 	}
 	return x
-}
-
-// LocalView is the same transformer for a local view, which has grid x grid patches of the same size. Its weights are
-// those of [ViTConfig.LocalWeights].
-func (c *ViTConfig) LocalView(grid int) *ViTConfig {
-	local := *c
-	local.ImageSize = grid * c.PatchSize
-	return &local
-}
-
-// LocalWeights are the weights for a local view: position embeddings are the means of those of the patches that lie
-// where a patch of the local view would, if the view was the whole picture. grid must divide [ViTConfig.Grid].
-func (c *ViTConfig) LocalWeights(w Weights, grid int) Weights {
-	position, prefix, factor := w.Get(c.names.position), c.PrefixTokens(), c.Grid()/grid
-	if c.PositionPatches {
-		prefix = 0
-	}
-	fixed := graph.SliceAxis(position, 1, graph.AxisRange(0, prefix))
-	patches := graph.SliceAxis(position, 1, graph.AxisRange(prefix, prefix+c.Grid()*c.Grid()))
-	patches = graph.ReduceMean(graph.Reshape(patches, grid, factor, grid, factor, c.Width), 1, 3)
-	patches = graph.Reshape(patches, 1, grid*grid, c.Width)
-	if prefix > 0 {
-		patches = graph.Concatenate([]*graph.Node{fixed, patches}, 1)
-	}
-	return replaced{w, c.names.position, patches}
-}
-
-// replaced are weights of which one has another value.
-type replaced struct {
-	Weights
-	name  string
-	value *graph.Node
-}
-
-// Get implements Weights.
-func (r replaced) Get(name string) *graph.Node {
-	if name == r.name {
-		return r.value
-	}
-	return r.Weights.Get(name)
 }
 
 // Head builds the logits [batch, class] from the representation [batch, dim]; nil for a model without a head.
@@ -295,17 +378,16 @@ func (c *ViTConfig) Head(w Weights, representation *graph.Node) *graph.Node {
 	return addBias(logits, w.Get(c.names.headBias))
 }
 
-// embed turns pixels [batch, 3, height, width] into tokens [batch, token, width] with their positions. masked is as in
+// embed turns pixels [batch, 3, height, width] into tokens [batch, token, width] with their positions. edit is as in
 // [ViTConfig.Features].
-func (c *ViTConfig) embed(w Weights, pixels, masked *graph.Node) *graph.Node {
+func (c *ViTConfig) embed(w Weights, pixels *graph.Node, edit func(patches *graph.Node) *graph.Node) *graph.Node {
 	n, d, batch := &c.names, c.Width, pixels.Shape().Dim(0)
 	x := patchEmbedding(w, pixels, w.Get(n.patch+".weight"))
 	if c.PatchBias {
 		x = addBias(x, w.Get(n.patch+".bias"))
 	}
-	if masked != nil {
-		hidden := graph.InsertAxes(masked, -1)
-		x = graph.Add(graph.Mul(x, graph.OneMinus(hidden)), graph.Mul(graph.InsertAxes(w.Get(MaskToken), 0), hidden))
+	if edit != nil {
+		x = edit(x)
 	}
 
 	position := w.Get(n.position)
@@ -371,13 +453,30 @@ func (c *ViTConfig) attention(w Weights, x *graph.Node, block mark.Block, prefix
 	return addBias(out, w.Get(prefix+n.attnOut+".bias"))
 }
 
-// pool takes the class token, or the mean of the patch tokens, of x [batch, token, width].
+// pool takes the class token, or the mean of the patch tokens, of x [batch, token, width], or puts them side by side.
 func (c *ViTConfig) pool(x *graph.Node) *graph.Node {
-	if !c.AveragePool {
-		class := graph.Squeeze(graph.SliceAxis(x, 1, graph.AxisElem(0)), 1)
-		mark.TokensOf(class, x, mark.TokenMap{Index: [][]int{{0}}, Weight: 1})
-		return class
+	if c.AveragePool {
+		return c.averagePatches(x)
 	}
+	class := oneToken(x, 0)
+	switch c.Beside {
+	case BesidePatches:
+		return graph.Concatenate([]*graph.Node{class, c.averagePatches(x)}, -1)
+	case BesideSecond:
+		return graph.Concatenate([]*graph.Node{class, oneToken(x, 1)}, -1)
+	}
+	return class
+}
+
+// oneToken takes one of the tokens of x [batch, token, width].
+func oneToken(x *graph.Node, index int) *graph.Node {
+	token := graph.Squeeze(graph.SliceAxis(x, 1, graph.AxisElem(index)), 1)
+	mark.TokensOf(token, x, mark.TokenMap{Index: [][]int{{index}}, Weight: 1})
+	return token
+}
+
+// averagePatches takes the mean of the patch tokens of x [batch, token, width].
+func (c *ViTConfig) averagePatches(x *graph.Node) *graph.Node {
 	first, count := c.PrefixTokens(), c.Grid()*c.Grid()
 	patches := graph.SliceAxis(x, 1, graph.AxisRange(first, first+count))
 	index := make([][]int, count)

@@ -263,7 +263,7 @@ func (m *Model) WithZeroShotHead(ctx context.Context, backend compute.Backend, c
 	if err != nil {
 		return nil, fmt.Errorf("%s: class names: %w", m.Name, err)
 	}
-	return m.withHead(zeroShot{Architecture: m.Arch, classes: len(classNames)}, classNames, map[string]*tensors.Tensor{
+	return m.withHead(zeroShot{Architecture: m.Arch, classes: len(classNames), biased: m.Text.LogitBias}, classNames, map[string]*tensors.Tensor{
 		zeroShotClasses: tensors.FromFlatDataAndDimensions(classes, len(classNames), encoder.Dim()),
 	})
 }
@@ -275,12 +275,17 @@ const zeroShotClasses = "zero_shot.classes"
 type zeroShot struct {
 	Architecture
 	classes int
+	biased  bool // by [TextTower].LogitBias
 }
 
 // Params implements Architecture.
 func (z zeroShot) Params() []Param {
-	return append(z.Architecture.Params(), Param{Name: logitScale, Dims: []int{}},
+	params := append(z.Architecture.Params(), Param{Name: logitScale, Dims: []int{}},
 		Param{Name: zeroShotClasses, Dims: []int{z.classes, z.OutputDim()}})
+	if z.biased {
+		params = append(params, Param{Name: logitBias, Dims: []int{}})
+	}
+	return params
 }
 
 // NumClasses implements Architecture.
@@ -288,5 +293,9 @@ func (z zeroShot) NumClasses() int { return z.classes }
 
 // Head implements Architecture.
 func (z zeroShot) Head(w Weights, representation *graph.Node) *graph.Node {
-	return CosineLogits(w, representation, w.Get(zeroShotClasses))
+	logits := CosineLogits(w, representation, w.Get(zeroShotClasses))
+	if z.biased {
+		logits = graph.Add(logits, w.Get(logitBias))
+	}
+	return logits
 }

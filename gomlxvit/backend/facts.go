@@ -107,7 +107,8 @@ func inspect(p Plugin) (*PluginReport, error) {
 	}
 	report := &PluginReport{Plugin: p, Bytes: info.Size()}
 	report.SHA256, report.Compared, err = p.Verify()
-	if err != nil {
+	if err != nil { // which says what the hash is, if it was taken
+		report.SHA256, report.Compared = "", false
 		return report, err
 	}
 	if report.Compared {

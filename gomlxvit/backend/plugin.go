@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -172,6 +174,9 @@ type manifest struct {
 	SHA256   string    `json:"sha256"`
 	Size     int64     `json:"size"`
 	Modified time.Time `json:"modified"`
+	// CRC32C is the checksum (Castagnoli) of a file whose SHA-256 was right, in hexadecimal; "" before the first check.
+	// Over the 270 MB of XLA's plugin it takes 0.07 s, SHA-256 0.25 s.
+	CRC32C string `json:"crc32c,omitempty"`
 }
 
 func manifestPath(plugin string) string { return plugin + ".json" }
@@ -215,10 +220,10 @@ func writeManifest(plugin string, m manifest) error {
 }
 
 // Check refuses a plugin that is cut, changed or built for another machine,
-// with a [DamagedError]. One that Setup fetched has the recorded size and time,
-// or else the recorded SHA-256; of any other the ELF structure is compared with
-// the length of the file. It takes milliseconds; [Plugin.Verify] always reads
-// the whole file.
+// with a [DamagedError]. One that Setup fetched has the recorded size, time and
+// checksum, for which the file is read once, or else the recorded SHA-256; of any
+// other the ELF structure is compared with the length of the file.
+// [Plugin.Verify] always takes the SHA-256.
 func (p Plugin) Check() error {
 	info, err := os.Stat(p.Path)
 	if err != nil {
@@ -232,8 +237,14 @@ func (p Plugin) Check() error {
 		if err != nil {
 			return &DamagedError{Plugin: p, Reason: fmt.Sprintf("its record %s cannot be read: %v", manifestPath(p.Path), err)}
 		}
-		if info.Size() == m.Size && info.ModTime().Equal(m.Modified) {
-			return nil
+		if info.Size() == m.Size && info.ModTime().Equal(m.Modified) && m.CRC32C != "" {
+			sum := newCRC32C()
+			if err := hashInto(sum, p.Path); err != nil {
+				return err
+			}
+			if hexOf(sum) == m.CRC32C {
+				return nil
+			}
 		}
 		return p.verify(info, m)
 	}
@@ -262,21 +273,21 @@ func (p Plugin) Verify() (sum string, compared bool, err error) {
 	return sum, true, nil
 }
 
-// verify compares a fetched plugin whose time is not the recorded one (copied,
-// restored from a backup) with its record, and on success records its time, so
-// that the next Check is quick again.
+// verify compares the SHA-256 of a fetched plugin whose time or checksum is not
+// the recorded one (new, copied, restored from a backup) with its record, and on
+// success records both, so that the next Check is quick again.
 func (p Plugin) verify(info os.FileInfo, m manifest) error {
 	if info.Size() != m.Size {
 		return &DamagedError{Plugin: p, Reason: fmt.Sprintf("it has %d bytes, not %d", info.Size(), m.Size)}
 	}
-	sum, err := hashFile(p.Path)
-	if err != nil {
+	sum, checksum := sha256.New(), newCRC32C()
+	if err := hashInto(io.MultiWriter(sum, checksum), p.Path); err != nil {
 		return err
 	}
-	if sum != m.SHA256 {
-		return &DamagedError{Plugin: p, Reason: fmt.Sprintf("its SHA-256 is %s, not %s", sum, m.SHA256)}
+	if hexOf(sum) != m.SHA256 {
+		return &DamagedError{Plugin: p, Reason: fmt.Sprintf("its SHA-256 is %s, not %s", hexOf(sum), m.SHA256)}
 	}
-	m.Modified = info.ModTime()
+	m.Modified, m.CRC32C = info.ModTime(), hexOf(checksum)
 	if err := writeManifest(p.Path, m); err != nil && !errors.Is(err, os.ErrPermission) {
 		return err
 	}
@@ -317,14 +328,24 @@ func (p Plugin) checkELF(size int64) error {
 
 // hashFile returns the SHA-256 of a file in hexadecimal.
 func hashFile(path string) (string, error) {
+	sum := sha256.New()
+	err := hashInto(sum, path)
+	return hexOf(sum), err
+}
+
+func newCRC32C() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) }
+
+func hexOf(sum hash.Hash) string { return hex.EncodeToString(sum.Sum(nil)) }
+
+// hashInto writes a file into a hash.
+func hashInto(w io.Writer, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
+	if _, err := io.Copy(w, f); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return nil
 }

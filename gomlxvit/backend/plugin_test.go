@@ -185,6 +185,13 @@ func TestCheckComparesAFetchedPluginWithItsRecord(t *testing.T) {
 		{"copied", func(p string) { require.NoError(t, os.Chtimes(p, later, later)) }, ""},
 		{"cut", func(p string) { put(t, content[:700], p) }, "700 bytes, not"},
 		{"changed", func(p string) { put(t, changed, p); require.NoError(t, os.Chtimes(p, later, later)) }, "SHA-256"},
+		{"changed, its time kept", func(p string) {
+			require.NoError(t, Plugin{Device: "cpu", Path: p, Cached: true}.Check()) // records the checksum
+			info, err := os.Stat(p)
+			require.NoError(t, err)
+			put(t, changed, p)
+			require.NoError(t, os.Chtimes(p, info.ModTime(), info.ModTime()))
+		}, "SHA-256"},
 		{"record lost", func(p string) { require.NoError(t, os.Remove(manifestPath(p))) }, "bytes, not"},
 		{"record damaged", func(p string) { put(t, []byte("{"), manifestPath(p)) }, "cannot be read"},
 	} {
@@ -219,7 +226,10 @@ func TestVerifySeesWhatCheckDoesNot(t *testing.T) {
 	p := Plugin{Device: "cpu", Path: put(t, content, t.TempDir(), "plugin.so"), Cached: true}
 	info, err := os.Stat(p.Path)
 	require.NoError(t, err)
-	require.NoError(t, writeManifest(p.Path, manifest{SHA256: strings.Repeat("0", 64), Size: info.Size(), Modified: info.ModTime()}))
+	checksum := newCRC32C()
+	require.NoError(t, hashInto(checksum, p.Path))
+	record := manifest{SHA256: strings.Repeat("0", 64), Size: info.Size(), Modified: info.ModTime(), CRC32C: hexOf(checksum)}
+	require.NoError(t, writeManifest(p.Path, record))
 	require.NoError(t, p.Check())
 	_, compared, err := p.Verify()
 	require.True(t, compared)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -72,7 +73,7 @@ func TestParseTimm(t *testing.T) {
 			"pretrained_cfg": {"tag": "ms_in1k", "custom_load": false, "input_size": [3, 64, 96], "fixed_input_size": true,
 				"interpolation": "bilinear", "crop_pct": 0.9, "crop_mode": "squash", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5],
 				"num_classes": 1000, "pool_size": null, "first_conv": "patch_embed.proj", "classifier": "head"}}`,
-			Checkpoint{Architecture: "swin_base_patch4_window7_224", NumClasses: 10, GlobalPool: "avg",
+			Checkpoint{Architecture: "swin_base_patch4_window7_224", NumClasses: 10, GlobalPool: "avg", FixedSize: [2]int{64, 96},
 				ModelArgs: map[string]any{"img_size": 64.0, "embed_dim": 24.0, "class_token": false},
 				Preprocess: preprocess.Config{Library: Timm, Size: [2]int{64, 96}, Interpolation: "bilinear", CropPct: 0.9, CropMode: "squash",
 					Mean: half, Std: half}}},
@@ -115,7 +116,7 @@ func TestParseTimmRefuses(t *testing.T) {
 		{`[]`, "not a JSON object"},
 		{`{"architecture": "v"`, "not a JSON object"},
 		{`{}`, "no architecture"},
-		{`{"architectures": ["ViTModel"], "model_type": "vit"}`, "transformers"},
+		{`{"architectures": ["ViTModel"], "model_type": "vit"}`, "no architecture"},
 		{`{"architecture": ""}`, "architecture: empty"},
 		{`{"architecture": 3}`, "architecture: found number, expected a text"},
 		{`{"architecture": "v", "num_classes": "ten"}`, "num_classes: found string, expected a whole number"},
@@ -223,16 +224,77 @@ func TestChoose(t *testing.T) {
 		names string
 		want  layout
 	}{
-		{"config.json model.safetensors README.md", layout{Timm, timmConfig, safeWeights, ""}},
-		{"config.json model.safetensors pytorch_model.bin", layout{Timm, timmConfig, safeWeights, ""}},
-		{"open_clip_config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, safeWeights, tokenizerFile}},
-		{"open_clip_config.json model.safetensors open_clip_model.safetensors", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, ""}},
-		{"open_clip_config.json open_clip_model.safetensors config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, tokenizerFile}},
-		{"open_clip_config.json config.json model.safetensors", layout{Timm, timmConfig, safeWeights, ""}},
+		{"config.json model.safetensors README.md", layout{Timm, timmConfig, safeWeights, "", "", "", 0}},
+		{"config.json model.safetensors pytorch_model.bin", layout{Timm, timmConfig, safeWeights, "", "", "", 0}},
+		{"config.json model.safetensors vocab.json merges.txt preprocessor_config.json", layout{Timm, timmConfig, safeWeights, vocabularyFile, mergesFile, imageProcessor, 0}},
+		{"config.json model.safetensors.index.json model-00002-of-00002.safetensors model-00001-of-00002.safetensors",
+			layout{Timm, timmConfig, "model.safetensors.index.json", "", "", "", 2}},
+		{"open_clip_config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, safeWeights, tokenizerFile, "", "", 0}},
+		{"open_clip_config.json model.safetensors open_clip_model.safetensors", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, "", "", "", 0}},
+		{"open_clip_config.json open_clip_model.safetensors config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, tokenizerFile, "", "", 0}},
+		{"open_clip_config.json config.json model.safetensors", layout{Timm, timmConfig, safeWeights, "", "", "", 0}},
 	} {
 		got, err := choose(strings.Fields(test.names))
 		if err != nil || got != test.want {
 			t.Errorf("%s: %v (%v), want %v", test.names, got, err, test.want)
+		}
+	}
+}
+
+// A pipe in the place of a file is refused, for opening it would wait for a writer.
+func TestPipes(t *testing.T) {
+	for _, name := range []string{timmConfig, safeWeights} {
+		dir := t.TempDir()
+		for file, content := range map[string][]byte{timmConfig: []byte(tinyTimm), safeWeights: weights(t)} {
+			path := filepath.Join(dir, file)
+			err := os.WriteFile(path, content, 0o666)
+			if file == name {
+				err = errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o666))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := Open(dir)
+		checkMessage(t, name, err, filepath.Join(dir, name), "not a regular file")
+	}
+}
+
+// Numbers that no picture can be prepared with and no norm computed, and names of classes by their numbers.
+func TestConfigurationsOutOfRange(t *testing.T) {
+	timm := func(field string) string {
+		return `{"architecture": "vit_tiny_patch16_224", "num_classes": 2, ` + field + `}`
+	}
+	openCLIP := func(vision string) string {
+		return `{"model_cfg": {"embed_dim": 8, "vision_cfg": {"layers": 2, "width": 64` + vision + `}, "text_cfg": {}}}`
+	}
+	for _, test := range []struct{ file, text, want string }{
+		{timmConfig, timm(`"pretrained_cfg": {"std": [1e-38, 1, 1]}`), "std"},
+		{timmConfig, timm(`"pretrained_cfg": {"std": [0.2, 0.2, 1e38]}`), "std"},
+		{timmConfig, timm(`"pretrained_cfg": {"mean": [1e38, 0, 0]}`), "mean"},
+		{timmConfig, timm(`"pretrained_cfg": {"mean": [127.5, 127.5, 127.5]}`), "mean"},
+		{timmConfig, timm(`"pretrained_cfg": {"interpolation": "best"}`), "interpolation"},
+		{timmConfig, timm(`"pretrained_cfg": {"crop_mode": "best"}`), "crop_mode"},
+		{timmConfig, timm(`"pretrained_cfg": {"crop_pct": 0.001}`), "crop_pct"},
+		{timmConfig, timm(`"label_names": {"0": "a", "2": "b"}`), "label_names"},
+		{timmConfig, timm(`"label_names": {"0": "a", "01": "b"}`), "label_names"},
+		{openCLIPConfig, openCLIP(`, "norm_kwargs": {"eps": 1e39}`), "eps"},
+		{openCLIPConfig, openCLIP(`, "norm_kwargs": {"eps": -1}`), "eps"},
+	} {
+		_, err := OpenFS(checkpointFS(t, map[string]string{test.file: test.text, safeWeights: "W"}), "tiny")
+		checkMessage(t, test.text, err, filepath.Join("tiny", test.file), test.want)
+	}
+	c, err := OpenFS(checkpointFS(t, map[string]string{timmConfig: timm(`"label_names": {"1": "dog", "0": "cat"}`), safeWeights: "W"}), "tiny")
+	if err != nil || !cmp.Equal(c.LabelNames, []string{"cat", "dog"}) {
+		t.Errorf("labels by number: %v (%v)", c, err)
+	}
+	for field, want := range map[string]bool{
+		`"init_logit_scale": 2.3`: false, `"init_logit_bias": -10`: true, `"init_logit_bias": null`: false, `"nonscalar_logit_scale": true`: false, `"output_dict": true`: false,
+	} {
+		text := `{"model_cfg": {"embed_dim": 8, "vision_cfg": {}, "text_cfg": {}, ` + field + `}}`
+		c, err := OpenFS(checkpointFS(t, map[string]string{openCLIPConfig: text, safeWeights: "W"}), "tiny")
+		if err != nil || c.OpenCLIP.LogitBias != want || len(c.OpenCLIP.Extra) > 0 {
+			t.Errorf("%s: %+v (%v)", field, c, err)
 		}
 	}
 }
@@ -247,9 +309,12 @@ func TestOpenFSRefuses(t *testing.T) {
 		{map[string]string{"notes.txt": ""}, []string{"config.json", "open_clip_config.json", "is it a checkpoint directory?"}},
 		{map[string]string{timmConfig: tinyTimm}, []string{"model.safetensors are missing", "get them"}},
 		{map[string]string{openCLIPConfig: tinyOpenCLIP}, []string{"open_clip_model.safetensors or model.safetensors are missing"}},
-		{map[string]string{timmConfig: tinyTimm, "model.safetensors.index.json": "{}", "model-00001-of-00002.safetensors": "W"}, []string{"split over several files", "merge"}},
+		{map[string]string{timmConfig: tinyTimm, "model.safetensors.index.json": "{}", "model-00001-of-00002.safetensors": "W"}, []string{"model-00002-of-00002.safetensors is missing"}},
 		{map[string]string{timmConfig: tinyTimm, "pytorch_model.bin": "PK"}, []string{"pytorch_model.bin", "convert it to model.safetensors"}},
 		{map[string]string{openCLIPConfig: tinyOpenCLIP, "open_clip_pytorch_model.bin": "PK"}, []string{"open_clip_pytorch_model.bin", "convert it to open_clip_model.safetensors"}},
+		{map[string]string{timmConfig: tinyTimm, "model_best.pth.tar": "PK"}, []string{"model_best.pth.tar is there", "convert it to model.safetensors"}},
+		{map[string]string{timmConfig: tinyTimm, "model_best.safetensors": "W"}, []string{"model_best.safetensors is there", "rename the file to model.safetensors"}},
+		{map[string]string{timmConfig: tinyTimm, "weights.npz": "PK"}, []string{"weights.npz is there", "not read"}},
 		{map[string]string{timmConfig: "{", safeWeights: "W"}, []string{filepath.Join("tiny", "config.json"), "not a JSON object"}},
 		{map[string]string{timmConfig: tinyTimm, safeWeights: cut}, []string{filepath.Join("tiny", safeWeights), "cut short", "get it again"}},
 		{map[string]string{timmConfig: tinyTimm, safeWeights: ""}, []string{filepath.Join("tiny", safeWeights), "cut short"}},
@@ -296,7 +361,7 @@ func TestOpen(t *testing.T) {
 	if want := hex.EncodeToString(sum[:]); c.Hash != want {
 		t.Errorf("hash %s, want %s", c.Hash, want)
 	}
-	if text, err := c.Tokenizer(); err != nil || !c.HasTokenizer() || string(text) != "{}" {
+	if text, err := c.Tokenizer(); err != nil || string(text) != "{}" {
 		t.Errorf("tokenizer %q (%v)", text, err)
 	}
 }
@@ -378,7 +443,7 @@ func TestGolden(t *testing.T) {
 		"golden/swin":        func(c *Checkpoint) bool { return c.Architecture == "swin_tiny_patch4_window7_224" },
 		"golden/maxvit_tf":   func(c *Checkpoint) bool { return c.Preprocess.CropPct == 0.95 },
 		"golden/clip_vitb": func(c *Checkpoint) bool {
-			return c.OpenCLIP.EmbedDim == 32 && !c.OpenCLIP.QuickGELU && c.HasTokenizer() && c.Preprocess.Size == [2]int{64, 64}
+			return c.OpenCLIP.EmbedDim == 32 && !c.OpenCLIP.QuickGELU && c.tokenizer != "" && c.Preprocess.Size == [2]int{64, 64}
 		},
 		"golden/clip_quickgelu": func(c *Checkpoint) bool {
 			return c.OpenCLIP.QuickGELU && c.OpenCLIP.VisionCfg.HeadWidth == 12 && c.OpenCLIP.VisionCfg.Extra == nil && c.OpenCLIP.TextCfg.Extra == nil

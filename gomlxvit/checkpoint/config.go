@@ -9,6 +9,8 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 
 	"vitdecompose/gomlxvit/preprocess"
 )
@@ -168,9 +170,13 @@ func (t *triple) UnmarshalJSON(text []byte) error {
 func (o *object) meanStd(config *preprocess.Config, mean, std triple) {
 	config.Mean = take(o, "mean", mean)
 	config.Std = take(o, "std", std)
-	for _, v := range config.Std {
-		if v <= 0 {
-			o.fail("std", fmt.Errorf("%v: a standard deviation has to be above 0", config.Std))
+	// Pixels are 0..1 here; a mean or deviation of bytes, or a damaged number, would give a picture of nothing.
+	for i := range 3 {
+		if v := config.Mean[i]; !(v >= -1 && v <= 2) {
+			o.fail("mean", fmt.Errorf("%v: a mean of pixels, which are 0..1, lies in -1..2", config.Mean))
+		}
+		if v := config.Std[i]; !(v >= 1e-3 && v <= 100) {
+			o.fail("std", fmt.Errorf("%v: a standard deviation of pixels, which are 0..1, lies in 0.001..100", config.Std))
 		}
 	}
 }
@@ -192,9 +198,6 @@ func parseTimm(text []byte) (*Checkpoint, error) {
 		return nil, err
 	}
 	if !o.has("architecture") {
-		if o.has("model_type") || o.has("architectures") {
-			return nil, errors.New("a configuration of the transformers library, whose checkpoints are not read; take the same model from timm or open_clip")
-		}
 		return nil, errors.New("no architecture: it is not timm's config.json")
 	}
 	c := &Checkpoint{Architecture: take(o, "architecture", ""), ModelArgs: take(o, "model_args", map[string]any{})}
@@ -208,7 +211,7 @@ func parseTimm(text []byte) (*Checkpoint, error) {
 	// What stands beside the architecture goes before pretrained_cfg, as in timm, the pooling excepted.
 	c.NumClasses = p.count("num_classes", defaultClasses, defaultClasses, largestQuantity)
 	c.GlobalPool = take(p, "global_pool", "")
-	labels := take(p, "label_names", take(p, "labels", []string(nil)))
+	labels := take(p, "label_names", take(p, "labels", labels(nil)))
 	words := take(p, "label_descriptions", descriptions{})
 	if p != o {
 		c.NumClasses = o.count("num_classes", c.NumClasses, defaultClasses, largestQuantity)
@@ -219,9 +222,9 @@ func parseTimm(text []byte) (*Checkpoint, error) {
 	if n, ok := c.ModelArgs["num_classes"].(float64); ok && n == math.Trunc(n) && n >= 0 && n <= largestQuantity {
 		c.NumClasses = int(n)
 	}
-	c.LabelNames = words.of(labels)
+	c.LabelNames = words.of(labels.named())
 	if n := len(c.LabelNames); n > 0 && c.NumClasses > 0 && n != c.NumClasses {
-		o.fail("label_names", fmt.Errorf("%d names for %d classes; mend or remove them", n, c.NumClasses))
+		o.fail("label_names", fmt.Errorf("%d names for %d classes; correct or remove them", n, c.NumClasses))
 	}
 
 	// Without input_size the size is that of the model: img_size where it was overridden.
@@ -233,10 +236,14 @@ func parseTimm(text []byte) (*Checkpoint, error) {
 		}
 		size = args.checkSize("img_size", take(args, "img_size", size))
 	}
+	given := p.has("input_size")
 	input := take(p, "input_size", []int{3, size[0], size[1]})
 	if len(input) != 3 || input[0] != 3 {
 		p.fail("input_size", fmt.Errorf("%v: [3, height, width] is expected", input))
 		return nil, *o.err
+	}
+	if dynamic, _ := c.ModelArgs["dynamic_img_size"].(bool); given && take(p, "fixed_input_size", false) && !dynamic {
+		c.FixedSize = [2]int{input[1], input[2]}
 	}
 	c.Preprocess = preprocess.Config{
 		Library:       Timm,
@@ -250,6 +257,39 @@ func parseTimm(text []byte) (*Checkpoint, error) {
 	}
 	p.meanStd(&c.Preprocess, imageNetMean, imageNetStd)
 	return c, *o.err
+}
+
+// labels are the names of classes: a list, or an object with the names by number.
+type labels []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *labels) UnmarshalJSON(text []byte) error {
+	var list []string
+	if err := json.Unmarshal(text, &list); err == nil {
+		*l = list
+		return nil
+	}
+	byNumber := map[string]string{}
+	if err := json.Unmarshal(text, &byNumber); err != nil {
+		return errors.New("neither a list of texts nor texts by the number of the class")
+	}
+	*l = make([]string, len(byNumber))
+	for number, name := range byNumber {
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 0 || n >= len(byNumber) || strconv.Itoa(n) != number {
+			return fmt.Errorf("%.40q is not one of the numbers 0..%d", number, len(byNumber)-1)
+		}
+		(*l)[n] = name
+	}
+	return nil
+}
+
+// named leaves out what the transformers library writes where classes have no names: LABEL_0, LABEL_1, ...
+func (l labels) named() labels {
+	if slices.ContainsFunc(l, func(name string) bool { return !strings.HasPrefix(name, "LABEL_") }) {
+		return l
+	}
+	return nil
 }
 
 // descriptions are what the label names mean in words: by name, or in the order of the classes.
@@ -287,6 +327,7 @@ func (d descriptions) of(names []string) []string {
 type OpenCLIPConfig struct {
 	EmbedDim  int
 	QuickGELU bool // x*sigmoid(1.702x) in both towers
+	LogitBias bool // a number is added to the logits of pictures and texts
 	VisionCfg VisionConfig
 	TextCfg   TextConfig
 	// Extra are fields of model_cfg that are none of the above, as encoding/json decodes them.
@@ -352,7 +393,15 @@ func parseOpenCLIP(text []byte) (*Checkpoint, error) {
 		VisionCfg: parseVision(m.object("vision_cfg")),
 		TextCfg:   parseText(m.object("text_cfg")),
 	}
-	config.Extra = m.rest()
+	// Where training begins and what form outputs have changes no number here.
+	config.LogitBias = m.has("init_logit_bias")
+	for _, name := range []string{"init_logit_scale", "init_logit_bias"} {
+		take(m, name, 0.0)
+	}
+	for _, name := range []string{"nonscalar_logit_scale", "output_dict"} {
+		take(m, name, false)
+	}
+	config.Extra = withoutFalse(m.rest())
 	c := &Checkpoint{NumClasses: 0, ModelArgs: map[string]any{}, OpenCLIP: config}
 	p := o.object("preprocess_cfg")
 	// open_clip takes the size from the tower and looks at the one in preprocess_cfg no more; it has to be sound still.
@@ -454,13 +503,18 @@ func (o *object) ratio() float64 {
 func (o *object) normEps() float64 {
 	norm := o.object("norm_kwargs")
 	eps := take(norm, "eps", 1e-5)
-	if eps < 0 {
-		norm.fail("eps", fmt.Errorf("%g is below 0", eps))
-	}
+	norm.checkEpsilon("eps", eps)
 	if rest := norm.rest(); rest != nil {
 		norm.fail(slices.Sorted(maps.Keys(rest))[0], errors.New("not supported"))
 	}
 	return eps
+}
+
+// checkEpsilon refuses what no norm can be computed with.
+func (o *object) checkEpsilon(name string, epsilon float64) {
+	if !(epsilon >= 0 && epsilon <= 0.1) {
+		o.fail(name, fmt.Errorf("%g is not in 0..0.1", epsilon))
+	}
 }
 
 // withoutFalse leaves out the options that are switched off, which is the default of all of them.

@@ -51,7 +51,7 @@ func (c Config) view(p *picture.Picture) (*picture.Picture, error) {
 		return nil, err
 	}
 	// timm's data sets hand out RGB; open_clip resizes and crops what the file holds and converts it last.
-	if c.Library == Timm {
+	if c.Library != OpenCLIP {
 		p = p.RGB()
 	}
 	l, err := c.layout(p.Width, p.Height)

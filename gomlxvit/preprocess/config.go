@@ -27,12 +27,14 @@ import (
 const (
 	Timm     = "timm"
 	OpenCLIP = "open_clip"
+	// Transformers is timm's transform but for a crop that lies half a pixel off the centre: timm rounds to even, this down.
+	Transformers = "transformers"
 )
 
 // Config says how a picture becomes the input of a model: which library's evaluation transform is followed, and with
 // which numbers. A checkpoint's configuration file fills it, see package checkpoint.
 type Config struct {
-	// Library is the library whose transform is followed: "timm" or "open_clip".
+	// Library is the library whose transform is followed: "timm", "open_clip" or "transformers".
 	Library string
 	// Size is the height and width, in pixels, of what the model sees.
 	Size [2]int
@@ -53,7 +55,7 @@ type Config struct {
 
 // Check reports the first field of c that no picture could be prepared with.
 func (c Config) Check() error {
-	if err := oneOf("library", c.Library, Timm, OpenCLIP); err != nil {
+	if err := oneOf("library", c.Library, Timm, OpenCLIP, Transformers); err != nil {
 		return err
 	}
 	const largest = 1 << 14 // far beyond any model, and small enough that sizes of tensors cannot overflow
@@ -65,7 +67,7 @@ func (c Config) Check() error {
 			c.Interpolation)
 	}
 	switch c.Library {
-	case Timm:
+	case Timm, Transformers:
 		if err := oneOf("crop_mode", c.CropMode, "", "center", "squash", "border"); err != nil {
 			return err
 		}
@@ -138,7 +140,11 @@ func (c Config) layout(width, height int) (layout, error) {
 	if h < 1 || w < 1 || h > largest || w > largest {
 		return layout{}, fmt.Errorf("a picture of %dx%d pixels is too long and thin: it would be resized to %dx%d", width, height, w, h)
 	}
-	return layout{w, h, centre(w, c.Size[1]), centre(h, c.Size[0])}, nil
+	middle := centre
+	if c.Library == Transformers {
+		middle = truncatedCentre
+	}
+	return layout{w, h, middle(w, c.Size[1]), middle(h, c.Size[0])}, nil
 }
 
 // shorterSide returns the height and width with which the shorter side is size; the longer one is truncated.
@@ -154,6 +160,14 @@ func shorterSide(width, height, size int) (h, w int) {
 func keepRatio(width, height, targetW, targetH int, pick func(a, b float64) float64) (h, w int) {
 	ratio := pick(float64(height)/float64(targetH), float64(width)/float64(targetW))
 	return int(math.RoundToEven(float64(height) / ratio)), int(math.RoundToEven(float64(width) / ratio))
+}
+
+// truncatedCentre is centre rounded down.
+func truncatedCentre(size, n int) int {
+	if n > size {
+		return centre(size, n)
+	}
+	return (size - n) / 2
 }
 
 // centre returns where a crop of n begins on a side of size, rounded half to even; where the crop is larger, minus the

@@ -1,7 +1,6 @@
 package safetensors
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
@@ -10,12 +9,12 @@ import (
 	"io"
 	"math"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 )
 
 const (
 	maxHeader   = 100_000_000 // bytes; the cap of the reference implementation
+	maxNames    = 1 << 18     // tensors, or entries of the metadata: what bounds the time that a header takes
 	maxRank     = 64          // dimensions of a tensor; NumPy's limit
 	lengthBytes = 8           // the header's length comes first, as a little-endian uint64
 	metadataKey = "__metadata__"
@@ -53,7 +52,7 @@ type FormatError struct {
 
 func (e *FormatError) Error() string {
 	if e.Tensor != "" {
-		return fmt.Sprintf("%s: tensor %q: %v", e.File, e.Tensor, e.Err)
+		return fmt.Sprintf("%s: tensor %.100q: %v", e.File, e.Tensor, e.Err)
 	}
 	return fmt.Sprintf("%s: %v", e.File, e.Err)
 }
@@ -138,14 +137,13 @@ func parseHeader(text []byte) (h *header, tensor string, err error) {
 	if !utf8.Valid(text) {
 		return nil, "", fmt.Errorf("%w: it is not UTF-8", ErrHeaderJSON)
 	}
-	if !json.Valid(text) { // the token reader below would let some errors pass
+	if !json.Valid(text) { // what follows relies on it
 		return nil, "", ErrHeaderJSON
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
+	d := &scanner{text: text}
 	h = &header{}
 	var current string // the tensor at which it went wrong
-	err = eachKey(d, func(name string) (err error) {
+	err = d.eachKey(func(name string) (err error) {
 		if name == metadataKey {
 			h.metadata, err = decodeMetadata(d)
 			return err
@@ -162,71 +160,38 @@ func parseHeader(text []byte) (h *header, tensor string, err error) {
 	return h, current, err
 }
 
-// eachKey calls visit for each key of the JSON object that comes next; visit has to read the value. A key that occurs
-// twice is an error.
-func eachKey(d *json.Decoder, visit func(key string) error) error {
-	if token, err := d.Token(); err != nil || token != json.Delim('{') {
-		return fmt.Errorf("%w: an object was expected", ErrHeaderJSON)
-	}
-	seen := map[string]bool{}
-	for d.More() {
-		token, err := d.Token()
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrHeaderJSON, err)
-		}
-		key, ok := token.(string)
-		if !ok {
-			return fmt.Errorf("%w: a name was expected", ErrHeaderJSON)
-		}
-		if seen[key] {
-			return fmt.Errorf("%w: %q", ErrDuplicate, key)
-		}
-		seen[key] = true
-		if err := visit(key); err != nil {
-			return err
-		}
-	}
-	if _, err := d.Token(); err != nil { // the closing brace
-		return fmt.Errorf("%w: %w", ErrHeaderJSON, err)
-	}
-	return nil
-}
-
-func decodeMetadata(d *json.Decoder) (map[string]string, error) {
+// decodeMetadata reads an object of texts, or null for none.
+func decodeMetadata(d *scanner) (map[string]string, error) {
 	metadata := map[string]string{}
-	err := eachKey(d, func(key string) error {
-		token, err := d.Token()
+	if d.peek() == 'n' {
+		d.value()
+		return metadata, nil
+	}
+	err := d.eachKey(func(key string) (err error) {
+		metadata[key], err = d.quoted()
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrHeaderJSON, err)
+			return fmt.Errorf("%s: the value of %.100q: %w", metadataKey, key, err)
 		}
-		value, ok := token.(string)
-		if !ok {
-			return fmt.Errorf("%w: %s: the value of %q is not a string", ErrHeaderJSON, metadataKey, key)
-		}
-		metadata[key] = value
 		return nil
 	})
 	return metadata, err
 }
 
-func decodeInfo(d *json.Decoder) (Info, error) {
+func decodeInfo(d *scanner) (Info, error) {
 	var info Info
 	var found int
 	var begin, end int64
-	err := eachKey(d, func(key string) error {
+	err := d.eachKey(func(key string) error {
 		switch key {
 		case dtypeKey:
-			token, err := d.Token()
-			if err != nil {
-				return fmt.Errorf("%w: %w", ErrHeaderJSON, err)
-			}
-			name, ok := token.(string)
-			if !ok || DType(name).Size() == 0 {
-				return fmt.Errorf("%w %v", ErrDType, token)
+			raw := d.value()
+			name, err := (&scanner{text: raw}).quoted()
+			if err != nil || DType(name).Size() == 0 {
+				return fmt.Errorf("%w %.40s", ErrDType, raw)
 			}
 			info.DType = DType(name)
 		case shapeKey:
-			dims, err := decodeInts(d, maxRank)
+			dims, err := d.integers(maxRank)
 			if err != nil {
 				return fmt.Errorf("%w: %w", ErrShape, err)
 			}
@@ -237,7 +202,7 @@ func decodeInfo(d *json.Decoder) (Info, error) {
 				}
 			}
 		case offsetsKey:
-			offsets, err := decodeInts(d, 2)
+			offsets, err := d.integers(2)
 			if err != nil {
 				return fmt.Errorf("%w: %w", ErrOffsets, err)
 			}
@@ -246,10 +211,7 @@ func decodeInfo(d *json.Decoder) (Info, error) {
 			}
 			begin, end = offsets[0], offsets[1]
 		default: // the reference implementation ignores what it does not know
-			var skipped json.RawMessage
-			if err := d.Decode(&skipped); err != nil {
-				return fmt.Errorf("%w: %w", ErrHeaderJSON, err)
-			}
+			d.value()
 			return nil
 		}
 		found++
@@ -273,34 +235,6 @@ func decodeInfo(d *json.Decoder) (Info, error) {
 	}
 	info.offset, info.size = begin, want
 	return info, nil
-}
-
-// decodeInts reads a list of at most limit whole numbers.
-func decodeInts(d *json.Decoder, limit int) ([]int64, error) {
-	if token, err := d.Token(); err != nil || token != json.Delim('[') {
-		return nil, errors.New("a list of whole numbers was expected")
-	}
-	numbers := []int64{}
-	for d.More() {
-		if len(numbers) == limit {
-			return nil, fmt.Errorf("more than %d numbers", limit)
-		}
-		token, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		number, ok := token.(json.Number)
-		if !ok {
-			return nil, fmt.Errorf("a whole number was expected, not %v", token)
-		}
-		value, err := strconv.ParseInt(number.String(), 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("%s is not a whole number of 64 bits", number)
-		}
-		numbers = append(numbers, value)
-	}
-	_, err := d.Token() // the closing bracket
-	return numbers, err
 }
 
 // place sorts the tensors by offset, moves the offsets to where the data begins, and checks that the tensors fill the

@@ -21,13 +21,19 @@ type File struct {
 
 // Open opens a file and checks its header. See [FormatError] for what can be wrong with it.
 func Open(path string) (*File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // opening a pipe would wait for a writer
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s: not a file", path)
+	if info, err = file.Stat(); err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: not a regular file", path)
 	}
 	var f *File
 	if err == nil {
@@ -52,6 +58,25 @@ func New(r io.ReaderAt, size int64, name string) (*File, error) {
 		f.byName[t.Name] = i
 	}
 	return f, nil
+}
+
+// Join gives the tensors of several files, such as the shards of a checkpoint, as those of one. A name in two of them is
+// an error. The files stay the caller's to close.
+func Join(name string, files ...*File) (*File, error) {
+	joined := &File{name: name, header: &header{metadata: map[string]string{}}, byName: make(map[string]int)}
+	for _, f := range files {
+		joined.fileSize += f.fileSize
+		for _, t := range f.header.tensors {
+			if at, ok := joined.byName[t.Name]; ok {
+				return nil, fmt.Errorf("%s: tensor %.100q is in %s too", f.name, t.Name, joined.header.tensors[at].of.name)
+			}
+			t.of = f
+			joined.byName[t.Name] = len(joined.header.tensors)
+			joined.header.tensors = append(joined.header.tensors, t)
+		}
+		maps.Copy(joined.header.metadata, f.header.metadata)
+	}
+	return joined, nil
 }
 
 // Close closes what Open opened. What was given to New stays open.
@@ -119,7 +144,7 @@ func (f *File) ReadFloat32At(name string, first int, dst []float32) error {
 		return err
 	}
 	if n := info.Len(); first < 0 || first > n || len(dst) > n-first {
-		return fmt.Errorf("%s: tensor %q has %d elements: cannot read %d from %d on", f.name, name, n, len(dst), first)
+		return fmt.Errorf("%s: tensor %.100q has %d elements: cannot read %d from %d on", f.name, name, n, len(dst), first)
 	}
 	return readElements(f, info, first, dst, decodeFloat[float32])
 }
@@ -127,7 +152,7 @@ func (f *File) ReadFloat32At(name string, first int, dst []float32) error {
 func (f *File) find(name string) (Info, error) {
 	i, ok := f.byName[name]
 	if !ok {
-		return Info{}, fmt.Errorf("%s: there is no tensor %q", f.name, name)
+		return Info{}, fmt.Errorf("%s: there is no tensor %.100q", f.name, name)
 	}
 	return f.header.tensors[i], nil
 }
@@ -148,6 +173,9 @@ func readAll[T any](f *File, name string, decode decoder[T]) ([]T, error) {
 const chunkBytes = 1 << 18
 
 func readElements[T any](f *File, info Info, first int, dst []T, decode decoder[T]) error {
+	if info.of != nil {
+		f = info.of
+	}
 	size := info.DType.Size()
 	buffer := make([]byte, min(chunkBytes, len(dst)*size))
 	offset := info.offset + int64(first)*int64(size)
@@ -155,10 +183,10 @@ func readElements[T any](f *File, info Info, first int, dst []T, decode decoder[
 		n := min(len(dst), len(buffer)/size)
 		src := buffer[:n*size]
 		if read, err := f.reader.ReadAt(src, offset); read < len(src) {
-			return fmt.Errorf("%s: tensor %q: cannot be read, did the file change? %w", f.name, info.Name, err)
+			return fmt.Errorf("%s: tensor %.100q: cannot be read, did the file change? %w", f.name, info.Name, err)
 		}
 		if !decode(dst[:n], src, info.DType) {
-			return fmt.Errorf("%s: tensor %q: dtype %s cannot be converted to %T", f.name, info.Name, info.DType, dst)
+			return fmt.Errorf("%s: tensor %.100q: dtype %s cannot be converted to %T", f.name, info.Name, info.DType, dst)
 		}
 		dst = dst[n:]
 		offset += int64(len(src))

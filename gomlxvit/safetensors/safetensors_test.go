@@ -2,6 +2,7 @@ package safetensors
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -413,7 +415,6 @@ func TestWriterInPieces(t *testing.T) {
 	const components, pictures, dim = 5, 64, 3
 	w, err := Create(path, nil, []Info{
 		{Name: "contributions", DType: F32, Shape: []int{components, pictures, dim}},
-		{Name: "labels", DType: U8, Shape: []int{pictures}},
 		{Name: "small", DType: BF16, Shape: []int{2}},
 	})
 	if err != nil {
@@ -438,22 +439,22 @@ func TestWriterInPieces(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if err := w.WriteInt64At("labels", 0, make([]int64, pictures)); err != nil {
-		t.Fatal(err)
-	}
 	if err := w.WriteFloat32At("small", 1, []float32{2}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.WriteFloat32At("small", 0, []float32{1}); err != nil {
 		t.Fatal(err)
 	}
+	whole, err := Create(path, nil, []Info{{Name: "labels", DType: U8, Shape: []int{1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer whole.Abort()
 	for message, err := range map[string]error{
 		"there is no tensor": w.WriteFloat32At("absent", 0, nil),
 		"cannot write 2":     w.WriteFloat32At("small", 1, []float32{1, 2}),
 		"from -1 on":         w.WriteFloat32At("small", -1, nil),
-		"300 does not fit":   w.WriteInt64At("labels", 0, []int64{300}),
-		"stored as U8":       w.WriteFloat32At("labels", 0, []float32{1}),
-		"stored as BF16":     w.WriteInt64At("small", 0, []int64{1}),
+		"stored as U8":       whole.WriteFloat32At("labels", 0, []float32{1}),
 	} {
 		if err == nil || !strings.Contains(err.Error(), message) || !strings.Contains(err.Error(), path) {
 			t.Errorf("error %v, want one that names the file and says %q", err, message)
@@ -518,8 +519,42 @@ func TestSpans(t *testing.T) {
 	}
 }
 
+// Headers as other writers make them: null for no metadata, escapes, white space, fields that are not known.
+func TestUnusualHeaders(t *testing.T) {
+	header := " \n" // what begins with { only is a header
+	header = `{ "__metadata__" : null , "a\u0062\"" :{"extra": {"x":[1,{"y":"]}"}]}, "dtype":"F32" ,"shape": [ 1 , 2 ],"data_offsets":[0,8]}}` + header
+	file := slices.Concat(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), []byte(header), make([]byte, 8))
+	f, err := New(bytes.NewReader(file), int64(len(file)), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, ok := f.Info(`ab"`); !ok || !slices.Equal(info.Shape, []int{1, 2}) || len(f.Metadata()) != 0 {
+		t.Errorf("tensors %v, metadata %v", f.Names(), f.Metadata())
+	}
+}
+
+// A header with a million names takes a moment, and is refused.
+func TestHeaderOfManyNames(t *testing.T) {
+	var header strings.Builder
+	for i := range 1 << 20 {
+		fmt.Fprintf(&header, `,"%d":""`, i)
+	}
+	text := `{"__metadata__":{` + header.String()[1:] + `}}`
+	file := append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
+	if _, err := New(bytes.NewReader(file), int64(len(file)), "a"); !errors.Is(err, ErrHeaderTooLong) || len(err.Error()) > 200 {
+		t.Errorf("error %v, want ErrHeaderTooLong", err)
+	}
+}
+
 func TestOpenErrors(t *testing.T) {
 	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(pipe); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a pipe: error %v", err)
+	}
 	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("a directory: error %v", err)
 	}

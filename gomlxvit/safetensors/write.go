@@ -226,12 +226,6 @@ func (w *Writer) WriteFloat32At(name string, first int, data []float32) error {
 	return writeElements(w, name, first, data, encodeFloat)
 }
 
-// WriteInt64At writes elements from the first one on, counted row-major over the whole tensor, which is of an integer
-// type that holds the values.
-func (w *Writer) WriteInt64At(name string, first int, data []int64) error {
-	return writeElements(w, name, first, data, encodeInt)
-}
-
 // Commit puts the file in its place. It is an error when part of a tensor was never written.
 func (w *Writer) Commit() error {
 	w.mu.Lock()

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -51,12 +52,52 @@ type tokenizerFile struct {
 		ID      int32  `json:"id"`
 		Content string `json:"content"`
 	} `json:"added_tokens"`
-	Model struct {
+	Normalizer    *part `json:"normalizer"`
+	PreTokenizer  *part `json:"pre_tokenizer"`
+	PostProcessor *part `json:"post_processor"`
+	Decoder       *part `json:"decoder"`
+	Model         struct {
 		Type            string           `json:"type"`
 		EndOfWordSuffix string           `json:"end_of_word_suffix"`
 		Vocab           map[string]int32 `json:"vocab"`
 		Merges          []mergeRule      `json:"merges"`
 	} `json:"model"`
+}
+
+// part is a step of a tokenizer: a kind, or several in turn.
+type part struct {
+	Type          string `json:"type"`
+	Normalizers   []part `json:"normalizers"`
+	PreTokenizers []part `json:"pretokenizers"`
+	Processors    []part `json:"processors"`
+	Decoders      []part `json:"decoders"`
+}
+
+// The kinds of steps that the tokenizers library knows. It refuses a file with another one, and so does [Parse]: a file that
+// nobody else can read is damaged.
+var (
+	normalizers = []string{"BertNormalizer", "Strip", "StripAccents", "NFC", "NFD", "NFKC", "NFKD", "Sequence", "Lowercase", "Nmt",
+		"Precompiled", "Replace", "Prepend", "ByteLevel"}
+	preTokenizers = []string{"BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Metaspace", "Whitespace", "Sequence", "Split",
+		"Punctuation", "WhitespaceSplit", "Digits", "UnicodeScripts", "FixedLength"}
+	postProcessors = []string{"RobertaProcessing", "BertProcessing", "ByteLevel", "TemplateProcessing", "Sequence"}
+	decoders       = []string{"BPEDecoder", "ByteLevel", "WordPiece", "Metaspace", "CTC", "Sequence", "Replace", "Fuse", "Strip", "ByteFallback"}
+)
+
+// check refuses a kind that is not known, of the step itself or of one within.
+func (p *part) check(where string, known []string) error {
+	if p == nil {
+		return nil
+	}
+	if !slices.Contains(known, p.Type) {
+		return fmt.Errorf("%s %.40q is not known; get the file again from where the model comes from", where, p.Type)
+	}
+	for _, inner := range slices.Concat(p.Normalizers, p.PreTokenizers, p.Processors, p.Decoders) {
+		if err := inner.check(where, known); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mergeRule is a merge as the library writes it: ["a", "b"], formerly "a b".
@@ -91,8 +132,23 @@ func Parse(file []byte) (*Tokenizer, error) {
 		return nil, fmt.Errorf("model.type %q with end_of_word_suffix %q is not CLIP's tokenizer (BPE with %q)", m.Type, m.EndOfWordSuffix, wordEnd)
 	}
 	vocab := m.Vocab
-	if vocab == nil {
+	switch {
+	case vocab == nil:
 		return nil, errors.New("model.vocab is missing")
+	case m.Merges == nil:
+		return nil, errors.New("model.merges is missing, without which words fall into letters")
+	}
+	for _, step := range []struct {
+		where string
+		part  *part
+		known []string
+	}{
+		{"normalizer", f.Normalizer, normalizers}, {"pre_tokenizer", f.PreTokenizer, preTokenizers},
+		{"post_processor", f.PostProcessor, postProcessors}, {"decoder", f.Decoder, decoders},
+	} {
+		if err := step.part.check(step.where, step.known); err != nil {
+			return nil, err
+		}
 	}
 	for _, added := range f.AddedTokens {
 		if id, ok := vocab[added.Content]; ok && id != added.ID {

@@ -179,6 +179,12 @@ func TestParseErrors(t *testing.T) {
 		{"negative id", "is taken or not in", change(func(_, m map[string]any) { vocab(m)["!"] = -1 })},
 		{"fraction", "not a tokenizer.json", change(func(_, m map[string]any) { vocab(m)["!"] = 0.5 })},
 		{"byte missing", "for the byte", change(func(_, m map[string]any) { v := vocab(m); v["!!!!"] = v["!"]; delete(v, "!") })},
+		{"no merges", "merges is missing", change(func(_, m map[string]any) { delete(m, "merges") })},
+		{"unknown normalizer", "normalizer \"Lowercased\"", change(func(f, _ map[string]any) { f["normalizer"] = map[string]any{"type": "Lowercased"} })},
+		{"unknown normalizer in a sequence", "normalizer \"\"", change(func(f, _ map[string]any) {
+			f["normalizer"] = map[string]any{"type": "Sequence", "normalizers": []any{map[string]any{"type": "NFC"}, map[string]any{}}}
+		})},
+		{"unknown pre-tokenizer", "pre_tokenizer \"Words\"", change(func(f, _ map[string]any) { f["pre_tokenizer"] = map[string]any{"type": "Words"} })},
 		{"merge of one", "not of two symbols", change(func(_, m map[string]any) { m["merges"] = []any{"ab"} })},
 		{"merge of nothing", "not of two symbols", change(func(_, m map[string]any) { m["merges"] = []any{[]string{"", "a"}} })},
 		{"merge of numbers", "neither a pair", change(func(_, m map[string]any) { m["merges"] = []any{7} })},

@@ -63,7 +63,7 @@ func (d distillation) extra() []gomlxvit.Param {
 		{Name: "probe.weight", Dims: []int{len(scenes.Classes), width}}, {Name: "probe.bias", Dims: []int{len(scenes.Classes)}},
 	}
 	if d.masked > 0 {
-		params = append(params, gomlxvit.Param{Name: gomlxvit.MaskToken, Dims: []int{1, d.arch.Width}})
+		params = append(params, gomlxvit.Param{Name: maskToken, Dims: []int{1, d.arch.Width}})
 	}
 	return params
 }
@@ -144,11 +144,11 @@ func (d distillation) loss(in lesson) outcome {
 		masked = graph.ConvertDType(in.inputs[3], dtypes.Float32)
 	}
 
-	said := d.arch.Features(teacher, global, nil)           // [2*batch, token, width]
-	heard := d.arch.Features(in.weights, global, masked)    // the same of the student
-	small := d.arch.LocalView(localSide / d.arch.PatchSize) // sees 1/4 of the picture
+	said := d.arch.Features(teacher, global, nil)                          // [2*batch, token, width]
+	heard := d.arch.Features(in.weights, global, mask(in.weights, masked)) // the same of the student
+	small := localView(d.arch, localSide/d.arch.PatchSize)                 // sees 1/4 of the picture
 	saidClass, heardClass := classToken(said), classToken(heard)
-	localClass := classToken(small.Features(d.arch.LocalWeights(in.weights, localSide/d.arch.PatchSize), local, nil))
+	localClass := classToken(small.Features(localWeights(d.arch, in.weights, localSide/d.arch.PatchSize), local, nil))
 
 	teacherLogits := cosines(teacher, project(teacher, saidClass))
 	target := sharpen(teacherLogits, in.memory[1]) // [2*batch, prototype]

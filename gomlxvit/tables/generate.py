@@ -1,0 +1,121 @@
+"""Writes timm.jsonl and open_clip.jsonl from the sources of timm and open_clip, which are parsed and not run.
+
+    pip install --no-deps timm open_clip_torch && python generate.py
+"""
+import ast
+import importlib.util
+import json
+import pathlib
+
+# How a row names the class that an entry point builds, by the function that it calls.
+FAMILIES = {
+    ("vision_transformer", "_create_vision_transformer"): "vit",
+    ("deit", "_create_deit"): "vit",
+    ("swin_transformer", "_create_swin_transformer"): "swin",
+}
+# timm builds these from configurations that are no arguments; what they have in common is the default of the family.
+MAXVITS = {
+    "tiny": dict(embed_dim=[64, 128, 256, 512], depths=[2, 2, 5, 2], stem_width=64, head_hidden_size=512),
+    "small": dict(embed_dim=[96, 192, 384, 768], depths=[2, 2, 5, 2], stem_width=64, head_hidden_size=768),
+    "base": dict(embed_dim=[96, 192, 384, 768], depths=[2, 6, 14, 2], stem_width=64, head_hidden_size=768),
+    "large": dict(embed_dim=[128, 256, 512, 1024], depths=[2, 6, 14, 2], stem_width=128, head_hidden_size=1024),
+    "xlarge": dict(embed_dim=[192, 384, 768, 1536], depths=[2, 6, 14, 2], stem_width=192, head_hidden_size=1536),
+}
+
+
+def where(package):
+    return pathlib.Path(importlib.util.find_spec(package).submodule_search_locations[0])
+
+
+def value(node):
+    """The value of an argument: numbers, texts and lists as they are, classes by name, partials as objects."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    if isinstance(node, (ast.Tuple, ast.List)):
+        return [value(e) for e in node.elts]
+    if isinstance(node, ast.Call) and node.func.id == "partial":
+        return {"name": value(node.args[0]), **{k.arg: value(k.value) for k in node.keywords}}
+    if isinstance(node, ast.Call) and node.func.id == "dict":
+        return {k.arg: value(k.value) for k in node.keywords}
+    return eval(compile(ast.Expression(node), "", "eval"), {})
+
+
+def entry_points(tree):
+    """Names of models with the call that builds them and the arguments that it passes on."""
+    for f in tree.body:
+        if not isinstance(f, ast.FunctionDef) or not any(getattr(d, "id", "") == "register_model" for d in f.decorator_list):
+            continue
+        known, call = {}, None
+        for node in f.body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("model_args", "model_kwargs"):
+                known = value(node.value)
+        for node in ast.walk(f):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "").startswith("_create"):
+                call = node
+        for k in call.keywords:
+            if k.arg and k.arg not in ("pretrained", "pretrained_strict"):
+                known = {k.arg: value(k.value), **known}
+        yield f.name, call.func.id, known
+
+
+def configurations(tree):
+    """What each tag's default_cfg says: input size and number of classes."""
+    out = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict) and node.keys and all(isinstance(k, ast.Constant) for k in node.keys):
+            for key, call in zip(node.keys, node.values):
+                if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "_cfg":
+                    cfg = {k.arg: k.value for k in call.keywords}
+                    size = value(cfg["input_size"])[1] if "input_size" in cfg else 224
+                    classes = value(cfg["num_classes"]) if "num_classes" in cfg else 1000
+                    names = [key.value]
+                    if "notes" in cfg and "quickgelu" in ast.unparse(cfg["notes"]):  # timm adds these in a loop
+                        names.append(key.value.replace("_clip_", "_clip_quickgelu_"))
+                    for name in names:
+                        architecture, _, tag = name.partition(".")
+                        if "url" not in cfg and "hf_hub_id" not in cfg:
+                            tag = ""  # there are no weights
+                        out.setdefault(architecture, []).append((tag, size, classes))
+    return out
+
+
+def rows(module, families):
+    tree = ast.parse((where("timm") / "models" / (module + ".py")).read_text())
+    tags = configurations(tree)
+    for name, creator, args in families(tree):
+        family = FAMILIES.get((module, creator), creator)
+        if args.pop("distilled", False):
+            family = "vit_distilled"
+        cfgs = tags.get(name, [("", 224, 1000)])
+        row = dict(name=name, family=family, args=args, img_size=cfgs[0][1], num_classes=cfgs[0][2])
+        differ = {tag: dict(img_size=s, num_classes=c) for tag, s, c in cfgs if (s, c) != cfgs[0][1:]}
+        row["tags"] = [tag for tag, _, _ in cfgs if tag]
+        if differ:
+            row["differ"] = differ
+        yield row
+
+
+def maxvits(tree):
+    for size, args in MAXVITS.items():
+        for image in (224, 384, 512):
+            name = f"maxvit_{size}_tf_{image}"
+            if f"def {name}(" in ast.unparse(tree):
+                yield name, "maxvit", dict(args)
+
+
+def main():
+    here = pathlib.Path(__file__).parent
+    with open(here / "timm.jsonl", "w") as out:
+        for module in ("vision_transformer", "deit", "swin_transformer"):
+            for row in rows(module, entry_points):
+                print(json.dumps(row, separators=(", ", ": ")), file=out)
+        for row in rows("maxxvit", maxvits):
+            print(json.dumps(row), file=out)
+    with open(here / "open_clip.jsonl", "w") as out:
+        for path in sorted((where("open_clip") / "model_configs").glob("*.json")):
+            print(json.dumps(dict(name=path.stem, model_cfg=json.loads(path.read_text()))), file=out)
+
+
+main()

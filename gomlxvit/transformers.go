@@ -1,0 +1,239 @@
+package gomlxvit
+
+import (
+	"fmt"
+	"strings"
+
+	"vitdecompose/gomlxvit/checkpoint"
+)
+
+// The layouts of the transformers library: how it calls what our architectures have. A model type is a row.
+
+// transformersLayout is how models of a type are stored and what they compute.
+type transformersLayout struct {
+	// prefixes stand before the names of the transformer in models with a head.
+	prefixes []string
+	// names are pairs of what the library writes and what the architecture says, for parts of names.
+	names []string
+	// parts are the ends of the names of queries, keys and values, which become one tensor called joined.
+	parts  [3]string
+	joined string
+	// unused begin the names of tensors that the representation does not need, and why says what they are for.
+	unused []string
+	// build gives the architecture; stored says which tensors there are.
+	build func(c *checkpoint.TransformersConfig, stored *storedTensors) (resizable, *TextTower, error)
+}
+
+// viTLayout serves the types that are called as ViT is.
+var viTLayout = transformersLayout{
+	prefixes: []string{"vit.", "deit.", "dinov2.", "dinov2_with_registers."},
+	names: []string{
+		"embeddings.cls_token", "cls_token", "embeddings.position_embeddings", "pos_embed", "embeddings.mask_token", "mask_token",
+		"embeddings.patch_embeddings.projection.", "patch_embed.proj.",
+		"embeddings.register_tokens", "reg_token", "embeddings.distillation_token", "reg_token",
+		"encoder.layer.", "blocks.", ".attention.attention.", ".attention.", ".attention.output.dense.", ".attn.proj.",
+		".intermediate.dense.", ".mlp.fc1.", ".output.dense.", ".mlp.fc2.", ".layernorm_before.", ".norm1.", ".layernorm_after.", ".norm2.",
+		".layer_scale1.lambda1", ".ls1.gamma", ".layer_scale2.lambda1", ".ls2.gamma",
+		".mlp.weights_in.", ".mlp.fc1.", ".mlp.weights_out.", ".mlp.fc2.", "layernorm.", "norm.", "cls_classifier.", "cls_head.", "distillation_classifier.", "distillation_head.", "classifier.", "head.",
+	},
+	parts: [3]string{".attention.query.", ".attention.key.", ".attention.value."}, joined: ".attn.qkv.",
+	unused: []string{"mask_token", "pooler.", "decoder."},
+	build:  buildTransformersViT,
+}
+
+var swinLayout = transformersLayout{
+	prefixes: []string{"swin."},
+	names: []string{
+		"embeddings.patch_embeddings.projection.", "patch_embed.proj.", "embeddings.norm.", "patch_embed.norm.", "embeddings.mask_token", "mask_token",
+		"encoder.layers.", "layers.", ".attention.self.relative_position", ".attn.relative_position", ".attention.self.", ".attention.",
+		".attention.output.dense.", ".attn.proj.", ".intermediate.dense.", ".mlp.fc1.", ".output.dense.", ".mlp.fc2.",
+		".layernorm_before.", ".norm1.", ".layernorm_after.", ".norm2.", "layernorm.", "norm.", "classifier.", "head.",
+	},
+	parts: viTLayout.parts, joined: viTLayout.joined, unused: []string{"mask_token", "decoder."},
+	build: buildTransformersSwin,
+}
+
+var clipLayout = transformersLayout{
+	names: []string{
+		"vision_model.embeddings.patch_embedding.", "visual.conv1.", "vision_model.embeddings.class_embedding", "visual.class_embedding",
+		"vision_model.embeddings.position_embedding.weight", "visual.positional_embedding", "vision_model.embeddings.position_ids", "position_ids.vision",
+		"vision_model.pre_layrnorm.", "visual.ln_pre.", "vision_model.post_layernorm.", "visual.ln_post.",
+		"vision_model.encoder.layers.", "visual.transformer.resblocks.", "visual_projection.weight", "visual.proj",
+		"text_model.embeddings.token_embedding.", "token_embedding.", "text_model.embeddings.position_embedding.weight", "positional_embedding",
+		"text_model.embeddings.position_ids", "position_ids.text", "text_model.encoder.layers.", "transformer.resblocks.",
+		"text_model.final_layer_norm.", "ln_final.", "text_projection.weight", "text_projection",
+		".self_attn.out_proj.", ".attn.out_proj.", ".layer_norm1.", ".ln_1.", ".layer_norm2.", ".ln_2.", ".mlp.fc1.", ".mlp.c_fc.", ".mlp.fc2.", ".mlp.c_proj.",
+	},
+	parts: [3]string{".self_attn.q_proj.", ".self_attn.k_proj.", ".self_attn.v_proj."}, joined: ".attn.in_proj_",
+	unused: []string{"position_ids."},
+	build:  buildTransformersCLIP,
+}
+
+// transformersLayouts are the layouts by model_type.
+var transformersLayouts = map[string]*transformersLayout{
+	"vit": &viTLayout, "deit": &viTLayout, "vit_mae": &viTLayout, "vit_msn": &viTLayout, "dinov2": &viTLayout,
+	"dinov2_with_registers": &viTLayout, "swin": &swinLayout, "clip": &clipLayout, "clip_vision_model": &clipLayout,
+}
+
+// fromTransformers builds the architecture of a checkpoint of the transformers library and gives its tensors our names.
+func fromTransformers(c *checkpoint.TransformersConfig, stored *storedTensors) (resizable, *TextTower, error) {
+	layout, ok := transformersLayouts[c.ModelType]
+	if !ok {
+		return nil, nil, fmt.Errorf("models of the type %q are not read in the layout of the transformers library (read are %s); take the same model from timm or open_clip",
+			c.ModelType, strings.Join(sortedKeys(transformersLayouts), ", "))
+	}
+	layout.apply(stored)
+	if err := layout.join(stored); err != nil {
+		return nil, nil, err
+	}
+	return layout.build(c, stored)
+}
+
+// apply renames the tensors and leaves out what is not used.
+func (l *transformersLayout) apply(stored *storedTensors) {
+	replace := strings.NewReplacer(l.names...)
+	stored.rename(func(name string) string {
+		for _, prefix := range l.prefixes {
+			name = strings.TrimPrefix(name, prefix)
+		}
+		return replace.Replace(name)
+	})
+	left := make(map[string]int)
+	for _, name := range stored.names() {
+		for _, beginning := range l.unused {
+			if strings.HasPrefix(name, beginning) {
+				stored.drop(name)
+				left[strings.TrimSuffix(beginning, ".")]++
+			}
+		}
+	}
+	for _, what := range sortedKeys(left) {
+		if what != "position_ids" { // which are 0, 1, 2, ... in every file
+			stored.assume("%d tensors of %s are left out: the representation does not need them", left[what], what)
+		}
+	}
+}
+
+// join makes one tensor of queries, keys and values.
+func (l *transformersLayout) join(stored *storedTensors) error {
+	for _, name := range stored.names() {
+		block, kind, ok := strings.Cut(name, l.parts[0])
+		if !ok {
+			continue
+		}
+		var parts []string
+		for _, part := range l.parts {
+			parts = append(parts, block+part+kind)
+		}
+		if err := stored.join(block+l.joined+kind, parts...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// activations are the library's names of the activations that are known.
+var activations = map[string]Activation{
+	"gelu": GELU, "gelu_python": GELU, "quick_gelu": QuickGELU, "gelu_new": GELUTanh, "gelu_fast": GELUTanh, "gelu_pytorch_tanh": GELUTanh,
+}
+
+func activationOf(t *checkpoint.TransformersTower) (Activation, error) {
+	activation, ok := activations[t.Activation]
+	if !ok {
+		return "", fmt.Errorf("hidden_act %q is not one of %s", t.Activation, strings.Join(sortedKeys(activations), ", "))
+	}
+	return activation, nil
+}
+
+// headOf is the number of outputs of the linear head in the file, 0 without one.
+func headOf(stored *storedTensors, weight string) int {
+	if shape := stored.made[weight].shape; len(shape) == 2 {
+		return shape[0]
+	}
+	return 0
+}
+
+func buildTransformersViT(c *checkpoint.TransformersConfig, stored *storedTensors) (resizable, *TextTower, error) {
+	v := &c.Vision
+	activation, err := activationOf(v)
+	if err != nil {
+		return nil, nil, err
+	}
+	arch := &ViTConfig{
+		ImageSize: v.ImageSize, PatchSize: v.PatchSize, Width: v.Width, Depth: v.Depth, Heads: v.Heads, MLPHidden: v.MLPHidden,
+		ClassToken: true, PatchBias: true, QKVBias: v.QKVBias, FinalNorm: true, Classes: headOf(stored, "head.weight"),
+		Epsilon: v.Epsilon, Activation: activation, filter: bicubicFilter, names: timmNames,
+	}
+	switch c.ModelType {
+	case "deit":
+		// The distillation token has a place like a register's and is not read, but by models with two heads.
+		arch.RegisterTokens = 1
+		if stored.has("distillation_head.weight") {
+			// The logits are the mean of both heads': one head of both tokens side by side.
+			arch.Beside, arch.Classes = BesideSecond, headOf(stored, "cls_head.weight")
+			stored.averageHeads("head", "cls_head", "distillation_head")
+		}
+	case "dinov2", "dinov2_with_registers":
+		arch.LayerScale, arch.MLPHidden = true, int(v.MLPRatio*float64(v.Width))
+		if v.SwiGLU {
+			arch.Activation, arch.MLPHidden = SwiGLU, (arch.MLPHidden*2/3+7)/8*8
+		}
+		if stored.has("head.weight") {
+			arch.Beside = BesidePatches
+		}
+		if c.ModelType == "dinov2_with_registers" {
+			arch.RegisterTokens, arch.PositionPatches = v.Registers, true
+			stored.splitClassPosition(arch.names.class, arch.names.position)
+		}
+	}
+	return arch, nil, arch.check()
+}
+
+func buildTransformersSwin(c *checkpoint.TransformersConfig, stored *storedTensors) (resizable, *TextTower, error) {
+	v := &c.Vision
+	if activation, err := activationOf(v); err != nil || activation != GELU {
+		return nil, nil, fmt.Errorf("hidden_act %q is not supported, only gelu", v.Activation)
+	}
+	stored.mergeAtBeginnings()
+	windows := make([]int, len(v.Depths))
+	for i := range windows {
+		windows[i] = v.Window
+	}
+	arch := &SwinConfig{
+		ImageSize: v.ImageSize, PatchSize: v.PatchSize, Width: v.Width, Depths: v.Depths, Heads: v.StageHeads, Windows: windows,
+		MLPRatio: v.MLPRatio, QKVBias: v.QKVBias, Classes: headOf(stored, "head.fc.weight"), Epsilon: v.Epsilon,
+	}
+	return arch, nil, arch.check()
+}
+
+func buildTransformersCLIP(c *checkpoint.TransformersConfig, stored *storedTensors) (resizable, *TextTower, error) {
+	v := &c.Vision
+	activation, err := activationOf(v)
+	if err != nil {
+		return nil, nil, err
+	}
+	stored.transpose(openCLIPNames.projection)
+	stored.transpose(textProjection)
+	arch := &ViTConfig{
+		ImageSize: v.ImageSize, PatchSize: v.PatchSize, Width: v.Width, Depth: v.Depth, Heads: v.Heads, MLPHidden: v.MLPHidden,
+		ClassToken: true, QKVBias: true, PreNorm: true, FinalNorm: true, Epsilon: v.Epsilon, Activation: activation,
+		filter: bicubicFilter, names: openCLIPNames,
+	}
+	if stored.has(openCLIPNames.projection) {
+		arch.Projection = c.EmbedDim
+	}
+	if err := arch.check(); err != nil || c.Text == nil {
+		return arch, nil, err
+	}
+	t := c.Text
+	if activation, err = activationOf(t); err != nil {
+		return nil, nil, fmt.Errorf("text_config: %w", err)
+	}
+	if t.Heads <= 0 || t.Width%t.Heads != 0 || t.ContextLength < 2 || t.Depth > 1<<12 || t.Width > 1<<16 {
+		return nil, nil, fmt.Errorf("text_config: %d layers of width %d with %d heads for %d tokens cannot be built", t.Depth, t.Width, t.Heads, t.ContextLength)
+	}
+	return arch, &TextTower{
+		ContextLength: t.ContextLength, VocabSize: t.Vocab, Width: t.Width, Layers: t.Depth, Heads: t.Heads, MLPHidden: t.MLPHidden,
+		EmbedDim: c.EmbedDim, Epsilon: t.Epsilon, Activation: activation,
+	}, nil
+}

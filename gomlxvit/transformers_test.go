@@ -1,0 +1,194 @@
+package gomlxvit_test
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	photo "vitdecompose/data/picture"
+	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/checkpoint"
+	"vitdecompose/gomlxvit/golden"
+)
+
+// Tiny models that the transformers library 5.24.0 wrote, with what it computes (golden2/README.md of the shared data).
+var transformersModels = map[string]string{
+	"hf_vit": "", "hf_vit_base": "pooler", "hf_deit": "", "hf_dinov2": "mask_token", "hf_dinov2_reg": "mask_token", "hf_swin": "",
+	"hf_dinov2_cls": "mask_token", "hf_dinov2_swiglu": "mask_token", "hf_deit_teacher": "",
+	"hf_clip": "", "hf_vit_mae": "decoder",
+}
+
+// transformersDir finds one of them: some lie in testdata.
+func transformersDir(t *testing.T, name string) string {
+	t.Helper()
+	dir := filepath.Join("testdata", "transformers", name)
+	if _, err := os.Stat(dir); err != nil {
+		return golden.Shared(t, "golden2", name)
+	}
+	return dir
+}
+
+func TestTransformers(t *testing.T) {
+	for name, assumed := range transformersModels {
+		t.Run(name, func(t *testing.T) {
+			dir := transformersDir(t, name)
+			io := golden.Open(t, dir, "io.safetensors")
+			model, err := load(t, dir, gomlxvit.Options{ImageSize: io.Shape(t, "pixel_values")[2]})
+			if err != nil {
+				t.Fatal(err)
+			}
+			z, logits := forward(t, model, io.Tensor(t, "pixel_values"), io.Shape(t, "pixel_values"))
+			wanted := "features"
+			if !io.Has(wanted) {
+				wanted = "pooler_output"
+			}
+			golden.Close(t, "representation", z, io.Tensor(t, wanted), 2e-5)
+			if io.Has("logits") {
+				golden.Close(t, "logits", logits, io.Tensor(t, "logits"), 2e-5)
+			} else if logits != nil {
+				t.Error("there are logits")
+			}
+			if text := strings.Join(model.Assumptions, "; "); assumed == "" && text != "" || !strings.Contains(text, assumed) {
+				t.Errorf("assumptions %q, want %q", text, assumed)
+			}
+			if io.Has("other_size.pixel_values") {
+				shape := io.Shape(t, "other_size.pixel_values")
+				model, err := load(t, dir, gomlxvit.Options{ImageSize: shape[2]})
+				if err != nil {
+					t.Fatal(err)
+				}
+				z, _ := forward(t, model, io.Tensor(t, "other_size.pixel_values"), shape)
+				want := io.Tensor(t, "other_size.last_hidden_state") // [1, token, dim]
+				golden.Close(t, "another size", z, want[:len(z)], 2e-5)
+			}
+		})
+	}
+}
+
+// The text tower of a CLIP of the transformers library.
+func TestTransformersText(t *testing.T) {
+	dir := golden.Shared(t, "golden2", "hf_clip")
+	io := golden.Open(t, dir, "io.safetensors")
+	whole := t.TempDir()
+	for from, name := range map[string]string{
+		filepath.Join(dir, "config.json"): "config.json", filepath.Join(dir, "model.safetensors"): "model.safetensors",
+		filepath.Join(dir, "preprocessor_config.json"):                 "preprocessor_config.json",
+		golden.Shared(t, "golden", "clip_tokenizer", "tokenizer.json"): "tokenizer.json",
+	} {
+		content, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(whole, name), content, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	model, err := load(t, whole, gomlxvit.Options{Text: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := io.Int64("input_ids")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape := io.Shape(t, "input_ids")
+	tokens := make([]int32, len(ids))
+	for i, id := range ids {
+		tokens[i] = int32(id)
+	}
+	program, err := model.Compile(goBackend(), func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
+		return []*graph.Node{model.Text.Embedding(w, in[0])}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	outputs, err := program.Run(tensors.FromFlatDataAndDimensions(tokens, shape...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden.Close(t, "text features", tensors.MustCopyFlatData[float32](outputs[0]), io.Tensor(t, "text_features"), 2e-5)
+
+	// The same tokenizer as vocabulary and merges, which older checkpoints have.
+	file, err := os.ReadFile(filepath.Join(whole, "tokenizer.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var content struct {
+		Model struct {
+			Vocab  map[string]int32
+			Merges [][2]string
+		}
+	}
+	if err := json.Unmarshal(file, &content); err != nil {
+		t.Fatal(err)
+	}
+	vocabulary, err := json.Marshal(content.Model.Vocab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	merges := []byte("#version: 0.2\n")
+	for _, pair := range content.Model.Merges {
+		merges = append(merges, pair[0]+" "+pair[1]+"\n"...)
+	}
+	if err := errors.Join(os.Remove(filepath.Join(whole, "tokenizer.json")), os.WriteFile(filepath.Join(whole, "vocab.json"), vocabulary, 0o666),
+		os.WriteFile(filepath.Join(whole, "merges.txt"), merges, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	older, err := load(t, whole, gomlxvit.Options{Text: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"a photo of a cat", "Größe 12 #version it's", "\u4e2d\u6587 <|endoftext|>"} {
+		want, _ := model.Tokenizer.Tokens(text, 77)
+		if got, _ := older.Tokenizer.Tokens(text, 77); !slices.Equal(got, want) {
+			t.Errorf("%q: tokens %v, want %v", text, got, want)
+		}
+	}
+}
+
+// Pictures are prepared as the image processor of the checkpoint does: the Pillow backend gives our pixels, the other one
+// differs by single steps of 8 bits.
+func TestTransformersPixels(t *testing.T) {
+	for _, name := range []string{"hf_vit", "hf_deit", "hf_dinov2", "hf_clip", "hf_swin", "hf_vit_mae"} {
+		dir := golden.Shared(t, "golden2", name)
+		io := golden.Open(t, dir, "io.safetensors")
+		ckpt, err := checkpoint.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ckpt.Close()
+		if !io.Has("photo_pixel_values") {
+			continue
+		}
+		drawing, err := photo.DecodeFile(golden.Shared(t, "golden", "preprocess", "striped_ball.png"), photo.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ckpt.Preprocess.Apply(drawing)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if io.Has("photo_pixel_values_pil") {
+			golden.Close(t, name+", Pillow", got, io.Tensor(t, "photo_pixel_values_pil"), 1e-6)
+		}
+		want := io.Tensor(t, "photo_pixel_values")
+		if len(got) != len(want) {
+			t.Fatalf("%s: %d pixels, want %d", name, len(got), len(want))
+		}
+		step := float64(slices.Max(ckpt.Preprocess.Std[:])) * 255
+		for i := range got {
+			if d := math.Abs(float64(got[i] - want[i])); d > 2.5/step*2 {
+				t.Fatalf("%s: pixel %d is %v, want %v", name, i, got[i], want[i])
+			}
+		}
+	}
+}
