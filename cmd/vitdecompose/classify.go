@@ -60,6 +60,9 @@ when the checkpoint or --class-names gives them.`,
 				if err != nil {
 					return err
 				}
+				if err := gomlxvit.CheckFinite("logits", outputs[0]); err != nil {
+					return fmt.Errorf("%s: %w", model.Name, err)
+				}
 				logits, err := tensors.CopyFlatData[float32](outputs[0])
 				if err := errors.Join(err, outputs[0].FinalizeAll()); err != nil {
 					return err

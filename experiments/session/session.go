@@ -204,6 +204,11 @@ func openModel(ctx context.Context, options *Options, text func(*checkpoint.Chec
 	if err != nil {
 		return nil, wrong("Model", err)
 	}
+	if options.Note != nil {
+		for _, line := range model.Assumptions {
+			options.Note(model.Name + ": " + line)
+		}
+	}
 	model, err = model.WithPrecision(options.Precision)
 	return model, wrong("Precision", err)
 }
