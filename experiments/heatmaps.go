@@ -321,6 +321,9 @@ func ClassHeatmaps(ctx context.Context, s *session.Session, config ClassHeatmapC
 		if err != nil {
 			return sheet, err
 		}
+		if err := gomlxvit.CheckNumbers("logits", logits, 1); err != nil {
+			return sheet, fmt.Errorf("%s: %s: %w", e.Model.Name, e.Data.Item(index).Name, err)
+		}
 		chosen := statistics.Argmax(logits)
 		if config.Class != nil {
 			chosen = *config.Class

@@ -18,14 +18,20 @@ func CheckFinite(what string, output *tensors.Tensor) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
+	pictures := 1
+	if output.Rank() > 0 {
+		pictures = output.Shape().Dim(0)
+	}
+	return CheckNumbers(what, numbers, pictures)
+}
+
+// CheckNumbers is [CheckFinite] for numbers [picture, ...] that have been read already.
+func CheckNumbers(what string, numbers []float32, pictures int) error {
 	at := notFinite(numbers)
 	if at < 0 {
 		return nil
 	}
-	picture := 0
-	if output.Rank() > 0 {
-		picture = at / (len(numbers) / output.Shape().Dim(0))
-	}
+	picture := at / (len(numbers) / max(pictures, 1))
 	return fmt.Errorf("%s of picture %d of the batch %w (%v): the weights or the picture's pixels are too large for float32; check the checkpoint, and mean and std in its configuration",
 		what, picture, ErrNotFinite, numbers[at])
 }

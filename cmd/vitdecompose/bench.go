@@ -70,6 +70,7 @@ func measured(c *cobra.Command, options *session.Options, cfg any, jsonFile stri
 	if err := option.SetDefaults(cfg); err != nil {
 		return nil, nil, err
 	}
+	listen(c, options)
 	model, err := session.OpenModel(c.Context(), *options)
 	if err != nil {
 		return nil, nil, usage(err)

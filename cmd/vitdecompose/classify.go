@@ -31,12 +31,13 @@ when the checkpoint or --class-names gives them.`,
 			if err != nil {
 				return err
 			}
+			listen(c, &options)
 			model, err := session.OpenModel(c.Context(), options)
 			if err != nil {
 				return usage(err)
 			}
 			if model.Arch.NumClasses() == 0 {
-				return fmt.Errorf("%s has no classifier head; a CLIP of open_clip gets one from the names of classes, with --class-names FILE", model.Name)
+				return fmt.Errorf("%s has no classifier head; a CLIP gets one from the names of classes, with --class-names FILE", model.Name)
 			}
 			backend, err := session.Backend()
 			if err != nil {

@@ -73,6 +73,7 @@ The largest difference between the sum and the representation is printed.`,
 
 // decompose opens the model and what it is to take apart, and writes the contributions.
 func (d *decomposition) decompose(c *cobra.Command, options session.Options, files []string, pixels string) (err error) {
+	listen(c, &options)
 	if d.model, err = session.OpenModel(c.Context(), options); err != nil {
 		return usage(err)
 	}
@@ -113,6 +114,7 @@ func (d *decomposition) decompose(c *cobra.Command, options session.Options, fil
 	}
 	fmt.Fprintf(c.OutOrStdout(), "%s: %d components of %d pictures; |sum - representation| is at most %.1e of the representation\n",
 		d.out, len(d.decomposer.Components()), source.Len(), worst)
+	fmt.Fprintf(c.OutOrStdout(), "the representation is %s\n", gomlxvit.RepresentationOf(d.model.Arch))
 	return nil
 }
 
@@ -319,6 +321,9 @@ func (d *decomposition) writeRows(out *decompose.Output, batch preprocess.Batch)
 	classes := d.model.Arch.NumClasses()
 	if classes == 0 {
 		return nil
+	}
+	if err := gomlxvit.CheckNumbers("logits", out.Logits[:batch.N*classes], batch.N); err != nil {
+		return fmt.Errorf("%s: %w", d.model.Name, err)
 	}
 	return d.writer.WriteFloat32At("logits", batch.First*classes, out.Logits[:batch.N*classes])
 }

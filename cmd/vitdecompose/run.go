@@ -16,6 +16,7 @@ import (
 	"vitdecompose/experiments/option"
 	"vitdecompose/experiments/results"
 	"vitdecompose/experiments/session"
+	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/zoo"
 	"vitdecompose/plots"
 )
@@ -187,6 +188,10 @@ func (r *runner) experiment(e experiments.Experiment, config any, sessions []*se
 		return outcome, meta, usage(err)
 	}
 	meta.Checkpoints, meta.Data, meta.Assumptions = outcome.Checkpoints, outcome.Data, outcome.Assumptions
+	meta.Representations = make(map[string]string)
+	for i, s := range sessions {
+		meta.Representations[r.models[i]] = gomlxvit.RepresentationOf(s.Model.Arch)
+	}
 	meta.Config = r.settings(e, config, sessions[0], outcome)
 	if dir == "" {
 		return outcome, meta, nil

@@ -27,9 +27,11 @@ type result struct {
 	Checkpoints map[string]string `json:"checkpoints"`
 	Data        map[string]string `json:"data"`
 	Assumptions []string          `json:"assumptions"`
-	Versions    map[string]string `json:"versions"`
-	Seconds     float64           `json:"seconds"`
-	Result      struct {
+
+	Representations map[string]string `json:"representations"`
+	Versions        map[string]string `json:"versions"`
+	Seconds         float64           `json:"seconds"`
+	Result          struct {
 		Curves []experiments.AblationCurve `json:"curves"`
 	} `json:"result"`
 }

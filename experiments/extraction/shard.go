@@ -11,6 +11,7 @@ import (
 
 	"vitdecompose/decompose"
 	"vitdecompose/experiments/cache"
+	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/preprocess"
 )
 
@@ -148,6 +149,9 @@ func decomposeChunk(decomposer *decompose.Decomposer, device int, pixels *tensor
 	out.Truncate(batch.N)
 	chunk.Components, chunk.Contributions = decompose.Names(out.Components), out.Contributions
 	chunk.Representation, chunk.Logits = out.Representation, out.Logits
+	if len(chunk.Logits) > 0 {
+		return gomlxvit.CheckNumbers("logits", chunk.Logits, batch.N)
+	}
 	return nil
 }
 

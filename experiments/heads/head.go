@@ -3,6 +3,7 @@
 package heads
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -41,6 +42,9 @@ func (h *Head) Logits(rows []float32) ([]float32, error) {
 	logits, err := tensors.CopyFlatData[float32](outputs[0])
 	if err != nil {
 		return nil, err
+	}
+	if err := gomlxvit.CheckNumbers("logits", logits, len(rows)/dim); err != nil {
+		return nil, fmt.Errorf("%s: %w", h.Model.Name, err)
 	}
 	return logits, outputs[0].FinalizeAll()
 }

@@ -33,6 +33,8 @@ type Meta struct {
 	// Checkpoints and Data are SHA-256 hashes, in hexadecimal, by the name the user gave.
 	Checkpoints map[string]string `json:"checkpoints"`
 	Data        map[string]string `json:"data"`
+	// Representations say what was taken apart, by the names of the checkpoints.
+	Representations map[string]string `json:"representations,omitempty"`
 	// Assumptions are what was assumed that changes numbers, a line each.
 	Assumptions []string `json:"assumptions,omitempty"`
 	// Versions are the versions of this program and of what it computes with: see [Versions].

@@ -138,7 +138,7 @@ func open(ctx context.Context, options Options, common *shared, model *gomlxvit.
 	var err error
 	given := model != nil
 	if !given {
-		model, err = openModel(ctx, &options, func(ckpt *checkpoint.Checkpoint) bool { return ckpt.Library == checkpoint.OpenCLIP })
+		model, err = openModel(ctx, &options, (*checkpoint.Checkpoint).HasText)
 	} else {
 		s.Name = model.Name
 		model, err = model.WithPrecision(options.Precision)
@@ -155,6 +155,7 @@ func open(ctx context.Context, options Options, common *shared, model *gomlxvit.
 	if s.classNames == nil {
 		s.classNames = s.Data.Classes()
 	}
+	s.assumeOfModel()
 	if options.Blocks != "" {
 		if _, _, err := ParseBlocks(options.Blocks, s.Model.Arch.Blocks()); err != nil {
 			return nil, wrong("Blocks", err)
@@ -170,10 +171,15 @@ func OpenModel(ctx context.Context, options Options) (*gomlxvit.Model, error) {
 		return nil, err
 	}
 	model, err := openModel(ctx, &options, func(ckpt *checkpoint.Checkpoint) bool {
-		return ckpt.Library == checkpoint.OpenCLIP && options.ClassNames != ""
+		return ckpt.HasText() && options.ClassNames != ""
 	})
 	if err != nil {
 		return nil, err
+	}
+	if options.Note != nil {
+		for _, line := range model.Assumptions {
+			options.Note(model.Name + ": " + line)
+		}
 	}
 	model, names, err := named(model, &options)
 	switch {
@@ -203,11 +209,6 @@ func openModel(ctx context.Context, options *Options, text func(*checkpoint.Chec
 	}
 	if err != nil {
 		return nil, wrong("Model", err)
-	}
-	if options.Note != nil {
-		for _, line := range model.Assumptions {
-			options.Note(model.Name + ": " + line)
-		}
 	}
 	model, err = model.WithPrecision(options.Precision)
 	return model, wrong("Precision", err)
@@ -263,6 +264,13 @@ func (s *Session) Assume(format string, args ...any) {
 	}
 }
 
+// assumeOfModel notes what was assumed of the checkpoint.
+func (s *Session) assumeOfModel() {
+	for _, line := range s.Model.Assumptions {
+		s.Assume("%s: %s", s.Model.Name, line)
+	}
+}
+
 // Assumptions are what was assumed since the last Release, in order.
 func (s *Session) Assumptions() []string { return slices.Clone(s.assumptions) }
 
@@ -271,6 +279,7 @@ func (s *Session) Assumptions() []string { return slices.Clone(s.assumptions) }
 func (s *Session) Release() {
 	s.used, s.referenced, s.align, s.assumptions = make(map[string]data.Dataset), false, nil, nil
 	s.lists = make(map[string]string)
+	s.assumeOfModel()
 	if s.reading != nil {
 		s.reading.Close()
 		s.reading = nil
@@ -357,7 +366,7 @@ func (s *Session) HasHead(ctx context.Context) error {
 	case s.Model.Text != nil:
 		return wrong("ClassNames", fmt.Errorf("%s gets its head from the names of the classes, and the pictures have none; name a file with them, or with option HeadData pictures to train a linear one on", s.Name))
 	}
-	return wrong("HeadData", fmt.Errorf("%s has no classifier head; name pictures to train one on, such as %s or a folder, or for a CLIP of open_clip the names of the classes with option ClassNames", s.Name, TrainingScenes))
+	return wrong("HeadData", fmt.Errorf("%s has no classifier head; name pictures to train one on, such as %s or a folder, or for a CLIP the names of the classes with option ClassNames", s.Name, TrainingScenes))
 }
 
 // ZeroShot gives a CLIP the head that compares with texts about the classes.
@@ -533,12 +542,12 @@ func (s *Session) CanRead(ctx context.Context) error {
 	case s.options.Reference == "":
 		s.options.Reference = zoo.Reference
 	}
-	reference, err := openCheckpoint(ctx, s.options.Reference, gomlxvit.Options{}, func(ckpt *checkpoint.Checkpoint) bool { return ckpt.Library == checkpoint.OpenCLIP })
+	reference, err := openCheckpoint(ctx, s.options.Reference, gomlxvit.Options{}, (*checkpoint.Checkpoint).HasText)
 	if err != nil {
 		return wrong("Reference", err)
 	}
 	if reference.Text == nil {
-		return wrong("Reference", fmt.Errorf("%s has no text tower; it must be a CLIP of open_clip", s.options.Reference))
+		return wrong("Reference", fmt.Errorf("%s has no text tower; it must be a CLIP of open_clip or transformers", s.options.Reference))
 	}
 	s.shared.reference, s.shared.referenceName = reference, s.options.Reference
 	return nil
