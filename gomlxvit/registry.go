@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"vitdecompose/data/spelling"
 	"vitdecompose/gomlxvit/checkpoint"
 )
 
@@ -75,38 +76,7 @@ var families = map[string]func() constructor{
 // unknown says that a name is of no architecture, and which names are like it.
 func unknown(name string) error {
 	return fmt.Errorf("architecture %q is not known; the nearest names are %s. A model of one of these families can be described by the nearest name and model_args in config.json; `vitdecompose models` lists all names",
-		name, strings.Join(nearest(name, Names(), 3), ", "))
-}
-
-// nearest picks the names that take the fewest edits from a name.
-func nearest(name string, names []string, count int) []string {
-	distance := make(map[string]int, len(names))
-	for _, other := range names {
-		distance[other] = edits(name, other)
-	}
-	slices.SortStableFunc(names, func(a, b string) int { return distance[a] - distance[b] })
-	return names[:min(count, len(names))]
-}
-
-// edits is the number of letters to insert, remove or replace between two words (Levenshtein).
-func edits(a, b string) int {
-	last := make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		diagonal := last[0]
-		last[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = last[j+1]
-			last[j+1] = min(cost, last[j]+1, last[j+1]+1)
-		}
-	}
-	return last[len(b)]
+		name, strings.Join(spelling.Nearest(name, Names(), 3), ", "))
 }
 
 // names holds what Names has found.

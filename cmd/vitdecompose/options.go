@@ -14,6 +14,7 @@ import (
 	"vitdecompose/data/atomicfile"
 	"vitdecompose/data/printable"
 	"vitdecompose/data/progress"
+	"vitdecompose/data/spelling"
 	"vitdecompose/experiments"
 	"vitdecompose/experiments/bench"
 	"vitdecompose/experiments/option"
@@ -117,14 +118,12 @@ func flagError(c *cobra.Command, err error) error {
 
 // unknownFlag says which flag was meant, or where the flag belongs.
 func unknownFlag(c *cobra.Command, name string, err error) string {
-	nearest, distance := "", 3
-	c.Flags().VisitAll(func(f *pflag.Flag) {
-		if d := editDistance(f.Name, name); d < distance {
-			nearest, distance = f.Name, d
+	var known []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+	for _, nearest := range spelling.Nearest(name, known, 1) {
+		if spelling.Distance(name, nearest) < 3 {
+			return fmt.Sprintf("%v, did you mean --%s?", err, nearest)
 		}
-	})
-	if nearest != "" {
-		return fmt.Sprintf("%v, did you mean --%s?", err, nearest)
 	}
 	if c.Parent() == nil {
 		return err.Error()
@@ -139,27 +138,6 @@ func unknownFlag(c *cobra.Command, name string, err error) string {
 		return fmt.Sprintf("%s does not use --%s, which is for %s", c.Name(), name, strings.Join(others, ", "))
 	}
 	return err.Error()
-}
-
-// editDistance is how many letters are to be put in, left out or replaced to make one word of another (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // listen has a session tell the command's standard error how it goes, and standard output what is assumed.
