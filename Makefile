@@ -109,7 +109,7 @@ test: setup check ## all checks and tests
 	go test $(TESTFLAGS) ./...
 	go test $(TESTFLAGS) -race $(CONCURRENT)
 	go test $(TESTFLAGS) -race -run TokenSplit ./decompose
-	go test $(TESTFLAGS) -race -run SeveralDevices ./experiments
+	go test $(TESTFLAGS) -race -run SeveralDevices ./experiments/extraction
 	$(if $(SHORT),,@if $(CAN_JUPYTER); then $(MAKE) notebooks notebook-faults browser-test; else \
 		echo "make: the notebooks are left out: they need Python 3.11 or newer with its venv package"; fi)
 

@@ -59,6 +59,11 @@ func TestREADMEKnowsTheCommands(t *testing.T) {
 				documented = append(documented, row[1])
 			}
 		}
+		if section == "Experiments" { // the paper's; `vitdecompose run` lists all
+			require.Subset(t, names, documented)
+			require.GreaterOrEqual(t, len(documented), 9)
+			continue
+		}
 		require.ElementsMatch(t, names, documented, section)
 	}
 	for _, flag := range longFlag.FindAllStringSubmatch(readme, -1) {
