@@ -130,7 +130,6 @@ func CompareAlignments(ctx context.Context, s *session.Session, config Alignment
 	if err != nil {
 		return result, err
 	}
-	defer r.Close()
 	result.HeldOut = r.Pictures
 	if err := result.describe(ctx, st.Backend, model, r, config); err != nil {
 		return result, err

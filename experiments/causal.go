@@ -138,7 +138,6 @@ func Causal(ctx context.Context, s *session.Session, config CausalConfig) (Causa
 	if err != nil {
 		return result, err
 	}
-	defer r.Close()
 	if config.Ablated >= len(r.Components) {
 		return result, fmt.Errorf("%d of %s's %d components cannot be ablated and others be left", config.Ablated, s.Name, len(r.Components))
 	}

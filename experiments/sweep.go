@@ -87,7 +87,6 @@ func Sweep(ctx context.Context, s *session.Session, config SweepConfig) (SweepCu
 	if err != nil {
 		return curve, err
 	}
-	defer r.Close()
 	for _, lambda := range config.Lambdas {
 		align.Lambda = lambda
 		aligner, err := st.AlignmentWith(ctx, align, from)

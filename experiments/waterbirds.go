@@ -243,7 +243,6 @@ func Waterbirds(ctx context.Context, s *session.Session, config WaterbirdsConfig
 	if err != nil {
 		return result, err
 	}
-	defer r.Close()
 	config.Steps = min(config.Steps, len(r.Components))
 	result.Ablated = min(result.Ablated, config.Steps)
 	attribution, err := r.Attribute(ctx, []phrases.Feature{config.Spurious, config.Core})

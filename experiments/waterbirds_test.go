@@ -72,7 +72,6 @@ func TestWaterbirds(t *testing.T) {
 	require.NoError(t, err)
 	r, err := st.Open(t.Context())
 	require.NoError(t, err)
-	t.Cleanup(r.Close)
 	attribution, err := r.Attribute(t.Context(), []phrases.Feature{list[0], list[1]})
 	require.NoError(t, err)
 	index := func(name string) int { return slices.Index(r.Components, name) }

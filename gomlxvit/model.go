@@ -126,8 +126,9 @@ type Model struct {
 	Text      *TextTower
 	Tokenizer *tokenizer.Tokenizer
 
-	weights map[string]*tensors.Tensor
-	devices *deviceWeights
+	weights  map[string]*tensors.Tensor
+	devices  *deviceWeights
+	encoders *textEncoders
 	// operands is the type of the operands of matrix products and convolutions.
 	operands dtypes.DType
 }
@@ -278,7 +279,7 @@ func RandomOf(name string, arch Architecture, seed uint64) *Model {
 			Library: "timm", Size: [2]int{arch.InputSize(), arch.InputSize()}, Interpolation: "bicubic",
 			CropPct: 0.9, CropMode: "center", Mean: [3]float32{0.5, 0.5, 0.5}, Std: [3]float32{0.5, 0.5, 0.5},
 		},
-		weights: make(map[string]*tensors.Tensor), devices: new(deviceWeights), operands: dtypes.Float32,
+		weights: make(map[string]*tensors.Tensor), devices: new(deviceWeights), encoders: new(textEncoders), operands: dtypes.Float32,
 	}
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for _, p := range arch.Params() {

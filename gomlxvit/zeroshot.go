@@ -11,16 +11,19 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"vitdecompose/gomlxvit/tokenizer"
 )
 
-// TextEncoder computes embeddings of texts with a CLIP's text tower. It is not safe for concurrent use.
+// TextEncoder computes embeddings of texts with a CLIP's text tower.
 type TextEncoder struct {
+	mu        sync.Mutex
 	tower     *TextTower
 	tokenizer *tokenizer.Tokenizer
 	program   *Program
@@ -32,6 +35,40 @@ const (
 	textBatch  = 32
 	textLength = 16
 )
+
+// textEncoders are those of a model, and of its copies, by what they are compiled for.
+type textEncoders struct {
+	mu sync.Mutex
+	by map[encoderKey]*TextEncoder
+}
+
+type encoderKey struct {
+	backend  compute.Backend
+	operands dtypes.DType
+}
+
+// TextEncoder is [Model.NewTextEncoder], but one for all who ask: its graphs are compiled once. It lives as long as the model
+// and is not to be closed.
+func (m *Model) TextEncoder(backend compute.Backend) (*TextEncoder, error) {
+	if m.encoders == nil { // a model that was put together without a checkpoint
+		return m.NewTextEncoder(backend)
+	}
+	m.encoders.mu.Lock()
+	defer m.encoders.mu.Unlock()
+	key := encoderKey{backend, m.operands}
+	if encoder := m.encoders.by[key]; encoder != nil {
+		return encoder, nil
+	}
+	encoder, err := m.NewTextEncoder(backend)
+	if err != nil {
+		return nil, err
+	}
+	if m.encoders.by == nil {
+		m.encoders.by = make(map[encoderKey]*TextEncoder)
+	}
+	m.encoders.by[key] = encoder
+	return encoder, nil
+}
 
 // NewTextEncoder prepares the text tower, which the model must have been loaded with ([Options].Text).
 func (m *Model) NewTextEncoder(backend compute.Backend) (*TextEncoder, error) {
@@ -56,6 +93,8 @@ func (e *TextEncoder) Dim() int { return e.tower.EmbedDim }
 
 // Embed computes the embeddings [text, dim] of texts, not normalised. Texts that are too long are cut as open_clip does.
 func (e *TextEncoder) Embed(ctx context.Context, texts []string) ([]float32, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	tokens := make([][]int32, len(texts))
 	for i, text := range texts {
 		tokens[i], _ = e.tokenizer.Tokens(text, e.tower.ContextLength)
@@ -114,6 +153,8 @@ func (e *TextEncoder) Phrases(ctx context.Context, phrases []string, templates T
 	if err := templates.check(); err != nil {
 		return nil, err
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	dim, most := e.Dim(), e.tower.ContextLength
 	out := make([]float32, 0, len(phrases)*dim)
 	// Some phrases at a time, so that memory is bounded by the number of templates.
@@ -254,11 +295,10 @@ func (m *Model) WithZeroShotHead(ctx context.Context, backend compute.Backend, c
 	if templates == nil {
 		templates = DefaultTemplates()
 	}
-	encoder, err := m.NewTextEncoder(backend)
+	encoder, err := m.TextEncoder(backend)
 	if err != nil {
 		return nil, err
 	}
-	defer encoder.Close()
 	classes, err := encoder.Phrases(ctx, classNames, templates)
 	if err != nil {
 		return nil, fmt.Errorf("%s: class names: %w", m.Name, err)

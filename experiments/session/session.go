@@ -280,11 +280,7 @@ func (s *Session) Release() {
 	s.used, s.referenced, s.align, s.assumptions = make(map[string]data.Dataset), false, nil, nil
 	s.lists = make(map[string]string)
 	s.assumeOfModel()
-	if s.reading != nil {
-		s.reading.Close()
-		s.reading = nil
-	}
-	s.study = nil
+	s.reading, s.study = nil, nil
 }
 
 // Close frees what the session holds beside its files.
@@ -571,7 +567,7 @@ func (s *Session) ClassNames() []string { return s.classNames }
 func (s *Session) Aligned() *decompose.AlignConfig { return s.align }
 
 // Reading is the components' contributions to the pictures, in the model's space and in that of texts. It is the
-// session's own: [Session.Realign] changes it, and Close closes it.
+// session's own: [Session.Realign] changes it.
 func (s *Session) Reading(ctx context.Context) (*study.Reading, error) {
 	if s.reading != nil {
 		return s.reading, nil

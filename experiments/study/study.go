@@ -45,7 +45,7 @@ type Study struct {
 }
 
 // Reading is a study with its numbers: contributions of components to pictures, in the model's space and in that of the
-// texts. Close it when done.
+// texts.
 type Reading struct {
 	Model string
 	Data  data.Dataset
@@ -98,7 +98,6 @@ func (s *Study) Open(ctx context.Context) (*Reading, error) {
 			err = r.Through(ctx, aligner)
 		}
 		if err != nil {
-			r.Close()
 			return nil, err
 		}
 	}
@@ -145,7 +144,7 @@ func (s *Study) Read(ctx context.Context) (*Reading, error) {
 		}
 		r.Embeddings = embedded.Representation
 	}
-	r.texts, err = reference.NewTextEncoder(s.Backend)
+	r.texts, err = reference.TextEncoder(s.Backend)
 	return r, err
 }
 
@@ -158,9 +157,6 @@ func (r *Reading) Through(ctx context.Context, aligner *decompose.Aligner) error
 	r.Aligner, r.Aligned = aligner, aligned
 	return nil
 }
-
-// Close frees the text tower.
-func (r *Reading) Close() { r.texts.Close() }
 
 // Phrases embeds phrases through the templates: unit rows [phrase, clip dim].
 func (r *Reading) Phrases(ctx context.Context, phrases []string) ([]float32, error) {

@@ -69,7 +69,6 @@ func openStudy(t testing.TB, s *study.Study) *study.Reading {
 	t.Helper()
 	r, err := s.Open(context.Background())
 	require.NoError(t, err)
-	t.Cleanup(r.Close)
 	return r
 }
 
@@ -112,7 +111,6 @@ func TestStudy(t *testing.T) {
 		warm := smallStudy(t, "deit-mini", store)
 		near, err := warm.Read(t.Context())
 		require.NoError(t, err)
-		t.Cleanup(near.Close)
 		config := warm.Align.Warm(300)
 		config.Lambda = 0.5
 		aligner, err := warm.AlignmentWith(t.Context(), config, r.Aligner)
