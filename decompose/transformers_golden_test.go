@@ -1,8 +1,6 @@
 package decompose_test
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -15,7 +13,7 @@ import (
 )
 
 // Models in the layout of the transformers library 5.24.0 decompose as PyTorch's derivatives say, in float64
-// (gomlxvit/testdata/README.md; the others lie in the shared data).
+// (the README of package golden's testdata/golden2).
 func TestGoldenTransformers(t *testing.T) {
 	compute, err := backend.Open("go") // tiny models; XLA would compile for longer than they take
 	if err != nil {
@@ -24,10 +22,7 @@ func TestGoldenTransformers(t *testing.T) {
 	defer compute.Finalize()
 	for _, name := range []string{"hf_vit", "hf_deit", "hf_deit_teacher", "hf_dinov2", "hf_dinov2_cls", "hf_dinov2_swiglu", "hf_dinov2_reg", "hf_clip", "hf_vit_mae"} {
 		t.Run(name, func(t *testing.T) {
-			dir := filepath.Join("..", "gomlxvit", "testdata", "transformers", name)
-			if _, err := os.Stat(dir); err != nil {
-				dir = golden.Shared(t, "golden2", name)
-			}
+			dir := golden.Shared(t, "golden2", name)
 			ckpt, err := checkpoint.Open(dir)
 			if err != nil {
 				t.Fatal(err)

@@ -12,7 +12,8 @@ import (
 	"vitdecompose/gomlxvit/golden"
 )
 
-// Five maps with masks, counted by the authors' code and scikit-learn's average precision: see ../shared/golden/README.md.
+// Five maps with masks, counted by the authors' code and scikit-learn's average precision: see the README of
+// package golden's testdata.
 func TestSegmentationGolden(t *testing.T) {
 	f := golden.Open(t, golden.Shared(t, "golden"), "numerics.safetensors")
 	maps, shape := f.Tensor(t, "seg.maps"), f.Shape(t, "seg.maps")

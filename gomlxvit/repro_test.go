@@ -54,8 +54,8 @@ func forward(t *testing.T, model *gomlxvit.Model, pixels []float32, shape []int)
 	return tensors.MustCopyFlatData[float32](outputs[0]), logits
 }
 
-// reproduced are checkpoints that timm reads and what is assumed of each; testdata/README.md says where they are from. The
-// parts of the shared data that are not in testdata differ from base by what Go makes below.
+// reproduced are checkpoints that timm reads and what is assumed of each; golden/testdata/repro/README.md says where they are
+// from.
 var reproduced = map[string]string{
 	"base": "", "swin_old": "at the end of a stage", "dinov2_fb": "added to it", "meta_null": "", "modulepfx": `"module."`,
 	"args_qknorm_false": "", "args_fcnorm_null": "", "labels_dict": "", "masktoken": "mask_token",
@@ -63,23 +63,17 @@ var reproduced = map[string]string{
 
 func TestCheckpointsThatTimmReads(t *testing.T) {
 	for name, assumed := range reproduced {
-		t.Run(name, func(t *testing.T) {
-			dir, expected := filepath.Join("testdata", name), "testdata"
-			if _, err := os.Stat(dir); err != nil {
-				dir, expected = golden.Shared(t, "repro", name), golden.Shared(t, "repro", "expected")
-			}
-			compareWithTimm(t, dir, expected, name, assumed)
-		})
+		t.Run(name, func(t *testing.T) { compareWithTimm(t, golden.Shared(t, "repro", name), name, assumed) })
 	}
 }
 
-func compareWithTimm(t *testing.T, dir, expected, name, assumed string) {
+func compareWithTimm(t *testing.T, dir, name, assumed string) {
 	t.Helper()
 	model, err := load(t, dir, gomlxvit.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	io := golden.Open(t, expected, "models.safetensors")
+	io := golden.Open(t, golden.Shared(t, "repro", "expected"), "models.safetensors")
 	z, logits := forward(t, model, io.Tensor(t, name+".input"), io.Shape(t, name+".input"))
 	golden.Close(t, "representation", z, io.Tensor(t, name+".representation"), 2e-5)
 	if logits != nil {
@@ -93,8 +87,8 @@ func compareWithTimm(t *testing.T, dir, expected, name, assumed string) {
 // changed writes a copy of the base checkpoint with another configuration and other tensors.
 func changed(t *testing.T, config func(c map[string]any), change func(s safetensors.Tensor) []safetensors.Tensor) string {
 	t.Helper()
-	base := golden.Open(t, filepath.Join("testdata", "base"), "model.safetensors")
-	text, err := os.ReadFile(filepath.Join("testdata", "base", "config.json"))
+	base := golden.Open(t, golden.Shared(t, "repro", "base"), "model.safetensors")
+	text, err := os.ReadFile(golden.Shared(t, "repro", "base", "config.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +157,7 @@ func TestChangesThatTimmUndoes(t *testing.T) {
 		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			compareWithTimm(t, changed(t, test.config, test.change), "testdata", "base", test.assumed)
+			compareWithTimm(t, changed(t, test.config, test.change), "base", test.assumed)
 		})
 	}
 	t.Run("metadata null", func(t *testing.T) {
@@ -179,7 +173,7 @@ func TestChangesThatTimmUndoes(t *testing.T) {
 		if err := os.WriteFile(path, file, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		compareWithTimm(t, dir, "testdata", "base", "")
+		compareWithTimm(t, dir, "base", "")
 	})
 }
 
@@ -193,7 +187,7 @@ func TestPicturesOfPartialPatches(t *testing.T) {
 	if text := strings.Join(model.Assumptions, "; "); !strings.Contains(text, "6 pixels") || model.Preprocess.Size != [2]int{70, 70} {
 		t.Errorf("assumptions %q, pictures of %v", text, model.Preprocess.Size)
 	}
-	io := golden.Open(t, "testdata", "models.safetensors")
+	io := golden.Open(t, golden.Shared(t, "repro", "expected"), "models.safetensors")
 	small := io.Tensor(t, "base.input") // [2, 3, 64, 64]
 	var pixels []float32
 	for row := range 2 * 3 * 70 {
@@ -243,7 +237,7 @@ func TestWeightsThatAreNone(t *testing.T) {
 // A configuration that fixes the size of pictures decides how many positions there are (timm's fixed_input_size).
 func TestFixedInputSize(t *testing.T) {
 	dir := changed(t, func(c map[string]any) { delete(c["model_args"].(map[string]any), "img_size") }, nil)
-	compareWithTimm(t, dir, "testdata", "base", "")
+	compareWithTimm(t, dir, "base", "")
 }
 
 // Position embeddings of another grid than the configuration's are resampled, as timm does, and that is said.
@@ -253,7 +247,7 @@ func TestStoredGrid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	onDemand, err := load(t, filepath.Join("testdata", "base"), gomlxvit.Options{ImageSize: 96})
+	onDemand, err := load(t, golden.Shared(t, "repro", "base"), gomlxvit.Options{ImageSize: 96})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +262,7 @@ func TestStoredGrid(t *testing.T) {
 
 // Weights in several files, as the transformers library writes large ones, are those of one.
 func TestShards(t *testing.T) {
-	base := golden.Open(t, filepath.Join("testdata", "base"), "model.safetensors")
+	base := golden.Open(t, golden.Shared(t, "repro", "base"), "model.safetensors")
 	dir := changed(t, nil, nil)
 	if err := os.Remove(filepath.Join(dir, "model.safetensors")); err != nil {
 		t.Fatal(err)
@@ -288,7 +282,7 @@ func TestShards(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "model.safetensors.index.json"), []byte("{}"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	compareWithTimm(t, dir, "testdata", "base", "")
+	compareWithTimm(t, dir, "base", "")
 
 	write("model-00002-of-00002.safetensors", names[8:])
 	if _, err := checkpoint.Open(dir); err == nil || !strings.Contains(err.Error(), names[8]) || !strings.Contains(err.Error(), "00001-of-00002") {

@@ -19,27 +19,17 @@ import (
 	"vitdecompose/gomlxvit/golden"
 )
 
-// Tiny models that the transformers library 5.24.0 wrote, with what it computes (golden2/README.md of the shared data).
+// Tiny models that the transformers library 5.24.0 wrote, with what it computes (golden/testdata/golden2/README.md).
 var transformersModels = map[string]string{
 	"hf_vit": "", "hf_vit_base": "pooler", "hf_deit": "", "hf_dinov2": "mask_token", "hf_dinov2_reg": "mask_token", "hf_swin": "",
 	"hf_dinov2_cls": "mask_token", "hf_dinov2_swiglu": "mask_token", "hf_deit_teacher": "",
 	"hf_clip": "", "hf_vit_mae": "decoder",
 }
 
-// transformersDir finds one of them: some lie in testdata.
-func transformersDir(t *testing.T, name string) string {
-	t.Helper()
-	dir := filepath.Join("testdata", "transformers", name)
-	if _, err := os.Stat(dir); err != nil {
-		return golden.Shared(t, "golden2", name)
-	}
-	return dir
-}
-
 func TestTransformers(t *testing.T) {
 	for name, assumed := range transformersModels {
 		t.Run(name, func(t *testing.T) {
-			dir := transformersDir(t, name)
+			dir := golden.Shared(t, "golden2", name)
 			io := golden.Open(t, dir, "io.safetensors")
 			model, err := load(t, dir, gomlxvit.Options{ImageSize: io.Shape(t, "pixel_values")[2]})
 			if err != nil {
@@ -155,28 +145,55 @@ func TestTransformersText(t *testing.T) {
 	}
 }
 
-// Pictures are prepared as the image processor of the checkpoint does: the Pillow backend gives our pixels, the other one
-// differs by single steps of 8 bits.
+// Pictures are prepared as the Pillow backend of the checkpoint's image processor does; golden/testdata/golden/preprocess says
+// how the reference was made and compared with the library.
 func TestTransformersPixels(t *testing.T) {
-	for _, name := range []string{"hf_vit", "hf_deit", "hf_dinov2", "hf_clip", "hf_swin", "hf_vit_mae"} {
-		dir := golden.Shared(t, "golden2", name)
+	dir := golden.Dir(t, "preprocess")
+	text, err := os.ReadFile(filepath.Join(dir, "preprocess.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reference struct{ Processors map[string]string }
+	if err := json.Unmarshal(text, &reference); err != nil {
+		t.Fatal(err)
+	}
+	if len(reference.Processors) == 0 {
+		t.Fatal("preprocess.json lists no image processors")
+	}
+	io := golden.Open(t, dir, "io.safetensors")
+	for name, file := range reference.Processors {
+		got, _ := pixels(t, golden.Shared(t, "golden2", name), filepath.Join(dir, file))
+		golden.Close(t, name, got, io.Tensor(t, name+"/pixel_values"), 1e-6)
+	}
+}
+
+// pixels is what a checkpoint makes of a picture, and the standard deviation that it divides by.
+func pixels(t *testing.T, dir, file string) ([]float32, [3]float32) {
+	t.Helper()
+	ckpt, err := checkpoint.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ckpt.Close()
+	drawing, err := photo.DecodeFile(file, photo.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ckpt.Preprocess.Apply(drawing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got, ckpt.Preprocess.Std
+}
+
+// What the library itself made of a picture that is not the repository's: the Pillow backend gives our pixels, the other one
+// differs by single steps of 8 bits.
+func TestTransformersPhoto(t *testing.T) {
+	file := golden.Beside(t, "golden", "preprocess", "striped_ball.png")
+	for _, name := range []string{"hf_vit", "hf_deit", "hf_dinov2", "hf_clip"} {
+		dir := golden.Beside(t, "golden2", name)
 		io := golden.Open(t, dir, "io.safetensors")
-		ckpt, err := checkpoint.Open(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ckpt.Close()
-		if !io.Has("photo_pixel_values") {
-			continue
-		}
-		drawing, err := photo.DecodeFile(golden.Shared(t, "golden", "preprocess", "striped_ball.png"), photo.Limits{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := ckpt.Preprocess.Apply(drawing)
-		if err != nil {
-			t.Fatal(err)
-		}
+		got, std := pixels(t, dir, file)
 		if io.Has("photo_pixel_values_pil") {
 			golden.Close(t, name+", Pillow", got, io.Tensor(t, "photo_pixel_values_pil"), 1e-6)
 		}
@@ -184,7 +201,7 @@ func TestTransformersPixels(t *testing.T) {
 		if len(got) != len(want) {
 			t.Fatalf("%s: %d pixels, want %d", name, len(got), len(want))
 		}
-		step := float64(slices.Max(ckpt.Preprocess.Std[:])) * 255
+		step := float64(slices.Max(std[:])) * 255
 		for i := range got {
 			if d := math.Abs(float64(got[i] - want[i])); d > 2.5/step*2 {
 				t.Fatalf("%s: pixel %d is %v, want %v", name, i, got[i], want[i])

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"vitdecompose/gomlxvit/golden"
 	"vitdecompose/gomlxvit/preprocess"
 	"vitdecompose/gomlxvit/safetensors"
 )
@@ -427,43 +428,47 @@ func TestOpenFSOfZip(t *testing.T) {
 	checkMessage(t, "no tokenizer", err, "tiny", "tokenizer.json")
 }
 
-// The checkpoints of the shared golden data were written by timm and open_clip's own conventions; a sample of what
-// their facts.json says.
+// The checkpoints of the reference data were written by timm and open_clip's own conventions; a sample of what their
+// configurations say.
 func TestGolden(t *testing.T) {
-	shared := filepath.Join("..", "..", "..", "shared")
-	if _, err := os.Stat(filepath.Join(shared, "golden")); errors.Is(err, os.ErrNotExist) {
-		t.Skip("golden checkpoints: shared golden data not here")
-	}
 	half := [3]float32{0.5, 0.5, 0.5}
-	for dir, check := range map[string]func(c *Checkpoint) bool{
-		"golden/vit_deit":    func(c *Checkpoint) bool { return c.Preprocess.CropPct == 0.9 && c.ModelArgs["depth"] == 4.0 },
-		"golden/vit_dinov2":  func(c *Checkpoint) bool { return c.NumClasses == 0 && c.Preprocess.Size == [2]int{56, 56} },
-		"golden/vit_reg4":    func(c *Checkpoint) bool { return c.ModelArgs["no_embed_class"] == true },
-		"golden/vit_avgpool": func(c *Checkpoint) bool { return c.ModelArgs["global_pool"] == "avg" && c.Preprocess.Mean == half },
-		"golden/swin":        func(c *Checkpoint) bool { return c.Architecture == "swin_tiny_patch4_window7_224" },
-		"golden/maxvit_tf":   func(c *Checkpoint) bool { return c.Preprocess.CropPct == 0.95 },
-		"golden/clip_vitb": func(c *Checkpoint) bool {
+	for name, check := range map[string]func(c *Checkpoint) bool{
+		"vit_deit":    func(c *Checkpoint) bool { return c.Preprocess.CropPct == 0.9 && c.ModelArgs["depth"] == 4.0 },
+		"vit_dinov2":  func(c *Checkpoint) bool { return c.NumClasses == 0 && c.Preprocess.Size == [2]int{56, 56} },
+		"vit_reg4":    func(c *Checkpoint) bool { return c.ModelArgs["no_embed_class"] == true },
+		"vit_avgpool": func(c *Checkpoint) bool { return c.ModelArgs["global_pool"] == "avg" && c.Preprocess.Mean == half },
+		"swin":        func(c *Checkpoint) bool { return c.Architecture == "swin_tiny_patch4_window7_224" },
+		"maxvit_tf":   func(c *Checkpoint) bool { return c.Preprocess.CropPct == 0.95 },
+		"clip_vitb": func(c *Checkpoint) bool {
 			return c.OpenCLIP.EmbedDim == 32 && !c.OpenCLIP.QuickGELU && c.tokenizer != "" && c.Preprocess.Size == [2]int{64, 64}
 		},
-		"golden/clip_quickgelu": func(c *Checkpoint) bool {
+		"clip_quickgelu": func(c *Checkpoint) bool {
 			return c.OpenCLIP.QuickGELU && c.OpenCLIP.VisionCfg.HeadWidth == 12 && c.OpenCLIP.VisionCfg.Extra == nil && c.OpenCLIP.TextCfg.Extra == nil
 		},
-		"real/vit_tiny_patch16_224": func(c *Checkpoint) bool {
-			info, ok := c.Weights.Info("head.weight")
-			return c.NumClasses == 1000 && c.Preprocess.Mean == half && ok && info.DType == safetensors.F16
-		},
 	} {
-		c, err := Open(filepath.Join(shared, filepath.FromSlash(dir)))
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		if !check(c) || len(c.Hash) != 64 {
-			t.Errorf("%s: read as %+v", dir, c)
-		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
+		t.Run(name, func(t *testing.T) { checkOpened(t, golden.Dir(t, name), check) })
+	}
+}
+
+// A trained ViT-Ti in half precision, where it is at hand.
+func TestReal(t *testing.T) {
+	checkOpened(t, golden.Shared(t, "real", "vit_tiny_patch16_224"), func(c *Checkpoint) bool {
+		info, ok := c.Weights.Info("head.weight")
+		return c.NumClasses == 1000 && c.Preprocess.Mean == [3]float32{0.5, 0.5, 0.5} && ok && info.DType == safetensors.F16
+	})
+}
+
+func checkOpened(t *testing.T, dir string, check func(c *Checkpoint) bool) {
+	t.Helper()
+	c, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !check(c) || len(c.Hash) != 64 {
+		t.Errorf("read as %+v", c)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
