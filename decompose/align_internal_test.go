@@ -12,7 +12,7 @@ import (
 	"vitdecompose/gomlxvit/golden"
 )
 
-// Both terms of the loss and their gradients are PyTorch's: see ../shared/golden/README.md.
+// Both terms of the loss and their gradients are PyTorch's: see the README of package golden's testdata.
 func TestAlignGradientsGolden(t *testing.T) {
 	f := golden.Open(t, golden.Shared(t, "golden"), "numerics.safetensors")
 	shape, weights := f.Shape(t, "compalign.contributions"), f.Shape(t, "compalign.weights")

@@ -16,7 +16,7 @@ import (
 	"vitdecompose/gomlxvit/golden"
 )
 
-// goldenAligner is the starting point of the golden data: numbers from PyTorch 2.15, see ../shared/golden/README.md.
+// goldenAligner is the starting point of the golden data: numbers from PyTorch 2.15, see the README of package golden's testdata.
 func goldenAligner(t *testing.T, f golden.File) (*decompose.Contributions, []float32, *decompose.Aligner) {
 	t.Helper()
 	shape, weights := f.Shape(t, "compalign.contributions"), f.Shape(t, "compalign.weights")
@@ -172,7 +172,7 @@ func TestAlignLearns(t *testing.T) {
 		train := func(lambda float64, opts decompose.AlignOptions) *decompose.Aligner {
 			t.Helper()
 			config.Lambda = lambda
-			a, err := decompose.Align(ctx, testBackend, c, targets, config, opts)
+			a, err := decompose.Align(ctx, onGo(t), c, targets, config, opts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -181,7 +181,7 @@ func TestAlignLearns(t *testing.T) {
 		held, want := made(3, 70, sizes[0], sizes[1], 2) // more than are mapped at a time
 		quality := func(a *decompose.Aligner) (cosine float64) {
 			t.Helper()
-			mapped, err := a.Map(ctx, testBackend, held)
+			mapped, err := a.Map(ctx, onGo(t), held)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -249,7 +249,7 @@ func TestAlignStops(t *testing.T) {
 	c, targets := made(2, 64, 4, 3, 1)
 	config := paper
 	config.LearningRate, config.Epochs, config.Patience, config.Batch = 1e-12, 100, 7, 64
-	a, err := decompose.Align(context.Background(), testBackend, c, targets, config, decompose.AlignOptions{})
+	a, err := decompose.Align(context.Background(), onGo(t), c, targets, config, decompose.AlignOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +290,7 @@ func TestAlignRefuses(t *testing.T) {
 		"begun in other space": {c, targets, good, decompose.AlignOptions{From: &decompose.Aligner{Components: c.Components, Dim: 4, ClipDim: 5}}, "from 4 to 5 dimensions, not from 4 to 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := decompose.Align(context.Background(), testBackend, test.c, test.targets, test.config, test.opts)
+			_, err := decompose.Align(context.Background(), onGo(t), test.c, test.targets, test.config, test.opts)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want one with %q", err, test.want)
 			}
@@ -298,7 +298,7 @@ func TestAlignRefuses(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := decompose.Align(ctx, testBackend, c, targets, good, decompose.AlignOptions{}); err != context.Canceled {
+	if _, err := decompose.Align(ctx, onGo(t), c, targets, good, decompose.AlignOptions{}); err != context.Canceled {
 		t.Errorf("interrupted: error %v, want %v", err, context.Canceled)
 	}
 }
@@ -307,7 +307,7 @@ func TestAlignRefuses(t *testing.T) {
 func TestAlignFewPictures(t *testing.T) {
 	for _, pictures := range []int{1, 2} {
 		c, targets := made(2, pictures, 5, 4, 1)
-		a, err := decompose.Align(context.Background(), testBackend, c, targets, paper, decompose.AlignOptions{})
+		a, err := decompose.Align(context.Background(), onGo(t), c, targets, paper, decompose.AlignOptions{})
 		if err != nil || a.Steps != 2 {
 			t.Errorf("%d pictures: %+v, error %v", pictures, a, err)
 		}
@@ -316,7 +316,7 @@ func TestAlignFewPictures(t *testing.T) {
 
 func TestAlignerFile(t *testing.T) {
 	c, targets := made(2, 8, 4, 3, 1)
-	a, err := decompose.Align(context.Background(), testBackend, c, targets, paper, decompose.AlignOptions{})
+	a, err := decompose.Align(context.Background(), onGo(t), c, targets, paper, decompose.AlignOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,7 +352,7 @@ func TestAlignerFile(t *testing.T) {
 		}
 	}
 	other, _ := made(3, 8, 4, 3, 1)
-	if _, err := got.Map(context.Background(), testBackend, other); err == nil || !strings.Contains(err.Error(), "is for other components") {
+	if _, err := got.Map(context.Background(), onGo(t), other); err == nil || !strings.Contains(err.Error(), "is for other components") {
 		t.Errorf("other components: error %v", err)
 	}
 
@@ -393,7 +393,7 @@ func TestAlignSourceFails(t *testing.T) {
 	c, targets := made(2, 20, 4, 3, 1)
 	config := paper
 	config.Batch = 8
-	_, err := decompose.Align(context.Background(), testBackend, &failing{c, 12}, targets, config, decompose.AlignOptions{})
+	_, err := decompose.Align(context.Background(), onGo(t), &failing{c, 12}, targets, config, decompose.AlignOptions{})
 	if err == nil || err.Error() != "step 2: the disk is gone" {
 		t.Errorf("error %v", err)
 	}

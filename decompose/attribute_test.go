@@ -12,7 +12,7 @@ import (
 )
 
 // scoresFile holds contributions [6, 64, 12] and what the authors' code and PyTorch 2.15 make of them: see
-// ../shared/golden/README.md.
+// the README of package golden's testdata.
 func scoresFile(t *testing.T) (golden.File, *decompose.Contributions) {
 	t.Helper()
 	f := golden.Open(t, golden.Shared(t, "golden"), "numerics.safetensors")

@@ -3,7 +3,9 @@ package decompose_test
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -31,6 +33,27 @@ func TestMain(m *testing.M) {
 // (features, logits) and by a float64 recomputation (decomposition).
 var vitCases = []string{"vit_deit", "vit_dinov2", "vit_reg4", "vit_avgpool", "clip_vitb", "clip_quickgelu"}
 
+// openGo is the Go backend: it needs no time to compile, which is most of what such small models take with XLA.
+var openGo = sync.OnceValues(func() (compute.Backend, error) { return backend.Open("go") })
+
+func onGo(t testing.TB) compute.Backend {
+	t.Helper()
+	b, err := openGo()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// on runs a test on the Go backend, and in the cases that compiled names on the default one too; with -short only DeiT.
+func on(t *testing.T, name string, compiled []string, test func(t *testing.T, b compute.Backend)) {
+	t.Helper()
+	t.Run(name+"/go", func(t *testing.T) { test(t, onGo(t)) })
+	if slices.Contains(compiled, name) && (!testing.Short() || name == "vit_deit") {
+		t.Run(name+"/default", func(t *testing.T) { test(t, testBackend) })
+	}
+}
+
 // goldenModel loads a golden case with its input picture batch.
 func goldenModel(t *testing.T, name string) (dir string, model *gomlxvit.Model, pixels *tensors.Tensor) {
 	t.Helper()
@@ -39,12 +62,76 @@ func goldenModel(t *testing.T, name string) (dir string, model *gomlxvit.Model, 
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer ckpt.Close()
 	model, err = gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	io := golden.Open(t, dir, "io.safetensors")
 	return dir, model, tensors.FromFlatDataAndDimensions(io.Tensor(t, "input"), io.Shape(t, "input")...)
+}
+
+// decomposed has what decompositions of golden cases came to: several tests ask for the same, and compiling takes long.
+var decomposed = make(map[string]*decompose.Output)
+
+// goldenOutput decomposes the pictures of a golden case.
+func goldenOutput(t *testing.T, b compute.Backend, name string, opts decompose.Options) *decompose.Output {
+	t.Helper()
+	key := fmt.Sprintf("%s %s %+v", b.Name(), name, opts)
+	if decomposed[key] == nil {
+		_, model, pixels := goldenModel(t, name)
+		decomposed[key] = runOn(t, b, model, pixels, opts)
+	}
+	return decomposed[key]
+}
+
+// headed gives a model that has no head a linear one.
+func headed(t *testing.T, model *gomlxvit.Model) *gomlxvit.Model {
+	t.Helper()
+	if model.Arch.NumClasses() > 0 {
+		return model
+	}
+	model, err := model.WithLinearHead(slices.Repeat([]float32{1, -2, 0.5, 3}, model.Arch.OutputDim()), make([]float32, 4), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return model
+}
+
+// splitTokens is a token split with copies of all its blocks.
+type splitTokens struct {
+	*decompose.Output
+	components []decompose.Component
+	blocks     []decompose.TokenBlock
+}
+
+var split = make(map[string]*splitTokens)
+
+// goldenTokens splits the pictures of a golden case by token, from a block on.
+func goldenTokens(t *testing.T, b compute.Backend, name string, first int) *splitTokens {
+	t.Helper()
+	key := fmt.Sprint(b.Name(), " ", name, " ", first)
+	if split[key] != nil {
+		return split[key]
+	}
+	_, model, pixels := goldenModel(t, name)
+	d, err := decompose.New(b, headed(t, model), decompose.Options{First: first, Split: decompose.Tokens})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	s := new(splitTokens)
+	s.Output, err = d.RunTokens(pixels, func(block decompose.TokenBlock) error {
+		block.Contributions, block.Components = slices.Clone(block.Contributions), slices.Clone(block.Components)
+		s.blocks = append(s.blocks, block)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.components = d.Components()
+	split[key] = s
+	return s
 }
 
 // reference looks up the golden contribution [batch, dim] of a component.
@@ -98,51 +185,44 @@ func pick(data []float32, batch, count, n, i int) []float32 {
 
 func TestGoldenDecomposition(t *testing.T) {
 	for _, name := range vitCases {
-		for _, split := range []decompose.Split{decompose.Heads, decompose.Attns} {
-			t.Run(fmt.Sprintf("%s/%s", name, split), func(t *testing.T) {
-				dir, model, pixels := goldenModel(t, name)
-				d, err := decompose.New(testBackend, model, decompose.Options{Split: split})
-				if err != nil {
-					t.Fatal(err)
+		on(t, name, vitCases, func(t *testing.T, b compute.Backend) {
+			dir := golden.Dir(t, name)
+			io, f := golden.Open(t, dir, "io.safetensors"), golden.Open(t, dir, "decomposition.safetensors")
+			for _, split := range []decompose.Split{decompose.Heads, decompose.Attns} {
+				if split == decompose.Attns && b == testBackend && name != vitCases[0] {
+					continue // the sums of the heads
 				}
-				out, err := d.Run(pixels)
-				if err != nil {
-					t.Fatal(err)
-				}
-				io := golden.Open(t, dir, "io.safetensors")
-				golden.Close(t, "representation", out.Representation, io.Tensor(t, "features"), 2e-5)
-				if io.Has("logits") {
-					golden.Close(t, "logits", out.Logits, io.Tensor(t, "logits"), 2e-5)
-				}
-				if out.Error > 1e-5 {
-					t.Errorf("components sum to the representation within %.2g, allowed 1e-5", out.Error)
-				}
-				f := golden.Open(t, dir, "decomposition.safetensors")
-				for i, c := range out.Components {
-					size := out.Batch * out.Dim
-					golden.Close(t, c.String(), out.Contributions[i*size:][:size], reference(t, f, c), 5e-5)
-				}
-			})
-		}
+				t.Run(string(split), func(t *testing.T) {
+					out := goldenOutput(t, b, name, decompose.Options{Split: split})
+					golden.Close(t, "representation", out.Representation, io.Tensor(t, "features"), 2e-5)
+					if io.Has("logits") {
+						golden.Close(t, "logits", out.Logits, io.Tensor(t, "logits"), 2e-5)
+					}
+					if out.Error > 1e-5 {
+						t.Errorf("components sum to the representation within %.2g, allowed 1e-5", out.Error)
+					}
+					for i, c := range out.Components {
+						size := out.Batch * out.Dim
+						golden.Close(t, c.String(), out.Contributions[i*size:][:size], reference(t, f, c), 5e-5)
+					}
+				})
+			}
+		})
 	}
 }
 
 func TestGoldenTokens(t *testing.T) {
 	for _, name := range []string{"vit_deit", "clip_vitb", "clip_quickgelu"} {
-		t.Run(name, func(t *testing.T) {
-			dir, model, pixels := goldenModel(t, name)
-			d, err := decompose.New(testBackend, model, decompose.Options{Split: decompose.Tokens})
-			if err != nil {
-				t.Fatal(err)
-			}
-			f := golden.Open(t, dir, "decomposition.safetensors")
+		on(t, name, []string{"vit_deit", "clip_vitb"}, func(t *testing.T, b compute.Backend) {
+			f := golden.Open(t, golden.Dir(t, name), "decomposition.safetensors")
 			want := f.Tensor(t, "attn_head_tokens") // [layer, batch, head, token, dim]
 			shape := f.Shape(t, "attn_head_tokens")
 			checked := 0
-			out, err := d.RunTokens(pixels, func(b decompose.TokenBlock) error {
+			out := goldenTokens(t, b, name, 0)
+			for _, b := range out.blocks {
 				size := shape[3] * shape[4]
 				for i, index := range b.Components {
-					c := d.Components()[index]
+					c := out.components[index]
 					if c.Kind != decompose.Head {
 						continue
 					}
@@ -151,10 +231,6 @@ func TestGoldenTokens(t *testing.T) {
 					layer := want[c.Block.Index*shape[1]*shape[2]*size:][:shape[1]*shape[2]*size]
 					golden.Close(t, c.String(), got, pick(layer, shape[1], shape[2], size, c.Head), 5e-5)
 				}
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
 			}
 			if checked != shape[0]*shape[2] {
 				t.Errorf("%d heads were split, want %d", checked, shape[0]*shape[2])
@@ -168,9 +244,8 @@ func TestGoldenTokens(t *testing.T) {
 
 // A range of blocks is the same decomposition with the blocks outside of it taken together.
 func TestBlockRange(t *testing.T) {
-	_, model, pixels := goldenModel(t, "vit_deit")
-	all := run(t, model, pixels, decompose.Options{})
-	part := run(t, model, pixels, decompose.Options{First: 1, End: 3})
+	all := goldenOutput(t, onGo(t), "vit_deit", decompose.Options{Split: decompose.Heads})
+	part := goldenOutput(t, onGo(t), "vit_deit", decompose.Options{First: 1, End: 3})
 	want := make(map[string][]float64)
 	add := func(name string, values []float32) {
 		if want[name] == nil {
@@ -226,6 +301,7 @@ func runOn(t *testing.T, b compute.Backend, model *gomlxvit.Model, pixels *tenso
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer d.Close()
 	out, err := d.Run(pixels)
 	if err != nil {
 		t.Fatal(err)
@@ -244,8 +320,8 @@ func float32s(values []float64) []float32 {
 // Biases shared over components, as the authors share them, with true norm statistics. Their convention spreads the norm's
 // mean equally over the components, ours takes each component's own mean: the two agree once every component is centred.
 func TestSharedBiasesMatchAuthorsConvention(t *testing.T) {
-	dir, model, pixels := goldenModel(t, "vit_deit")
-	out := run(t, model, pixels, decompose.Options{Biases: decompose.BiasesShared})
+	dir := golden.Dir(t, "vit_deit")
+	out := goldenOutput(t, testBackend, "vit_deit", decompose.Options{Biases: decompose.BiasesShared})
 	if out.Error > 1e-5 {
 		t.Errorf("sum is off by %g", out.Error)
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/gomlx/compute"
+
 	"vitdecompose/decompose"
 	"vitdecompose/gomlxvit/golden"
 )
@@ -16,11 +18,11 @@ const bfloat16Error = 16.0 / (1 << 9)
 // sum to the representation nearly as well as its own rounding allows.
 func TestGoldenBFloat16(t *testing.T) {
 	for _, name := range []string{"vit_deit", "vit_avgpool", "clip_quickgelu", "swin", "maxvit_tf"} {
-		t.Run(name, func(t *testing.T) {
+		on(t, name, []string{"vit_deit", "swin"}, func(t *testing.T, b compute.Backend) {
 			dir, model, pixels := goldenModel(t, name)
-			opts := decompose.Options{First: max(0, firstOfStage(model.Arch.Blocks(), 1))}
-			exact := run(t, model, pixels, opts)
-			narrow := run(t, model.InBFloat16(), pixels, opts)
+			opts := decompose.Options{First: stageOne(t, name), Split: decompose.Heads}
+			exact := goldenOutput(t, b, name, opts)
+			narrow := runOn(t, b, model.InBFloat16(), pixels, opts)
 			io := golden.Open(t, dir, "io.safetensors")
 			golden.Close(t, "representation", narrow.Representation, io.Tensor(t, "features"), bfloat16Error)
 			if slices.Equal(narrow.Representation, exact.Representation) {

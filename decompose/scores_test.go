@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -14,9 +15,9 @@ import (
 )
 
 // direction runs LogitDirection for the representations of a model.
-func direction(t *testing.T, model *gomlxvit.Model, z []float32, classes []int32) []float32 {
+func direction(t *testing.T, b compute.Backend, model *gomlxvit.Model, z []float32, classes []int32) []float32 {
 	t.Helper()
-	program, err := model.Compile(testBackend, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
+	program, err := model.Compile(b, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
 		return []*graph.Node{decompose.LogitDirection(w, model.Arch, in[0], in[1])}
 	})
 	if err != nil {
@@ -40,7 +41,7 @@ func TestLogitDirectionOfLinearHead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, model, _ := goldenModel(t, name)
 			z := golden.Open(t, dir, "io.safetensors").Tensor(t, "features")
-			got := direction(t, model, z, []int32{3, 1})
+			got := direction(t, testBackend, model, z, []int32{3, 1})
 			weight, dim := golden.Open(t, dir, "model.safetensors").Tensor(t, head+".weight"), model.Arch.OutputDim()
 			golden.Close(t, "direction", got, append(slices.Clone(weight[3*dim:4*dim]), weight[dim:2*dim]...), 1e-6)
 		})
@@ -51,7 +52,7 @@ func TestLogitDirectionOfLinearHead(t *testing.T) {
 func TestLogitDirectionOfMaxViT(t *testing.T) {
 	dir, model, _ := goldenModel(t, "maxvit_tf")
 	z := golden.Open(t, dir, "io.safetensors").Tensor(t, "features")
-	got := direction(t, model, z, []int32{3, 1})
+	got := direction(t, testBackend, model, z, []int32{3, 1})
 	w := golden.Open(t, dir, "model.safetensors")
 	scale, shift := w.Tensor(t, "head.norm.weight"), w.Tensor(t, "head.norm.bias")
 	fc1, bias, fc2 := w.Tensor(t, "head.pre_logits.fc.weight"), w.Tensor(t, "head.pre_logits.fc.bias"), w.Tensor(t, "head.fc.weight")
@@ -91,20 +92,15 @@ func TestLogitDirectionOfMaxViT(t *testing.T) {
 }
 
 // The scores are the token split's contributions, which the golden data vouch for, times the direction.
-func TestScoresAreTheTokenSplit(t *testing.T) {
+func TestScoresByToken(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		first int // block
 	}{{"vit_deit", 0}, {"vit_reg4", 1}, {"vit_avgpool", 1}, {"swin", 1}, {"maxvit_tf", 1}} {
-		t.Run(test.name, func(t *testing.T) {
+		on(t, test.name, []string{"vit_deit", "maxvit_tf"}, func(t *testing.T, b compute.Backend) {
 			_, model, pixels := goldenModel(t, test.name)
-			if model.Arch.NumClasses() == 0 {
-				var err error
-				if model, err = model.WithLinearHead(slices.Repeat([]float32{1, -2, 0.5, 3}, model.Arch.OutputDim()), make([]float32, 4), nil); err != nil {
-					t.Fatal(err)
-				}
-			}
-			scorer, err := decompose.NewScorer(testBackend, model, decompose.Options{First: test.first})
+			model = headed(t, model)
+			scorer, err := decompose.NewScorer(b, model, decompose.Options{First: test.first})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,26 +109,12 @@ func TestScoresAreTheTokenSplit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, err := decompose.New(testBackend, model, decompose.Options{First: test.first, Split: decompose.Tokens})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer d.Close()
+			out := goldenTokens(t, b, test.name, test.first)
 			want := make(map[string][]float32) // [batch, token]
-			var blocks []decompose.TokenBlock
-			out, err := d.RunTokens(pixels, func(b decompose.TokenBlock) error {
-				b.Contributions = slices.Clone(b.Contributions)
-				b.Components = slices.Clone(b.Components)
-				blocks = append(blocks, b)
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			g := direction(t, model, out.Representation, []int32{3, 1})
-			for _, b := range blocks {
+			g := direction(t, b, model, out.Representation, []int32{3, 1})
+			for _, b := range out.blocks {
 				for i, index := range b.Components {
-					c := d.Components()[index]
+					c := out.components[index]
 					values := make([]float32, out.Batch*c.Tokens)
 					for picture := range out.Batch {
 						for token := range c.Tokens {

@@ -9,7 +9,6 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"vitdecompose/decompose"
-	"vitdecompose/gomlxvit/backend"
 	"vitdecompose/gomlxvit/golden"
 	"vitdecompose/gomlxvit/mark"
 )
@@ -22,6 +21,13 @@ func firstOfStage(blocks []mark.Block, stage int) int {
 		}
 	}
 	return -1
+}
+
+// stageOne is the position of the first block of a golden case's stage 1, from which on the golden data decompose it.
+func stageOne(t *testing.T, name string) int {
+	t.Helper()
+	_, model, _ := goldenModel(t, name)
+	return max(0, firstOfStage(model.Arch.Blocks(), 1))
 }
 
 // attentionLayer counts attention layers in forward order from the given block on.
@@ -72,17 +78,6 @@ func stagedReference(t *testing.T, f golden.File, c decompose.Component, first i
 	return nil
 }
 
-// openGo opens the Go backend: it needs no time to compile, which is most of what such small models take with XLA.
-func openGo(t *testing.T) compute.Backend {
-	t.Helper()
-	b, err := backend.Open("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Finalize)
-	return b
-}
-
 // References: timm 1.0.31 for the representation and logits, a float64 recomputation for the contributions of all
 // blocks from stage 1 on (golden data).
 func TestGoldenStagedDecomposition(t *testing.T) {
@@ -91,45 +86,44 @@ func TestGoldenStagedDecomposition(t *testing.T) {
 		// In each block a convolution, and attention and MLP twice.
 		"maxvit_tf": {decompose.Heads: 4*2 + 4*3 + 4 + 8 + 2, decompose.Attns: 8 + 4 + 8 + 2},
 	} {
-		for split, count := range components {
-			t.Run(fmt.Sprintf("%s/%s", name, split), func(t *testing.T) {
-				dir, model, pixels := goldenModel(t, name)
-				first := firstOfStage(model.Arch.Blocks(), 1)
-				b := testBackend
-				if split == decompose.Attns {
-					b = openGo(t)
+		on(t, name, []string{"swin", "maxvit_tf"}, func(t *testing.T, b compute.Backend) {
+			dir := golden.Dir(t, name)
+			io, f := golden.Open(t, dir, "io.safetensors"), golden.Open(t, dir, "decomposition.safetensors")
+			first := stageOne(t, name)
+			for split, count := range components {
+				if split == decompose.Attns && b == testBackend {
+					continue // the sums of the heads
 				}
-				out := runOn(t, b, model, pixels, decompose.Options{First: first, Split: split})
-				io := golden.Open(t, dir, "io.safetensors")
-				golden.Close(t, "representation", out.Representation, io.Tensor(t, "features"), 2e-5)
-				golden.Close(t, "logits", out.Logits, io.Tensor(t, "logits"), 2e-5)
-				if out.Error > 1e-5 {
-					t.Errorf("components sum to the representation within %.2g, allowed 1e-5", out.Error)
-				}
-				if len(out.Components) != count {
-					t.Errorf("%d components, want %d: %v", len(out.Components), count, decompose.Names(out.Components))
-				}
-				f := golden.Open(t, dir, "decomposition.safetensors")
-				size := out.Batch * out.Dim
-				for i, c := range out.Components {
-					golden.Close(t, c.String(), out.Contributions[i*size:][:size], stagedReference(t, f, c, first), 5e-5)
-				}
-			})
-		}
+				t.Run(string(split), func(t *testing.T) {
+					out := goldenOutput(t, b, name, decompose.Options{First: first, Split: split})
+					golden.Close(t, "representation", out.Representation, io.Tensor(t, "features"), 2e-5)
+					golden.Close(t, "logits", out.Logits, io.Tensor(t, "logits"), 2e-5)
+					if out.Error > 1e-5 {
+						t.Errorf("components sum to the representation within %.2g, allowed 1e-5", out.Error)
+					}
+					if len(out.Components) != count {
+						t.Errorf("%d components, want %d: %v", len(out.Components), count, decompose.Names(out.Components))
+					}
+					size := out.Batch * out.Dim
+					for i, c := range out.Components {
+						golden.Close(t, c.String(), out.Contributions[i*size:][:size], stagedReference(t, f, c, first), 5e-5)
+					}
+				})
+			}
+		})
 	}
 }
 
 // A layer with one head, as MaxViT's first stage has here: the output projection is a square matrix that the head takes in
 // whole. References: timm 1.0.31 for the representation; the layer's only head is all that its attention adds.
 func TestSingleHead(t *testing.T) {
-	dir, model, pixels := goldenModel(t, "maxvit_tf")
-	heads := run(t, model, pixels, decompose.Options{End: 1})
-	golden.Close(t, "representation", heads.Representation, golden.Open(t, dir, "io.safetensors").Tensor(t, "features"), 2e-5)
+	heads := goldenOutput(t, onGo(t), "maxvit_tf", decompose.Options{End: 1, Split: decompose.Heads})
+	io := golden.Open(t, golden.Dir(t, "maxvit_tf"), "io.safetensors")
+	golden.Close(t, "representation", heads.Representation, io.Tensor(t, "features"), 2e-5)
 	if heads.Error > 1e-5 {
 		t.Errorf("components sum to the representation within %.2g, allowed 1e-5", heads.Error)
 	}
-	_, other, otherPixels := goldenModel(t, "maxvit_tf") // a tensor stays with its backend
-	layers := runOn(t, openGo(t), other, otherPixels, decompose.Options{End: 1, Split: decompose.Attns})
+	layers := goldenOutput(t, onGo(t), "maxvit_tf", decompose.Options{End: 1, Split: decompose.Attns})
 	if len(heads.Components) != len(layers.Components) {
 		t.Fatalf("heads %v, layers %v", decompose.Names(heads.Components), decompose.Names(layers.Components))
 	}
@@ -143,7 +137,7 @@ func TestSingleHead(t *testing.T) {
 func TestSublayerNames(t *testing.T) {
 	_, model, pixels := goldenModel(t, "maxvit_tf")
 	last := len(model.Arch.Blocks())
-	out := runOn(t, openGo(t), model, pixels, decompose.Options{First: last - 1, Split: decompose.Attns})
+	out := runOn(t, onGo(t), model, pixels, decompose.Options{First: last - 1, Split: decompose.Attns})
 	want := []string{
 		"init", "layer:(2,1), conv", "layer:(2,1), block attns", "layer:(2,1), block mlp", "layer:(2,1), grid attns",
 		"layer:(2,1), grid mlp", "const",
@@ -158,17 +152,13 @@ func TestSublayerNames(t *testing.T) {
 func TestGoldenStagedTokens(t *testing.T) {
 	for name, heads := range map[string]int{"swin": 2*4 + 2*8, "maxvit_tf": 4*2 + 4*3} {
 		t.Run(name, func(t *testing.T) {
-			dir, model, pixels := goldenModel(t, name)
-			first := firstOfStage(model.Arch.Blocks(), 1)
-			d, err := decompose.New(openGo(t), model, decompose.Options{First: first, Split: decompose.Tokens})
-			if err != nil {
-				t.Fatal(err)
-			}
-			f := golden.Open(t, dir, "decomposition.safetensors")
+			first := stageOne(t, name)
+			f := golden.Open(t, golden.Dir(t, name), "decomposition.safetensors")
 			checked := 0
-			out, err := d.RunTokens(pixels, func(b decompose.TokenBlock) error {
+			out := goldenTokens(t, onGo(t), name, first)
+			for _, b := range out.blocks {
 				for i, index := range b.Components {
-					c := d.Components()[index]
+					c := out.components[index]
 					if c.Kind != decompose.Head {
 						continue
 					}
@@ -184,10 +174,6 @@ func TestGoldenStagedTokens(t *testing.T) {
 					}
 					golden.Close(t, c.String(), got, pick(f.Tensor(t, tensor), shape[0], shape[1], shape[2]*shape[3], c.Head), 5e-5)
 				}
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
 			}
 			if checked != heads {
 				t.Errorf("%d heads were split, want %d", checked, heads)

@@ -17,7 +17,7 @@ import (
 )
 
 // Order, deviations and explained shares of the authors' function, on a bank whose texts are not of unit length: see
-// ../shared/golden/README.md.
+// the README of package golden's testdata.
 func TestTextSpanGolden(t *testing.T) {
 	f := golden.Open(t, golden.Shared(t, "golden"), "numerics.safetensors")
 	file, err := os.ReadFile(golden.Shared(t, "golden", "numerics.json"))

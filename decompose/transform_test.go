@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -18,7 +19,7 @@ import (
 func pieces(t *testing.T, build func(x, y *graph.Node) *graph.Node, opts decompose.Options, x, y *tensors.Tensor) (z []float32, parts map[string][]float32, err error) {
 	t.Helper()
 	var result *decompose.Result
-	exec, err := graph.NewExec(testBackend, func(inputs []*graph.Node) []*graph.Node {
+	exec, err := graph.NewExec(onGo(t), func(inputs []*graph.Node) []*graph.Node {
 		z := build(inputs[0], inputs[1])
 		result = decompose.Transform(z, opts)
 		outputs := []*graph.Node{z}
@@ -163,7 +164,7 @@ func TestLinearOperations(t *testing.T) {
 				t.Fatal(err)
 			}
 			plain := func(x, y *tensors.Tensor) []float32 {
-				exec, err := graph.NewExec(testBackend, func(x, y *graph.Node) *graph.Node {
+				exec, err := graph.NewExec(onGo(t), func(x, y *graph.Node) *graph.Node {
 					return flat(operation(graph.Add(x, graph.MulScalar(graph.Square(y), 2))))
 				})
 				if err != nil {
@@ -203,11 +204,11 @@ func TestLinearOperations(t *testing.T) {
 // contribution is computed for all tokens by plain cloning.
 func TestSelectionPushedDownEqualsCloning(t *testing.T) {
 	for _, name := range []string{"vit_deit", "vit_avgpool", "clip_vitb"} {
-		t.Run(name, func(t *testing.T) {
+		on(t, name, []string{"vit_deit"}, func(t *testing.T, b compute.Backend) {
 			_, model, pixels := goldenModel(t, name)
 			last := len(model.Arch.Blocks()) - 1
 			decomposeWith := func(forget bool) []float32 {
-				program, err := model.Compile(testBackend, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
+				program, err := model.Compile(b, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
 					z := model.Arch.Representation(w, in[0])
 					if forget {
 						clear(mark.Of(z.Graph()).TokenMaps)
@@ -230,6 +231,7 @@ func TestSelectionPushedDownEqualsCloning(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				defer program.Close()
 				outputs, err := program.Run(pixels)
 				if err != nil {
 					t.Fatal(err)

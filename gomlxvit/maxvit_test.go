@@ -13,7 +13,7 @@ import (
 // References: timm 1.0.31, random weights and statistics (golden data).
 func TestGoldenMaxViT(t *testing.T) {
 	model, io, pixels := goldenStaged(t, "maxvit_tf")
-	got := runModel(t, testBackend, model, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
+	got := runModel(t, unlessShort(t), model, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
 		features := gomlxvit.FeatureMap(model.Arch, w, in[0])
 		z := model.Arch.Representation(w, in[0])
 		stem := model.Arch.(*gomlxvit.MaxViTConfig).Stem(w, in[0])

@@ -33,6 +33,15 @@ func runModel(t *testing.T, b compute.Backend, model *gomlxvit.Model, build func
 	return flat
 }
 
+// unlessShort is the default backend, and with -short the Go backend: XLA takes seconds to compile a model with stages.
+func unlessShort(t *testing.T) compute.Backend {
+	t.Helper()
+	if testing.Short() {
+		return onGo(t)
+	}
+	return testBackend
+}
+
 // goldenStaged loads a golden case of an architecture with stages and its pictures.
 func goldenStaged(t *testing.T, name string) (*gomlxvit.Model, golden.File, *tensors.Tensor) {
 	t.Helper()
@@ -48,7 +57,7 @@ func goldenStaged(t *testing.T, name string) (*gomlxvit.Model, golden.File, *ten
 // References: timm 1.0.31, random weights (golden data).
 func TestGoldenSwin(t *testing.T) {
 	model, io, pixels := goldenStaged(t, "swin")
-	got := runModel(t, testBackend, model, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
+	got := runModel(t, unlessShort(t), model, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
 		z := model.Arch.Representation(w, in[0])
 		return []*graph.Node{gomlxvit.FeatureMap(model.Arch, w, in[0]), z, model.Arch.Head(w, z)}
 	}, pixels)

@@ -10,12 +10,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/backend"
 	"vitdecompose/gomlxvit/checkpoint"
 	"vitdecompose/gomlxvit/golden"
 	"vitdecompose/gomlxvit/safetensors"
@@ -132,10 +135,22 @@ func openTiny(t testing.TB) (dir string, model *gomlxvit.Model) {
 	return dir, model
 }
 
-// run computes one graph.
-func run(t testing.TB, model *gomlxvit.Model, build func(w gomlxvit.Weights, in []*graph.Node) *graph.Node, inputs ...*tensors.Tensor) []float32 {
+// openGo is the Go backend, which need not compile: most of what such small models take with XLA.
+var openGo = sync.OnceValues(func() (compute.Backend, error) { return backend.Open("go") })
+
+func onGo(t testing.TB) compute.Backend {
 	t.Helper()
-	program, err := model.Compile(testBackend, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
+	b, err := openGo()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// run computes one graph.
+func run(t testing.TB, b compute.Backend, model *gomlxvit.Model, build func(w gomlxvit.Weights, in []*graph.Node) *graph.Node, inputs ...*tensors.Tensor) []float32 {
+	t.Helper()
+	program, err := model.Compile(b, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
 		return []*graph.Node{build(w, in)}
 	})
 	if err != nil {
@@ -155,7 +170,7 @@ func run(t testing.TB, model *gomlxvit.Model, build func(w gomlxvit.Weights, in 
 
 // TestGoldenText compares with open_clip 3.3.0, from captions to the logits per image.
 func TestGoldenText(t *testing.T) {
-	for _, name := range []string{"clip_vitb", "clip_quickgelu"} {
+	for name, b := range map[string]compute.Backend{"clip_vitb": testBackend, "clip_quickgelu": onGo(t)} {
 		t.Run(name, func(t *testing.T) {
 			dir := golden.Dir(t, name)
 			model, err := openText(dir)
@@ -164,7 +179,7 @@ func TestGoldenText(t *testing.T) {
 			}
 			io := golden.Open(t, dir, "io.safetensors")
 			want := io.Tensor(t, "text_features")
-			encoder, err := model.NewTextEncoder(testBackend)
+			encoder, err := model.NewTextEncoder(b)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -177,19 +192,19 @@ func TestGoldenText(t *testing.T) {
 			golden.Close(t, "text features", got, want, 2e-5)
 
 			// The last caption does not fit into the context, which a class name must.
-			_, err = model.WithZeroShotHead(context.Background(), testBackend, captions, gomlxvit.Templates{"{}"})
+			_, err = model.WithZeroShotHead(context.Background(), b, captions, gomlxvit.Templates{"{}"})
 			if err == nil || !strings.Contains(err.Error(), "too long") {
 				t.Errorf("error %v, want one that says that a caption is too long", err)
 			}
 			// With a template that adds nothing the head gives the logits per image. Fewer positions are computed for
 			// these texts.
-			head, err := model.WithZeroShotHead(context.Background(), testBackend, captions[:3], gomlxvit.Templates{"{}"})
+			head, err := model.WithZeroShotHead(context.Background(), b, captions[:3], gomlxvit.Templates{"{}"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			pixels := tensors.FromFlatDataAndDimensions(io.Tensor(t, "input"), io.Shape(t, "input")...)
 			texts := tensors.FromFlatDataAndDimensions(want, io.Shape(t, "text_features")...)
-			got = run(t, head, func(w gomlxvit.Weights, in []*graph.Node) *graph.Node {
+			got = run(t, b, head, func(w gomlxvit.Weights, in []*graph.Node) *graph.Node {
 				z := head.Arch.Representation(w, in[0])
 				return graph.Concatenate([]*graph.Node{gomlxvit.CosineLogits(w, z, in[1]), head.Arch.Head(w, z)}, 1)
 			}, pixels, texts)
@@ -206,10 +221,9 @@ func TestGoldenText(t *testing.T) {
 	}
 }
 
-// One encoder for both, because compiling takes longest.
 func TestTextEncoder(t *testing.T) {
 	_, model := openTiny(t)
-	encoder, err := model.NewTextEncoder(testBackend)
+	encoder, err := model.NewTextEncoder(onGo(t))
 	if err != nil {
 		t.Fatal(err)
 	}

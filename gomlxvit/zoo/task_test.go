@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -15,28 +16,36 @@ import (
 	"vitdecompose/gomlxvit"
 )
 
-// run computes what build makes of a vector of weights and pixels.
-func run(t *testing.T, l layout, weights []float32, pixels []uint8, build func(w gomlxvit.WeightMap, x *graph.Node) *graph.Node) []float32 {
+// compiled returns what computes what build makes of a vector of weights and pixels.
+func compiled(t *testing.T, b compute.Backend, l layout, build func(w gomlxvit.WeightMap, x *graph.Node) *graph.Node) func(weights []float32, pixels []uint8) []float32 {
 	t.Helper()
-	program, err := gomlxvit.NewProgram(openBackend(t), "test", func(in []*graph.Node) []*graph.Node {
+	program, err := gomlxvit.NewProgram(b, "test", func(in []*graph.Node) []*graph.Node {
 		_, w := l.nodes(in[0])
 		return []*graph.Node{build(w, normalise(in[1]))}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer program.Close()
-	n := len(pixels) / pictureBytes
-	outputs, err := program.Run(tensors.FromFlatDataAndDimensions(weights, len(weights)),
-		tensors.FromFlatDataAndDimensions(pixels, n, scenes.Size, scenes.Size, 3))
-	if err != nil {
-		t.Fatal(err)
+	t.Cleanup(program.Close)
+	return func(weights []float32, pixels []uint8) []float32 {
+		n := len(pixels) / pictureBytes
+		outputs, err := program.Run(tensors.FromFlatDataAndDimensions(weights, len(weights)),
+			tensors.FromFlatDataAndDimensions(pixels, n, scenes.Size, scenes.Size, 3))
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := tensors.CopyFlatData[float32](outputs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return values
 	}
-	values, err := tensors.CopyFlatData[float32](outputs[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return values
+}
+
+// representation computes a recipe's representation of pictures, without compiling.
+func representation(t *testing.T, r Recipe, l layout, weights []float32, pixels []uint8) []float32 {
+	t.Helper()
+	return compiled(t, onGo(t), l, func(w gomlxvit.WeightMap, x *graph.Node) *graph.Node { return r.Arch.Representation(w, x) })(weights, pixels)
 }
 
 func somePixels(n int) []uint8 {
@@ -90,11 +99,11 @@ func TestStartFrom(t *testing.T) {
 		trained = append(trained, values...)
 	}
 	pixels := somePixels(3)
-	z := run(t, dl, trained, pixels, func(w gomlxvit.WeightMap, x *graph.Node) *graph.Node { return deit.Arch.Representation(w, x) })
+	z := representation(t, deit, dl, trained, pixels)
 
 	for _, r := range []Recipe{clipMini(), clipRefMini()} {
 		l, weights := r.layout(), firstWeights(t, r)
-		got := run(t, l, weights, pixels, func(w gomlxvit.WeightMap, x *graph.Node) *graph.Node { return r.Arch.Representation(w, x) })
+		got := representation(t, r, l, weights, pixels)
 		var projection []float32
 		for i, p := range l.params {
 			if p.Name == "visual.proj" {
@@ -138,7 +147,7 @@ func TestStartWithLayerScale(t *testing.T) {
 	var z [2][]float32
 	for i, r := range []Recipe{from, dinov2} {
 		l, weights := r.layout(), firstWeights(t, r)
-		z[i] = run(t, l, weights, pixels, func(w gomlxvit.WeightMap, x *graph.Node) *graph.Node { return r.Arch.Representation(w, x) })
+		z[i] = representation(t, r, l, weights, pixels)
 	}
 	if d := difference(z[1], z[0]); d > 1e-5 {
 		t.Errorf("dinov2-mini starts %.1e away from dino-mini", d)
@@ -152,22 +161,18 @@ func TestSettle(t *testing.T) {
 	l := r.layout()
 	weights := l.initial(3)
 	pixels := somePixels(200)
-	compute := func(training bool) []float32 {
-		return run(t, l, weights, pixels, func(w gomlxvit.WeightMap, x *graph.Node) *graph.Node {
-			if training {
-				return r.Arch.Representation(batchWeights{WeightMap: w}, x)
-			}
-			return r.Arch.Representation(w, x)
-		})
-	}
-	want := compute(true)
-	if d := difference(compute(false), want); d < 0.2 {
+	training := compiled(t, openBackend(t), l, func(w gomlxvit.WeightMap, x *graph.Node) *graph.Node {
+		return r.Arch.Representation(batchWeights{WeightMap: w}, x)
+	})
+	finished := compiled(t, openBackend(t), l, func(w gomlxvit.WeightMap, x *graph.Node) *graph.Node { return r.Arch.Representation(w, x) })
+	want := training(weights, pixels)
+	if d := difference(finished(weights, pixels), want); d < 0.2 {
 		t.Errorf("the statistics hardly matter: without them %.2f", d)
 	}
 	if err := r.settle(context.Background(), openBackend(t), l, weights); err != nil {
 		t.Fatal(err)
 	}
-	if d := difference(compute(false), want); d > 0.1 {
+	if d := difference(finished(weights, pixels), want); d > 0.1 {
 		t.Errorf("settled statistics give a representation that is %.2f away from the batch's", d)
 	}
 
@@ -283,7 +288,7 @@ func TestViews(t *testing.T) {
 // the student, and the probe's label has not reached the transformer.
 func TestTeacher(t *testing.T) {
 	r := tinyOf(t)["self-distilled"]
-	s, st := begin(t, r)
+	s, st := begin(t, onGo(t), r)
 	read := func(name string) []float32 {
 		values, err := tensors.CopyFlatData[float32](st.named(name))
 		if err != nil {
@@ -307,7 +312,7 @@ func TestTeacher(t *testing.T) {
 	}
 
 	// Other labels: the same transformer.
-	other, again := begin(t, r)
+	other, again := begin(t, onGo(t), r)
 	inputs := r.task.draw(&r, 0)
 	inputs[2] = tensors.FromFlatDataAndDimensions(make([]int32, r.Batch), r.Batch)
 	if _, err := other.step(again, rates{1e-2, 1, 0}, inputs); err != nil {
@@ -372,7 +377,7 @@ func TestTraits(t *testing.T) {
 		"cats":             {append(slices.Clone(labels[4:8]), labels[4:8]...), even},
 		"not learnt yet":   {append(slices.Clone(labels[8:]), labels[8:]...), 0},
 	} {
-		program, err := gomlxvit.NewProgram(openBackend(t), "traits", func(in []*graph.Node) []*graph.Node {
+		program, err := gomlxvit.NewProgram(onGo(t), "traits", func(in []*graph.Node) []*graph.Node {
 			w := gomlxvit.WeightMap{"traits.weight": in[0], "traits.bias": in[1]}
 			return []*graph.Node{read.loss(w, in[2], in[3])}
 		})

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -23,13 +24,29 @@ import (
 	"vitdecompose/gomlxvit/checkpoint"
 )
 
+var (
+	openDefault = sync.OnceValues(func() (compute.Backend, error) { return backend.Open("") })
+	openGo      = sync.OnceValues(func() (compute.Backend, error) { return backend.Open("go") })
+)
+
+// openBackend opens what models are trained and tested on.
 func openBackend(t testing.TB) compute.Backend {
 	t.Helper()
-	b, err := backend.Open("")
+	b, err := openDefault()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(b.Finalize)
+	return b
+}
+
+// onGo opens the Go backend: it need not compile, which is most of what a few steps of a tiny transformer take with XLA.
+// For convolutions it is too slow.
+func onGo(t testing.TB) compute.Backend {
+	t.Helper()
+	b, err := openGo()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return b
 }
 
@@ -59,20 +76,20 @@ func tinyOf(t *testing.T) map[string]Recipe {
 	clip.Name, clip.Batch, clip.Steps, clip.WarmUp, clip.LearningRate, clip.From = "tiny-clip", 16, 12, 3, 3e-3, ""
 	staged := tiny()
 	maxvit := *maxvitMini().Arch.(*gomlxvit.MaxViTConfig)
-	maxvit.Widths, maxvit.Depths, maxvit.StemWidths = []int{16, 16}, []int{1, 1}, [2]int{8, 8}
+	maxvit.Widths, maxvit.Depths, maxvit.StemWidths = []int{16}, []int{1}, [2]int{8, 8}
 	staged.Arch, staged.task = &maxvit, supervised{arch: &maxvit}
 	return map[string]Recipe{"supervised": tiny(), "self-distilled": distilled, "contrastive": clip, "batch norms": staged}
 }
 
 // begin prepares a recipe's first step.
-func begin(t *testing.T, r Recipe) (*stepper, *state) {
+func begin(t *testing.T, b compute.Backend, r Recipe) (*stepper, *state) {
 	t.Helper()
 	l := r.layout()
 	st, err := r.initialState(l)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newStepper(openBackend(t), l, r.WeightDecay, r.task, len(st.values))
+	s, err := newStepper(b, l, r.WeightDecay, r.task, len(st.values))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +101,14 @@ func begin(t *testing.T, r Recipe) (*stepper, *state) {
 func TestStepsLowerTheLoss(t *testing.T) {
 	for name, r := range tinyOf(t) {
 		t.Run(name, func(t *testing.T) {
-			s, st := begin(t, r)
+			b := onGo
+			switch {
+			case name == "batch norms" && testing.Short():
+				t.Skip("compiles for long; not with -short")
+			case name == "batch norms", name == "supervised" && !testing.Short():
+				b = openBackend
+			}
+			s, st := begin(t, b(t), r)
 			var losses []float64
 			for range 20 {
 				reports, err := s.step(st, rates{r.LearningRate, st.step + 1, 0}, r.task.draw(&r, 6))
@@ -120,7 +144,7 @@ func (s *stopper) Add(n int) {
 // TestResume stops a training and compares its checkpoint, after going on, with
 // that of one that was not stopped.
 func TestResume(t *testing.T) {
-	b := openBackend(t)
+	b := onGo(t)
 	r := tiny()
 	through, stopped := t.TempDir(), t.TempDir()
 	whole, err := train(context.Background(), b, r, Options{Dir: through, HeldOut: 50})
@@ -290,7 +314,10 @@ var floors = map[string]float64{"own head": 0.90, "zero-shot over classes": 0.85
 // TestShipped tests every checkpoint that ships: it is what its recipe says, and
 // as good as it is said to be; all together are small.
 func TestShipped(t *testing.T) {
-	b := openBackend(t)
+	b, heldOut := openBackend, 500
+	if testing.Short() {
+		b, heldOut = onGo, 40
+	}
 	total := int64(0)
 	var names []string
 	for _, r := range Recipes() {
@@ -321,14 +348,17 @@ func TestShipped(t *testing.T) {
 				t.Errorf("classes %v", model.ClassNames)
 			}
 			total += shippedBytes(t, r.Name)
-			scores, err := evaluate(context.Background(), b, model, Options{HeldOut: 500})
+			if testing.Short() && r.Name == "clip-ref-mini" {
+				return // clip-mini, only larger
+			}
+			scores, err := evaluate(context.Background(), b(t), model, Options{HeldOut: heldOut})
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, score := range scores {
-				t.Logf("%s: %.1f %% of 500 held-out scenes", score.Test, 100*score.Accuracy)
+				t.Logf("%s: %.1f %% of %d held-out scenes", score.Test, 100*score.Accuracy, heldOut)
 				if floor, ok := floors[score.Test]; !ok || score.Accuracy < floor {
-					t.Errorf("%s: %.1f %% of 500 held-out scenes are right, want %.0f %%", score.Test, 100*score.Accuracy, 100*floor)
+					t.Errorf("%s: %.1f %% of %d held-out scenes are right, want %.0f %%", score.Test, 100*score.Accuracy, heldOut, 100*floor)
 				}
 			}
 			if tests := len(scores); tests == 0 && (model.Text != nil || model.Arch.NumClasses() > 0) {
