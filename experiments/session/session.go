@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/gomlx/compute"
 
@@ -214,6 +215,16 @@ func openModel(ctx context.Context, options *Options, text func(*checkpoint.Chec
 	return model, wrong("Precision", err)
 }
 
+// shippedModels are the models of the program that were opened, by name and by whether they have their text tower. They are
+// small and never change, and what was compiled for one, its text tower above all, serves every session of the process.
+var shippedModels sync.Map
+
+// shippedModel is a model of [shippedModels].
+type shippedModel struct {
+	name string
+	text bool
+}
+
 // openCheckpoint opens a checkpoint's model by its name.
 func openCheckpoint(ctx context.Context, name string, options gomlxvit.Options, text func(*checkpoint.Checkpoint) bool) (*gomlxvit.Model, error) {
 	ckpt, err := Checkpoint(ctx, name)
@@ -222,7 +233,19 @@ func openCheckpoint(ctx context.Context, name string, options gomlxvit.Options, 
 	}
 	defer ckpt.Close()
 	options.Text = text(ckpt)
-	return gomlxvit.FromCheckpoint(ckpt, options)
+	if options.ImageSize != 0 || !zoo.Has(name) {
+		return gomlxvit.FromCheckpoint(ckpt, options)
+	}
+	key := shippedModel{name, options.Text}
+	if opened, ok := shippedModels.Load(key); ok {
+		return opened.(*gomlxvit.Model), nil
+	}
+	model, err := gomlxvit.FromCheckpoint(ckpt, options)
+	if err != nil {
+		return nil, err
+	}
+	opened, _ := shippedModels.LoadOrStore(key, model)
+	return opened.(*gomlxvit.Model), nil
 }
 
 // named gives the model the class names of the options, if they name any: a CLIP with its text tower gets its head of them
