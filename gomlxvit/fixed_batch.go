@@ -19,7 +19,11 @@ func (p *Program) fixedBatch() int {
 	if p.model == nil {
 		return 0
 	}
-	arch := p.model.Arch
+	return BatchOf(p.model.Arch)
+}
+
+// BatchOf is the number of pictures that an architecture's graph takes, 0 for any.
+func BatchOf(arch Architecture) int {
 	for {
 		switch headed := arch.(type) { // with a head of their own
 		case linearHead:

@@ -32,7 +32,7 @@ type Parts struct {
 
 // Apply marks the graph of another representation, of the same function and another batch, without a search. The graph
 // that was searched is marked already.
-func (p *Parts) Apply(z, pixels *graph.Node) error { return p.plan.apply(z, pixels.Shape().Dim(0)) }
+func (p *Parts) Apply(z, pixels *graph.Node) error { return p.plan.apply(z, pixels) }
 
 // Namer describes a node for a message, "" for a node that it does not know: an importer knows what a file calls it.
 type Namer func(*graph.Node) string
@@ -62,7 +62,7 @@ func Mark(z, pixels *graph.Node, namer Namer) (*Parts, error) {
 	}
 	f.nameBlocks()
 	p := f.plan()
-	if err := p.apply(z, f.batch); err != nil {
+	if err := p.apply(z, pixels); err != nil {
 		return nil, err
 	}
 	return &Parts{Blocks: f.blocks, Prefix: f.prefix(), Notes: f.notes, plan: p}, nil

@@ -8,7 +8,7 @@ import (
 	"vitdecompose/gomlxvit/mark"
 )
 
-// plan is what was found in a graph, by the positions of its nodes in the order in which they were built: the same function
+// plan is what was found in a graph, by the positions of its nodes in its structure: the same function
 // builds the same graph for another batch, and need not be searched again.
 type plan struct {
 	types []graph.NodeType
@@ -38,6 +38,33 @@ type plannedJoin struct {
 	input int
 }
 
+// structural lists what a node is computed from, from the pixels on, and itself, in an order that depends on nothing but the graph's
+// structure: not on when weights became parameters of it, nor on where pixels come from.
+func structural(z, pixels *graph.Node) []*graph.Node {
+	var list []*graph.Node
+	seen := map[*graph.Node]bool{z: true}
+	type frame struct {
+		n    *graph.Node
+		next int
+	}
+	stack := []frame{{n: z}}
+	for len(stack) > 0 {
+		top := &stack[len(stack)-1]
+		if top.n == pixels || top.next == len(top.n.Inputs()) {
+			list = append(list, top.n)
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		input := top.n.Inputs()[top.next]
+		top.next++
+		if !seen[input] {
+			seen[input] = true
+			stack = append(stack, frame{n: input})
+		}
+	}
+	return list
+}
+
 // plan makes a plan of what was found.
 func (f *finder) plan() *plan {
 	position := make(map[*graph.Node]int, len(f.nodes))
@@ -45,7 +72,7 @@ func (f *finder) plan() *plan {
 		inputs: make(map[int]mark.Block), components: make(map[int]mark.ComponentMark), heads: make(map[int]plannedHeads),
 		tokenMaps: make(map[int]plannedTokens), joins: make(map[int]plannedJoin),
 	}
-	for i, n := range f.nodes {
+	for i, n := range structural(f.z, f.pixels) {
 		position[n] = i
 		p.types = append(p.types, n.Type())
 		p.ranks = append(p.ranks, n.Rank())
@@ -100,13 +127,13 @@ func (f *finder) plan() *plan {
 }
 
 // apply notes the plan in the marks of the graph that computes z. It is an error if that is another graph.
-func (p *plan) apply(z *graph.Node, batch int) error {
-	nodes := ancestors(z)
+func (p *plan) apply(z, pixels *graph.Node) error {
+	nodes, batch := structural(z, pixels), pixels.Shape().Dim(0)
 	if len(nodes) != len(p.types) {
 		return fmt.Errorf("the function builds another graph for another batch: %d nodes instead of %d", len(nodes), len(p.types))
 	}
 	for i, n := range nodes {
-		if n.Type() != p.types[i] || n.Rank() != p.ranks[i] {
+		if n != pixels && (n.Type() != p.types[i] || n.Rank() != p.ranks[i]) {
 			return fmt.Errorf("the function builds another graph for another batch: %s of %d axes instead of %s of %d", n.Type(), n.Rank(), p.types[i], p.ranks[i])
 		}
 	}
