@@ -34,6 +34,9 @@ type Parts struct {
 // that was searched is marked already.
 func (p *Parts) Apply(z, pixels *graph.Node) error { return p.plan.apply(z, pixels) }
 
+// maxNodes is how many operations a graph may have: several times what the largest known models have.
+const maxNodes = 1 << 16
+
 // Namer describes a node for a message, "" for a node that it does not know: an importer knows what a file calls it.
 type Namer func(*graph.Node) string
 
@@ -41,8 +44,11 @@ type Namer func(*graph.Node) string
 // the graph. It is an error if there are none.
 func Mark(z, pixels *graph.Node, namer Namer) (*Parts, error) {
 	f := newFinder(z, pixels, namer)
-	if !f.dynamic[z] {
+	switch {
+	case !f.dynamic[z]:
 		return nil, fmt.Errorf("the representation does not depend on the pixels")
+	case len(f.nodes) > maxNodes:
+		return nil, fmt.Errorf("the graph has %d operations, more than the %d that are searched", len(f.nodes), maxNodes)
 	}
 	f.freeze()
 	f.findPath()
@@ -82,6 +88,7 @@ type finder struct {
 	frozen     map[*graph.Node]bool // attention weights of a pooling, which count as constants
 	softmaxes  map[*graph.Node]bool // answers of behindSoftmax
 	below      map[*graph.Node]map[*graph.Node]bool
+	remembered int // nodes in below
 
 	path      map[*graph.Node]bool // what contributions may flow through
 	ends      map[*graph.Node]bool // nodes of the path that are not linear
@@ -177,6 +184,10 @@ func (f *finder) descendants(x *graph.Node) map[*graph.Node]bool {
 		if n != x && slices.ContainsFunc(n.Inputs(), func(input *graph.Node) bool { return set[input] }) {
 			set[n] = true
 		}
+	}
+	if f.remembered += len(set); f.remembered > 1<<24 { // memory stays within bounds, whatever the graph is
+		clear(f.below)
+		f.remembered = len(set)
 	}
 	f.below[x] = set
 	return set

@@ -235,3 +235,34 @@ func TestConfiguration(t *testing.T) {
 		t.Errorf("classes %q", c.classes)
 	}
 }
+
+func TestFind(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "onnx"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Find(dir); err == nil || !strings.Contains(err.Error(), "0 ONNX files") {
+		t.Errorf("got %v", err)
+	}
+	// Each goes before those before it.
+	for _, name := range []string{"tiny.onnx", "model.onnx", filepath.Join("onnx", "model.onnx")} {
+		want := filepath.Join(dir, name)
+		if err := os.WriteFile(want, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{dir, want} {
+			if got, err := Find(path); err != nil || got != want {
+				t.Errorf("%s: got %q, %v, want %q", path, got, err, want)
+			}
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "onnx", "model.onnx")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "model.onnx"), filepath.Join(dir, "other.onnx")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Find(dir); err == nil || !strings.Contains(err.Error(), "2 ONNX files") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -126,7 +128,13 @@ func namer(nodes []*graph.Node, described []string) discover.Namer {
 
 // Open reads a model from an ONNX file and finds its parts. How pictures become pixels is read from preprocessor_config.json
 // or config.json beside it, and names of classes from config.json; see [Options] for what they do not say.
+//
+// path may be a directory that holds the file, as [Find] finds it.
 func Open(path string, opts Options) (*gomlxvit.Model, error) {
+	path, err := Find(path)
+	if err != nil {
+		return nil, err
+	}
 	c, err := readConfiguration(path)
 	if err != nil {
 		return nil, err
@@ -177,4 +185,36 @@ func weightTensors(g *Graph) map[string]*tensors.Tensor {
 		weights[w.Name] = tensors.FromFlatDataAndDimensions(w.Data, w.Dims...)
 	}
 	return weights
+}
+
+// Find tells which ONNX file a path means: that file, or of a directory onnx/model.onnx or model.onnx, as the Hub has them, or the
+// only one.
+func Find(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !info.IsDir() {
+		return path, nil
+	}
+	for _, name := range []string{filepath.Join("onnx", "model.onnx"), "model.onnx"} {
+		file := filepath.Join(path, name)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			return file, nil
+		}
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return "", err
+	}
+	var files []string
+	for _, entry := range entries {
+		if strings.EqualFold(filepath.Ext(entry.Name()), ".onnx") {
+			files = append(files, entry.Name())
+		}
+	}
+	if len(files) != 1 {
+		return "", fmt.Errorf("%s holds %d ONNX files; name the one that is meant", path, len(files))
+	}
+	return filepath.Join(path, files[0]), nil
 }
