@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/gomlx/core/graph"
@@ -53,6 +54,15 @@ func TestFrozen(t *testing.T) {
 	out := runOn(t, openGo(t), model, tensors.FromFlatDataAndDimensions(slices.Clone(pixels), batch, dim, 2, 2), decompose.Options{})
 	if out.Error > 1e-6 || model.Arch.NumClasses() != classes {
 		t.Errorf("sum within %.2g, %d classes", out.Error, model.Arch.NumClasses())
+	}
+
+	half, err := decompose.New(openGo(t), model.InBFloat16(), decompose.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer half.Close()
+	if _, err := half.Run(tensors.FromFlatDataAndDimensions(make([]float32, 12), 1, dim, 2, 2)); err == nil || !strings.Contains(err.Error(), "in float32 only") {
+		t.Errorf("in bfloat16: got %v", err)
 	}
 
 	apply := func(x []float64, weight []float32) []float64 {

@@ -266,3 +266,42 @@ func TestFind(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What a model is called, how its pictures are prepared and what its classes are is read beside it; options go first.
+func TestOpen(t *testing.T) {
+	content, err := os.ReadFile("testdata/hf_vit/hf_vit_legacy17.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	labels := `{"id2label":{"0":"a","1":"b","2":"c","3":"d","4":"e","5":"f","6":"g","7":"h","8":"i","9":"j"}}`
+	for name, content := range map[string][]byte{
+		"model.onnx": content, configFile: []byte(labels),
+		processorFile: []byte(`{"image_mean":[0.1,0.2,0.3],"image_std":[0.4,0.5,0.6],"size":{"height":48,"width":48},"resample":2}`),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := Open(dir, Options{Std: &[3]float32{1, 1, 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Preprocess.Mean != [3]float32{0.1, 0.2, 0.3} || m.Preprocess.Std != [3]float32{1, 1, 1} || m.Preprocess.Size != [2]int{48, 48} || m.Preprocess.CropMode != "squash" {
+		t.Errorf("pictures are prepared as %+v", m.Preprocess)
+	}
+	if len(m.ClassNames) != 10 || m.ClassNames[9] != "j" {
+		t.Errorf("classes %q", m.ClassNames)
+	}
+	if m.Arch.InputSize() != 48 || m.Arch.PrefixTokens() != 1 || m.Arch.NumClasses() != 10 || len(m.Arch.Blocks()) != 3 {
+		t.Errorf("pictures of %d, %d tokens before theirs, %d classes, %d blocks", m.Arch.InputSize(), m.Arch.PrefixTokens(), m.Arch.NumClasses(), len(m.Arch.Blocks()))
+	}
+	for want, opts := range map[string]Options{
+		`there is no output "none"`: {Output: "none"},
+		"takes pictures of 48":      {Size: 64},
+	} {
+		if _, err := Open(dir, opts); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
