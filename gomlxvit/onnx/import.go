@@ -6,6 +6,7 @@
 package onnx
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -172,6 +173,7 @@ func (g *Graph) takeTensors(dir string, hash func([]byte) (int, error)) error {
 			}
 			t = &tensor{name: t.name, dims: t.dims, dataType: typeFloat, raw: float32Tensor(values).raw}
 		}
+		t.raw = bytes.Clone(t.raw) // so that the file itself can be forgotten
 		constants = append(constants, &node{
 			name: t.name, op: "Constant", outputs: []string{t.name},
 			attributes: []*attribute{{name: "value", kind: kindTensor, t: t}},
@@ -189,6 +191,7 @@ func (g *Graph) takeTensors(dir string, hash func([]byte) (int, error)) error {
 			if err := resolve(a.t); err != nil {
 				return fmt.Errorf("%s: %w", n, err)
 			}
+			a.t.raw = bytes.Clone(a.t.raw)
 			if isFloat(a.t.dataType) {
 				values, err := a.t.float32s()
 				if err != nil {

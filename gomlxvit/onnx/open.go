@@ -153,7 +153,11 @@ func Open(path string, opts Options) (*gomlxvit.Model, error) {
 	if opts.Size != 0 && g.Height != opts.Size {
 		return nil, fmt.Errorf("%s: it takes pictures of %d pixels, not of %d", path, g.Height, opts.Size)
 	}
-	m, err := discover.NewModel(path, g.function(opts.Output), weightTensors(g), discover.Options{Size: g.Height, Batch: g.Batch})
+	weights := weightTensors(g)
+	for i := range g.Weights {
+		g.Weights[i].Data = nil // the tensors have it
+	}
+	m, err := discover.NewModel(path, g.function(opts.Output), weights, discover.Options{Size: g.Height, Batch: g.Batch})
 	if err != nil {
 		return nil, err
 	}
