@@ -16,6 +16,16 @@ import (
 	"vitdecompose/gomlxvit/mark"
 )
 
+// goBackend is the Go backend of all tests.
+func goBackend(t *testing.T) compute.Backend {
+	t.Helper()
+	b, err := openGo()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // unmarked forgets all marks of a graph.
 func unmarked(g *graph.Graph) {
 	t := mark.Of(g)
@@ -99,7 +109,7 @@ func TestDiscoveredEqualsMarked(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", name, split), func(t *testing.T) {
 				_, model, pixels := goldenModel(t, name)
 				opts := decompose.Options{Split: split, Biases: decompose.BiasesApart}
-				b := openGo(t)
+				b := goBackend(t)
 				marked := transformed(t, b, model, pixels, opts, false)
 				found := transformed(t, b, model, pixels, opts, true)
 				if len(found) != len(marked) {

@@ -180,7 +180,7 @@ func TestFamilies(t *testing.T) {
 				return discover.Results{Representation: c.forward(s, x)}
 			}
 			collected := &sketch{weights: make(map[string]*tensors.Tensor)}
-			backend := openGo(t)
+			backend := goBackend(t)
 			pixels := tensors.FromFlatDataAndDimensions(make([]float32, 2*3*64), 2, 3, 8, 8)
 			rng := rand.New(rand.NewPCG(3, 4))
 			tensors.MustMutableFlatData(pixels, func(flat []float32) {

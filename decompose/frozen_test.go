@@ -51,12 +51,12 @@ func TestFrozen(t *testing.T) {
 		t.Fatal(err)
 	}
 	pixels := random(batch * dim * tokens)
-	out := runOn(t, openGo(t), model, tensors.FromFlatDataAndDimensions(slices.Clone(pixels), batch, dim, 2, 2), decompose.Options{})
+	out := runOn(t, goBackend(t), model, tensors.FromFlatDataAndDimensions(slices.Clone(pixels), batch, dim, 2, 2), decompose.Options{})
 	if out.Error > 1e-6 || model.Arch.NumClasses() != classes {
 		t.Errorf("sum within %.2g, %d classes", out.Error, model.Arch.NumClasses())
 	}
 
-	half, err := decompose.New(openGo(t), model.InBFloat16(), decompose.Options{})
+	half, err := decompose.New(goBackend(t), model.InBFloat16(), decompose.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

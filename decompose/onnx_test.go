@@ -169,7 +169,7 @@ func decomposeONNX(t *testing.T, path string, io golden.File) *decompose.Output 
 		name = "pixel_values"
 	}
 	// GoMLX builds other graphs for XLA: of a softmax, its parts.
-	b := openGo(t)
+	b := goBackend(t)
 	if strings.HasPrefix(filepath.Base(path), "hf_vit") || strings.HasPrefix(filepath.Base(path), "swin_dynamo") {
 		b = testBackend
 	}
@@ -224,7 +224,7 @@ func TestONNXZoo(t *testing.T) {
 	if os.Getenv("LONG") == "" {
 		t.Skip("the whole set of ONNX files is taken apart with LONG=1")
 	}
-	root := golden.Shared(t, "onnxzoo")
+	root := golden.Beside(t, "onnxzoo")
 	data, err := os.ReadFile(filepath.Join(root, "index.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -280,7 +280,7 @@ func TestONNXHead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := openGo(t)
+	b := goBackend(t)
 	program, err := model.Compile(b, func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
 		return []*graph.Node{model.Arch.Head(w, in[0])}
 	})
@@ -345,7 +345,7 @@ func TestONNXFixedBatch(t *testing.T) {
 	}
 	shape, pixels := io.Shape(t, "input"), io.Tensor(t, "input")
 	three := append(slices.Clone(pixels), pixels[:len(pixels)/2]...)
-	out := runOn(t, openGo(t), model, tensors.FromFlatDataAndDimensions(three, 3, shape[1], shape[2], shape[3]), decompose.Options{})
+	out := runOn(t, goBackend(t), model, tensors.FromFlatDataAndDimensions(three, 3, shape[1], shape[2], shape[3]), decompose.Options{})
 	want := io.Tensor(t, "representation")
 	golden.Close(t, "representation", out.Representation, append(slices.Clone(want), want[:len(want)/2]...), 2e-5)
 	if out.Batch != 3 || out.Error > 1e-5 {

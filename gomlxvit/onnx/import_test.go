@@ -88,7 +88,7 @@ func TestZooOutputs(t *testing.T) {
 	if os.Getenv("LONG") == "" {
 		t.Skip("the whole set of ONNX files is imported with LONG=1")
 	}
-	paths, err := filepath.Glob(filepath.Join(golden.Shared(t, "onnxzoo"), "*", "*.onnx"))
+	paths, err := filepath.Glob(filepath.Join(golden.Beside(t, "onnxzoo"), "*", "*.onnx"))
 	if err != nil {
 		t.Fatal(err)
 	}
