@@ -19,19 +19,20 @@ const (
 	Attn  Kind = "attns" // what an attention layer adds, its heads together
 	Head  Kind = "attn_head"
 	MLP   Kind = "mlp"
+	Mixer Kind = "mixer" // what a token mixer without heads adds
 	Rest  Kind = "rest"  // what blocks after the last decomposed one add
 	Const Kind = "const" // biases and norm shifts
 )
 
-var kindOf = map[mark.Part]Kind{mark.Conv: Conv, mark.Attn: Attn, mark.MLP: MLP}
+var kindOf = map[mark.Part]Kind{mark.Conv: Conv, mark.Attn: Attn, mark.MLP: MLP, mark.Mixer: Mixer}
 
 // InBlock says whether components of this kind belong to a block. The others stand for themselves: init, rest, const.
-func (k Kind) InBlock() bool { return k == Conv || k == Attn || k == Head || k == MLP }
+func (k Kind) InBlock() bool { return k == Conv || k == Attn || k == Head || k == MLP || k == Mixer }
 
 // Component is one part of the representation.
 type Component struct {
 	Kind  Kind
-	Block mark.Block // of Conv, Attn, Head and MLP
+	Block mark.Block // of Conv, Attn, Head, MLP and Mixer
 	Head  int        // of Head
 	// Tokens is the number of token positions in the component's block, which a token split is over.
 	Tokens int

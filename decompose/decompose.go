@@ -216,7 +216,7 @@ func componentsOf(backend compute.Backend, model *gomlxvit.Model, opts Options) 
 			weights[p.Name] = graph.Parameter(g, p.Name, shapes.Make(dtypes.Float32, p.Dims...))
 		}
 		side := model.Arch.InputSize()
-		pixels := graph.Parameter(g, "pixels", shapes.Make(dtypes.Float32, 1, 3, side, side))
+		pixels := graph.Parameter(g, "pixels", shapes.Make(dtypes.Float32, max(1, gomlxvit.BatchOf(model.Arch)), 3, side, side))
 		components = newTransform(model.Arch.Representation(weights, pixels), opts).components
 	})
 	if err != nil {

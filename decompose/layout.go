@@ -7,18 +7,20 @@ import (
 	"github.com/gomlx/gomlx/support/exceptions"
 )
 
-// layout says which axes of a node are batch, tokens and channels, when that is known: axis 0 is the batch, the last is
-// the channels (unless they were summed away), all between are tokens.
+// layout says which axes of a node are batch, tokens and channels, when that is known: axis 0 is the batch, and maybe groups
+// of tokens within a picture, the last is the channels (unless they were summed away), all between are tokens.
 type layout struct {
 	known       bool
+	groups      int // of tokens, which axis 0 holds beside the batch: windows
 	tokenDims   []int
-	tokens      int // product of tokenDims
+	tokens      int // product of groups and tokenDims
 	channels    int // 1 when summed away
 	hasChannels bool
 }
 
-func knownLayout(dims []int, hasChannels bool) layout {
-	l := layout{known: true, hasChannels: hasChannels, channels: 1, tokens: 1}
+func (t *transform) knownLayout(dims []int, hasChannels bool) layout {
+	groups := dims[0] / t.batch
+	l := layout{known: true, hasChannels: hasChannels, channels: 1, groups: groups, tokens: groups}
 	l.tokenDims = dims[1:]
 	if hasChannels {
 		l.tokenDims, l.channels = dims[1:len(dims)-1], dims[len(dims)-1]
@@ -59,18 +61,31 @@ func (t *transform) layout(n *graph.Node) layout {
 
 func (t *transform) findLayout(n *graph.Node) layout {
 	dims := n.Shape().Dimensions
-	if len(dims) == 0 || dims[0] != t.batch {
+	if len(dims) == 0 || dims[0]%t.batch != 0 {
 		return layout{}
 	}
-	if _, ok := t.sources[n]; ok && len(dims) > 1 {
-		return knownLayout(dims, true)
+	if s, ok := t.sources[n]; ok && len(dims) > 1 {
+		if s.kind == Head && s.attention.Owner != nil && s.attention.Axis != len(dims)-1 {
+			return layout{} // its last axis does not hold the channels
+		}
+		if groups := dims[0] / t.batch; groups > 1 && (s.kind != Head || s.attention.Windows != groups) {
+			return layout{} // it is not known what axis 0 holds beside the batch
+		}
+		return t.knownLayout(dims, true)
 	}
 	if m, ok := t.marks.TokenMaps[n]; ok {
 		in := t.layout(m.Input)
 		if !in.known || !in.hasChannels || dims[len(dims)-1] != in.channels {
 			return layout{}
 		}
-		if l := knownLayout(dims, true); l.tokens == len(m.Index) {
+		if l := t.knownLayout(dims, true); l.tokens == len(m.Index) {
+			return l
+		}
+		return layout{}
+	}
+	if m, ok := t.marks.Joins[n]; ok {
+		in := t.layout(m.Input)
+		if l := t.knownLayout(dims, true); in.known && in.hasChannels && l.channels == in.channels*len(m.Parts) && l.tokens == len(m.Parts[0].Index) {
 			return l
 		}
 		return layout{}
@@ -99,7 +114,7 @@ func (t *transform) findLayout(n *graph.Node) layout {
 				return layout{}
 			}
 		}
-		return knownLayout(dims, in.hasChannels)
+		return t.knownLayout(dims, in.hasChannels)
 	case graph.NodeTypeMul, graph.NodeTypeDiv:
 		if !slices.Equal(dims, inDims) {
 			return layout{}
@@ -108,7 +123,7 @@ func (t *transform) findLayout(n *graph.Node) layout {
 	case graph.NodeTypeReshape:
 		// Tokens may be counted along other axes, and summed channels may come back as an axis of 1.
 		last := dims[len(dims)-1]
-		if l := knownLayout(dims, true); l.tokens == in.tokens && last == in.channels {
+		if l := t.knownLayout(dims, true); l.tokens == in.tokens && last == in.channels {
 			return l
 		}
 		return layout{}
@@ -123,14 +138,14 @@ func (t *transform) findLayout(n *graph.Node) layout {
 				return layout{}
 			}
 		}
-		return knownLayout(dims, true)
+		return t.knownLayout(dims, true)
 	case graph.NodeTypeReduceSum:
 		if in.hasChannels && t.treatsTokensAlike(n, in, dims) {
-			return knownLayout(dims, false)
+			return t.knownLayout(dims, false)
 		}
 	case graph.NodeTypeDotGeneral:
 		if carrying[0] == 0 && in.hasChannels && len(dims) == len(inDims) && t.treatsTokensAlike(n, in, dims) {
-			return knownLayout(dims, true)
+			return t.knownLayout(dims, true)
 		}
 	}
 	return layout{}
@@ -171,7 +186,7 @@ func (t *transform) varies(n, factor *graph.Node) (tokens, channels bool) {
 	channels = l.hasChannels && dims[len(dims)-1] != 1
 	// A factor per picture alone is treated like one per token; one per picture and channel broadcasts over tokens,
 	// unless there is no axis for them.
-	if dims[0] != 1 && (!channels || len(l.tokenDims) == 0) {
+	if dims[0] != 1 && (!channels || len(l.tokenDims) == 0 || dims[0] != t.batch) {
 		tokens = true
 	}
 	return tokens, channels

@@ -29,13 +29,14 @@ func (r *readout) rows() int {
 
 // readoutKey remembers readouts that were pulled through a node, so that they stay the same object.
 type readoutKey struct {
-	r *readout
-	n *graph.Node
+	r    *readout
+	n    *graph.Node
+	part int // of a join
 }
 
-// throughTokenMap reads from the input of a marked token map what r reads from n, its result.
-func (t *transform) throughTokenMap(r *readout, n *graph.Node, m mark.Tokens) *readout {
-	key := readoutKey{r, n}
+// throughTokenMap reads from the input of a marked token map what r reads from n, its result; part counts those of a join.
+func (t *transform) throughTokenMap(r *readout, n *graph.Node, m mark.TokenMap, part int) *readout {
+	key := readoutKey{r, n, part}
 	if through, ok := t.readouts[key]; ok {
 		return through
 	}
@@ -84,7 +85,7 @@ func (r *readout) sort() {
 
 // throughTokenScale moves a factor per token of n (1/σ of a norm) into the weights of the readout.
 func (t *transform) throughTokenScale(r *readout, n, factor *graph.Node) *readout {
-	key := readoutKey{r, n}
+	key := readoutKey{r, n, 0}
 	if through, ok := t.readouts[key]; ok {
 		return through
 	}
@@ -94,12 +95,16 @@ func (t *transform) throughTokenScale(r *readout, n, factor *graph.Node) *readou
 	// The factor may be the same for all tokens (a factor per picture): then it is broadcast.
 	l := t.layout(n)
 	dims := factor.Shape().Dimensions
-	full := append([]int{dims[0]}, l.tokenDims...)
+	first, batch := dims[0], dims[0]
+	if l.groups > 1 {
+		first, batch = t.batch*l.groups, t.batch
+	}
+	full := append([]int{first}, l.tokenDims...)
 	if l.hasChannels {
 		full = append(full, 1)
 	}
-	factor = graph.Reshape(graph.BroadcastToDims(factor, full...), dims[0], l.tokens, 1)
-	perToken := graph.Reshape(takeTokens(factor, r.tokens), dims[0], 1, len(r.tokens))
+	factor = graph.Reshape(graph.BroadcastToDims(factor, full...), batch, l.tokens, 1)
+	perToken := graph.Reshape(takeTokens(factor, r.tokens), batch, 1, len(r.tokens))
 	through := &readout{tokens: r.tokens}
 	switch {
 	case r.weights != nil:
@@ -151,7 +156,8 @@ func identity(g *graph.Graph, n int) *graph.Node {
 // flatten brings a node of known layout into the form [batch, token, channel].
 func (t *transform) flatten(x *graph.Node, like *graph.Node) *graph.Node {
 	l := t.layout(like)
-	return graph.Reshape(x, x.Shape().Dim(0), l.tokens, x.Shape().Size()/(x.Shape().Dim(0)*l.tokens))
+	batch := x.Shape().Dim(0) / l.groups
+	return graph.Reshape(x, batch, l.tokens, x.Shape().Size()/(batch*l.tokens))
 }
 
 // read gives the rows [batch, row, channel] of x, which has the layout of node like.

@@ -38,18 +38,29 @@ func (t *transform) wholeSource(n *graph.Node, s source) *bundle {
 	if s.kind != Head {
 		return &bundle{entries: []*entry{{keys: []Key{{Component: s.first}}, node: n}}}
 	}
-	width := n.Shape().Dim(-1)
-	headDim := width / s.attention.Heads
+	axis := n.Rank() - 1
+	if s.attention.Owner != nil {
+		axis = s.attention.Axis
+	}
+	dims := slices.Repeat([]int{1}, n.Rank())
+	dims[axis] = n.Shape().Dim(axis)
 	out := &bundle{}
 	for h := range s.attention.Heads {
-		own := make([]float32, width)
-		for c := range headDim {
-			own[h*headDim+c] = 1
-		}
-		mask := graph.ConvertDType(graph.ExpandLeftToRank(graph.Const(t.graph, own), n.Rank()), n.DType())
+		mask := graph.ConvertDType(graph.Reshape(graph.Const(t.graph, channelsOfHead(s.attention, h, dims[axis])), dims...), n.DType())
 		out.entries = append(out.entries, &entry{keys: []Key{{Component: s.first + h}}, node: graph.Mul(n, mask)})
 	}
 	return out
+}
+
+// channelsOfHead is 1 for the channels, of so many, that belong to a head, and 0 for the others.
+func channelsOfHead(a *mark.Attention, head, width int) []float32 {
+	own := make([]float32, width)
+	for c := range own {
+		if owner := c / (width / a.Heads); a.Owner == nil && owner == head || a.Owner != nil && a.Owner[c] == head {
+			own[c] = 1
+		}
+	}
+	return own
 }
 
 // headEntry splits the concatenated heads n that r reads, by head or by head and source token; nil when they are left
@@ -58,6 +69,9 @@ func (t *transform) headEntry(n *graph.Node, s source, r *readout) *entry {
 	heads := s.attention.Heads
 	if t.opts.Split != Tokens {
 		rows := t.read(n, n, r) // [batch, row, heads*headDim]
+		if s.attention.Owner != nil {
+			return t.ownedEntry(rows, s)
+		}
 		byHead := graph.Reshape(rows, t.batch, rows.Shape().Dim(1), heads, rows.Shape().Dim(2)/heads)
 		e := &entry{heads: &headStack{graph.TransposeAllAxes(byHead, 0, 2, 1, 3)}}
 		for h := range heads {
@@ -66,6 +80,9 @@ func (t *transform) headEntry(n *graph.Node, s source, r *readout) *entry {
 		return e
 	}
 
+	if s.attention.Weights == nil || s.attention.Owner != nil {
+		panic(fmt.Errorf("%s cannot be split by token: how its attention weights are laid out is not known", s.block))
+	}
 	var weights, values *graph.Node // [batch, head, row, token], [batch, token, head, headDim]
 	if t.opts.layer != nil {
 		given := t.opts.layer.of(r.tokens)
@@ -95,6 +112,19 @@ func (t *transform) headEntry(n *graph.Node, s source, r *readout) *entry {
 			e.keys = append(e.keys, Key{Component: s.first + h, Token: token})
 		}
 	}
+	return e
+}
+
+// ownedEntry splits rows [batch, row, channel] of which the heads own channels in no simple order.
+func (t *transform) ownedEntry(rows *graph.Node, s source) *entry {
+	e := &entry{}
+	var nodes []*graph.Node
+	for h := range s.attention.Heads {
+		own := channelsOfHead(s.attention, h, rows.Shape().Dim(2))
+		nodes = append(nodes, graph.Mul(rows, graph.Reshape(graph.Const(t.graph, own), 1, 1, len(own))))
+		e.keys = append(e.keys, Key{Component: s.first + h})
+	}
+	e.node = graph.Concatenate(nodes, 1)
 	return e
 }
 

@@ -2,8 +2,11 @@ package decompose
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"sort"
+	"strconv"
+	"strings"
 
 	"github.com/gomlx/gomlx/core/graph"
 
@@ -165,6 +168,12 @@ func (t *transform) sourceAt(n *graph.Node) (source, bool) {
 		return source{kind: kindOf[c.Part], block: c.Block}, true
 	}
 	if a, ok := t.marks.Heads[n]; ok {
+		switch {
+		case t.opts.End > 0 && a.Block.Order >= t.opts.End: // nothing projects the heads
+			return source{kind: Rest}, true
+		case t.opts.Split == Attns:
+			return source{kind: Attn, block: a.Block}, true
+		}
 		return source{kind: Head, block: a.Block, attention: &a}, true
 	}
 	return source{}, false
@@ -188,20 +197,25 @@ func (t *transform) nameComponents() {
 		}
 		return int(a.Id()) - int(b.Id())
 	})
-	rest := -1
+	rest, init := -1, -1
 	for _, n := range nodes {
 		s := t.sources[n]
 		s.first = len(t.components)
 		switch {
 		case s.kind == Rest && rest >= 0:
 			s.first = rest
+		case s.kind == Init && init >= 0: // several streams
+			s.first = init
 		case s.kind == Head:
 			for h := range s.attention.Heads {
 				t.components = append(t.components, Component{Kind: Head, Block: s.block, Head: h, Tokens: t.layout(n).tokens})
 			}
 		default:
-			if s.kind == Rest {
+			switch s.kind {
+			case Rest:
 				rest = s.first
+			case Init:
+				init = s.first
 			}
 			t.components = append(t.components, Component{Kind: s.kind, Block: s.block, Tokens: t.layout(n).tokens})
 		}
@@ -299,8 +313,19 @@ func (t *transform) checkLinear(n *graph.Node) {
 		only(0, "contributions are the kernel of a convolution")
 	case graph.NodeTypePad:
 		only(0, "contributions are the padding")
-		if fill := n.Inputs()[1].ConstantValue(); fill == nil || fmt.Sprint(fill.Value()) != "0" {
-			panic(notLinear(n, "it pads with something other than 0"))
+	case graph.NodeTypeWhere:
+		if t.carries[n.Inputs()[0]] {
+			panic(notLinear(n, "contributions choose the elements"))
+		}
+	case graph.NodeTypeMax, graph.NodeTypeMin:
+		if len(carrying) != 2 {
+			panic(notLinear(n, "it compares contributions with a constant"))
+		}
+	case graph.NodeTypeReduceMax:
+	case graph.NodeTypeReduceWindow:
+		only(0, "contributions are its window")
+		if !strings.Contains(n.String(), "reductionType=Sum") && !strings.Contains(n.String(), "reductionType=ReduceOpSum") {
+			panic(notLinear(n, "it is not a sum over windows"))
 		}
 	default:
 		panic(notLinear(n, "no linear rule for this operation"))
@@ -347,6 +372,17 @@ func (t *transform) wholeValue(n *graph.Node) *bundle {
 		return t.value(inputs[0], nil)
 	}
 	carrying := t.carryingInputs(n)
+	if n.Type() == graph.NodeTypeReduceMax {
+		return t.value(inputs[0], nil).mapNodes(selection(n))
+	}
+	// A maximum is the selection that the values make: what is chosen passes.
+	var chosen *graph.Node
+	switch n.Type() {
+	case graph.NodeTypeMax:
+		chosen = graph.GreaterOrEqual(inputs[0], inputs[1])
+	case graph.NodeTypeMin:
+		chosen = graph.LessOrEqual(inputs[0], inputs[1])
+	}
 	values := make([]*bundle, len(inputs))
 	keys := make(map[Key]bool)
 	for _, i := range carrying {
@@ -356,10 +392,21 @@ func (t *transform) wholeValue(n *graph.Node) *bundle {
 		}
 	}
 	// Only these join several inputs: an input that is constant is a contribution of its own there.
-	joins := n.Type() == graph.NodeTypeAdd || n.Type() == graph.NodeTypeSub || n.Type() == graph.NodeTypeConcatenate
+	joins := chosen != nil
+	constants := 0 // inputs that are contributions of their own
+	switch n.Type() {
+	case graph.NodeTypeAdd, graph.NodeTypeSub, graph.NodeTypeConcatenate:
+		joins, constants = true, len(inputs)-len(carrying)
+	case graph.NodeTypeWhere:
+		joins, constants = true, len(inputs)-1-len(carrying)
+	case graph.NodeTypePad:
+		joins = true
+		if fill := inputs[1].ConstantValue(); fill == nil || fmt.Sprint(fill.Value()) != "0" {
+			constants = 1
+		}
+	}
 	constKey := Key{Component: t.constComponent()}
-	constants := joins && len(carrying) < len(inputs)
-	if constants && t.opts.Biases == BiasesApart {
+	if constants > 0 && t.opts.Biases == BiasesApart {
 		keys[constKey] = true
 	}
 	sorted := make([]Key, 0, len(keys))
@@ -373,7 +420,7 @@ func (t *transform) wholeValue(n *graph.Node) *bundle {
 		clone := make([]*graph.Node, len(inputs))
 		for i, input := range inputs {
 			switch {
-			case values[i] == nil && !joins:
+			case values[i] == nil && (!joins || n.Type() == graph.NodeTypeWhere && i == 0):
 				clone[i] = input
 			case values[i] == nil:
 				switch {
@@ -396,15 +443,56 @@ func (t *transform) wholeValue(n *graph.Node) *bundle {
 				clone[i] = alike(clone[i], clone[carrying[0]])
 			}
 		}
-		out.entries = append(out.entries, &entry{keys: []Key{k}, node: n.CloneWithInputs(clone...)})
+		node := (*graph.Node)(nil)
+		if chosen != nil {
+			node = graph.Where(chosen, clone[0], clone[1])
+		} else {
+			node = n.CloneWithInputs(clone...)
+		}
+		out.entries = append(out.entries, &entry{keys: []Key{k}, node: node})
 	}
 	return out
+}
+
+var axesPattern = regexp.MustCompile(`axes=\[([0-9 ]*)\]`)
+
+// selection is what a maximum over axes passes of contributions: those at the places where the values are largest. Where
+// several are, each passes its share.
+func selection(n *graph.Node) func(*graph.Node) *graph.Node {
+	x := n.Inputs()[0]
+	match := axesPattern.FindStringSubmatch(n.String()) // GoMLX tells a node's axes only there
+	var axes []int
+	if match != nil {
+		for _, field := range strings.Fields(match[1]) {
+			axis, err := strconv.Atoi(field)
+			if err != nil || axis >= x.Rank() {
+				panic(notLinear(n, "over which axes it is a maximum is not known"))
+			}
+			axes = append(axes, axis)
+		}
+	}
+	if len(axes) == 0 {
+		panic(notLinear(n, "over which axes it is a maximum is not known"))
+	}
+	largest := graph.ConvertDType(graph.Equal(x, graph.BroadcastToShape(graph.ReduceAndKeep(x, graph.ReduceMax, axes...), x.Shape())), x.DType())
+	share := graph.Div(largest, graph.ReduceAndKeep(largest, graph.ReduceSum, axes...))
+	return func(contribution *graph.Node) *graph.Node {
+		return graph.ReduceSum(graph.Mul(contribution, share), axes...)
+	}
 }
 
 // narrowValue pulls the readout through n where n allows it, else reads from the whole value.
 func (t *transform) narrowValue(n *graph.Node, r *readout) *bundle {
 	if m, ok := t.marks.TokenMaps[n]; ok && t.layout(n).known {
-		return t.value(m.Input, t.throughTokenMap(r, n, m))
+		return t.value(m.Input, t.throughTokenMap(r, n, m.TokenMap, 0))
+	}
+	if m, ok := t.marks.Joins[n]; ok && t.layout(n).known {
+		parts := make([]*bundle, len(m.Parts))
+		channels := make([]int, len(m.Parts))
+		for i, part := range m.Parts {
+			parts[i], channels[i] = t.value(m.Input, t.throughTokenMap(r, n, part, i)), t.layout(m.Input).channels
+		}
+		return joinChannels(parts, t.opts.Split != Tokens, t.constComponent(), channels)
 	}
 	t.checkLinear(n)
 	if !t.layout(n).known {

@@ -275,11 +275,8 @@ func Random(name string, seed uint64) (*Model, error) {
 func RandomOf(name string, arch Architecture, seed uint64) *Model {
 	m := &Model{
 		Name: name, ArchName: name, Arch: arch, Hash: fmt.Sprintf("random-%d", seed),
-		Preprocess: preprocess.Config{
-			Library: "timm", Size: [2]int{arch.InputSize(), arch.InputSize()}, Interpolation: "bicubic",
-			CropPct: 0.9, CropMode: "center", Mean: [3]float32{0.5, 0.5, 0.5}, Std: [3]float32{0.5, 0.5, 0.5},
-		},
-		weights: make(map[string]*tensors.Tensor), devices: new(deviceWeights), encoders: new(textEncoders), operands: dtypes.Float32,
+		Preprocess: standardPreprocess(arch.InputSize()),
+		weights:    make(map[string]*tensors.Tensor), devices: new(deviceWeights), encoders: new(textEncoders), operands: dtypes.Float32,
 	}
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for _, p := range arch.Params() {
@@ -352,6 +349,14 @@ func (p *Program) Run(inputs ...*tensors.Tensor) ([]*tensors.Tensor, error) {
 // RunOn is Run on one of the backend's devices, from 0. What was compiled runs on each of them; the weights are copied to a
 // device when it is first used.
 func (p *Program) RunOn(device int, inputs ...*tensors.Tensor) ([]*tensors.Tensor, error) {
+	run := func(inputs []*tensors.Tensor) ([]*tensors.Tensor, error) { return p.runOnce(device, inputs) }
+	if batch := p.fixedBatch(); batch > 0 && len(inputs) > 0 && inputs[0].Rank() > 0 && inputs[0].Shape().Dim(0) != batch {
+		return p.runFixed(batch, inputs, run)
+	}
+	return run(inputs)
+}
+
+func (p *Program) runOnce(device int, inputs []*tensors.Tensor) ([]*tensors.Tensor, error) {
 	outputs, _, err := p.exec.CallWithGraphOnDevice(compute.DeviceNum(device), inputs)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.name, rootCause(err))

@@ -68,13 +68,14 @@ type Part int
 
 // The parts of a block, in the order in which a block computes them.
 const (
-	Conv Part = iota // a convolution's (MBConv's) addition to the stream
-	Attn             // an attention's addition, its heads together
-	MLP              // an MLP's addition
+	Conv  Part = iota // a convolution's (MBConv's) addition to the stream
+	Attn              // an attention's addition, its heads together
+	MLP               // an MLP's addition
+	Mixer             // the addition of a token mixer without heads
 )
 
 // String returns the part as it stands in component names.
-func (p Part) String() string { return [...]string{"conv", "attns", "mlp"}[p] }
+func (p Part) String() string { return [...]string{"conv", "attns", "mlp", "mixer"}[p] }
 
 // Attention describes the node that holds the concatenated heads of one attention layer.
 type Attention struct {
@@ -95,6 +96,10 @@ type Attention struct {
 	// Positions gives for each token of the marked node its position on the block's grid, row by row, with shift and
 	// partition undone; nil means that they are the same.
 	Positions []int
+	// Owner, if not nil, gives the head of each index along Axis of the marked node instead, which then need not be shaped
+	// as other marked nodes are; Weights and Values may be nil, and then heads cannot be split by token.
+	Owner []int
+	Axis  int
 }
 
 // TokenMap says that a node is, channel by channel, a fixed linear map of the tokens of another:
@@ -110,6 +115,13 @@ type TokenMap struct {
 // Tokens is a marked token map with the node it reads.
 type Tokens struct {
 	TokenMap
+	Input *graph.Node
+}
+
+// Join says that the channels of a node are those of several token maps of one node, one after the other, as where patches are
+// merged.
+type Join struct {
+	Parts []TokenMap
 	Input *graph.Node
 }
 
@@ -132,6 +144,8 @@ type Table struct {
 	Statistics map[*graph.Node]bool
 	// TokenMaps are the nodes that only select or average tokens.
 	TokenMaps map[*graph.Node]Tokens
+	// Joins are the nodes whose channels are those of several tokens.
+	Joins map[*graph.Node]Join
 	// Reads are the nodes [batch, token..., dim] that a part of a block reads: the stream after the norm before it.
 	Reads map[*graph.Node]ComponentMark
 	// Linears are the products of linear layers, before their bias.
@@ -162,6 +176,7 @@ func Of(g *graph.Graph) *Table {
 		Heads:       make(map[*graph.Node]Attention),
 		Statistics:  make(map[*graph.Node]bool),
 		TokenMaps:   make(map[*graph.Node]Tokens),
+		Joins:       make(map[*graph.Node]Join),
 		Reads:       make(map[*graph.Node]ComponentMark),
 		Linears:     make(map[*graph.Node]Linear),
 		Residuals:   make(map[*graph.Node]Residual),
@@ -215,3 +230,8 @@ func ResidualOf(sum, stream, branch *graph.Node) {
 // ElementwiseOf marks y as x after a bias, a norm or an activation. The last mark of a y counts: a norm is marked as a
 // whole after its shift was.
 func ElementwiseOf(y, x *graph.Node) { Of(y.Graph()).Elementwise[y] = x }
+
+// JoinOf marks the channels of y as those of several token maps of x. As [TokensOf] it is a promise.
+func JoinOf(y, x *graph.Node, parts []TokenMap) {
+	Of(y.Graph()).Joins[y] = Join{Parts: parts, Input: x}
+}

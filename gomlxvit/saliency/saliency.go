@@ -88,9 +88,9 @@ func try(backend compute.Backend, model *gomlxvit.Model, build build) error {
 		for _, p := range model.Arch.Params() {
 			weights[p.Name] = graph.Parameter(g, p.Name, shapes.Make(dtypes.Float32, p.Dims...))
 		}
-		side := model.Arch.InputSize()
-		pixels := graph.Parameter(g, "pixels", shapes.Make(dtypes.Float32, 1, 3, side, side))
-		build(weights, pixels, graph.Parameter(g, "classes", shapes.Make(dtypes.Int32, 1)))
+		side, batch := model.Arch.InputSize(), max(1, gomlxvit.BatchOf(model.Arch))
+		pixels := graph.Parameter(g, "pixels", shapes.Make(dtypes.Float32, batch, 3, side, side))
+		build(weights, pixels, graph.Parameter(g, "classes", shapes.Make(dtypes.Int32, batch)))
 	})
 	if err != nil {
 		message, _, _ := strings.Cut(err.Error(), "\n")
