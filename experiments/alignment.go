@@ -81,15 +81,15 @@ type DescribedComponent struct {
 	Component string `json:"component"`
 	// Importance is the loss (cross entropy) that replacing the component by its mean adds.
 	Importance float64 `json:"importance"`
-	// ThroughHead are class names by the model's own head, ByMethod by each method of AlignmentModel.Methods.
+	// ThroughHead are class names by the model's own head, ByMethod by each method of ModelAlignment.Methods.
 	ThroughHead []string   `json:"through_head"`
 	ByMethod    [][]string `json:"by_method"`
 	// Texts are descriptions from the whole text bank by the last method.
 	Texts []string `json:"texts"`
 }
 
-// AlignmentModel is the alignment quality of one model.
-type AlignmentModel struct {
+// ModelAlignment is the alignment quality of one model.
+type ModelAlignment struct {
 	Model      string               `json:"model"`
 	Trained    int                  `json:"trained_on"` // pictures
 	HeldOut    int                  `json:"held_out"`   // pictures
@@ -99,12 +99,12 @@ type AlignmentModel struct {
 
 // AlignmentResult is the alignment quality (experiment 8, Table 1) of one or more models.
 type AlignmentResult struct {
-	Models []AlignmentModel `json:"models"`
+	Models []ModelAlignment `json:"models"`
 }
 
 // CompareAlignments measures the alignment quality of a model with a head and class names.
-func CompareAlignments(ctx context.Context, s *session.Session, config AlignmentConfig) (AlignmentModel, error) {
-	result := AlignmentModel{Model: s.Name}
+func CompareAlignments(ctx context.Context, s *session.Session, config AlignmentConfig) (ModelAlignment, error) {
+	result := ModelAlignment{Model: s.Name}
 	if err := config.fill(ctx, s); err != nil {
 		return result, err
 	}
@@ -212,7 +212,7 @@ func alignMethods(ctx context.Context, s *study.Study, components []string, lamb
 }
 
 // describe finds the components that matter most and what the model's own head says of them.
-func (m *AlignmentModel) describe(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, r *study.Reading, config AlignmentConfig) error {
+func (m *ModelAlignment) describe(ctx context.Context, backend compute.Backend, model *gomlxvit.Model, r *study.Reading, config AlignmentConfig) error {
 	head, err := heads.Of(backend, model)
 	if err != nil {
 		return err
@@ -343,7 +343,7 @@ func directionsOf(h *heads.Head, p *extraction.Parts) ([]float32, error) {
 }
 
 // Summary says how well each way does.
-func (m AlignmentModel) Summary() []string {
+func (m ModelAlignment) Summary() []string {
 	var lines []string
 	for _, method := range m.Methods {
 		lines = append(lines, fmt.Sprintf("%s: cosine similarity %.3f, match rate %.2f (chance %.2f)", method.Name, method.Cosine, method.MatchRate, method.Chance))

@@ -96,8 +96,8 @@ type CausalFeature struct {
 	P float64 `json:"p"`
 }
 
-// CausalModel is the causal test of one model's attribution.
-type CausalModel struct {
+// ModelCausalTest is the causal test of one model's attribution.
+type ModelCausalTest struct {
 	Model    string          `json:"model"`
 	Pictures int             `json:"pictures"`
 	Ablated  int             `json:"ablated"` // components at a time
@@ -108,7 +108,7 @@ type CausalModel struct {
 
 // CausalResult is the causal test of attributions, which the paper does not have, for one or more models.
 type CausalResult struct {
-	Models []CausalModel `json:"models"`
+	Models []ModelCausalTest `json:"models"`
 }
 
 // score scores components by the order: [feature][component].
@@ -125,8 +125,8 @@ func (o CausalOrder) score(ctx context.Context, r *study.Reading, features []phr
 
 // Causal tests the attributions of a model. The pictures that the alignment is trained on are also what the read-outs are
 // trained on.
-func Causal(ctx context.Context, s *session.Session, config CausalConfig) (CausalModel, error) {
-	result := CausalModel{Model: s.Name}
+func Causal(ctx context.Context, s *session.Session, config CausalConfig) (ModelCausalTest, error) {
+	result := ModelCausalTest{Model: s.Name}
 	if err := config.fill(ctx, s); err != nil {
 		return result, err
 	}
@@ -420,7 +420,7 @@ func losses(readouts []*readout, ablated []int) []float64 {
 }
 
 // Summary says the score of each feature.
-func (m CausalModel) Summary() []string {
+func (m ModelCausalTest) Summary() []string {
 	var lines []string
 	for _, f := range m.Features {
 		lines = append(lines, fmt.Sprintf("%s: causal score %.2f standard deviations of random sets (p = %.2g)", f.Feature, f.Score.Mean, f.P))

@@ -99,7 +99,7 @@ func TestReadout(t *testing.T) {
 func TestAgree(t *testing.T) {
 	a := &study.Attribution{Components: []string{"a", "b", "c"}, Features: []phrases.Feature{{Name: "f"}, {Name: "g"}, {Name: "h"}},
 		Attributed: [][]float64{{1, 2, 3}, {1, 2, 3}, {1, 1, 1}}}
-	var m RankingModel
+	var m ModelRanking
 	require.NoError(t, m.agree(a, [][]float64{{0.1, 0.2, 0.9}, {3, 2, 1}, {1, 2, 3}}))
 	require.Equal(t, []FeatureAgreement{{"f", 1}, {"g", -1}}, m.Features)
 	require.InDelta(t, 0, m.Between, 1e-12)

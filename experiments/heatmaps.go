@@ -91,39 +91,39 @@ type HeatmapPicture struct {
 	Panels  []HeatmapPanel `json:"panels"`
 }
 
-// HeatmapSheet is what one model draws over pictures: experiment 5 of arXiv 2406.01583.
-type HeatmapSheet struct {
+// ModelHeatmaps is what one model draws over pictures: experiment 5 of arXiv 2406.01583.
+type ModelHeatmaps struct {
 	Model    string           `json:"model"`
 	Pictures []HeatmapPicture `json:"pictures"`
 }
 
 // HeatmapResult is experiment 5 for one model or more.
 type HeatmapResult struct {
-	Sheets []HeatmapSheet `json:"sheets"`
+	Models []ModelHeatmaps `json:"sheets"`
 }
 
 // Heatmaps draws texts over pictures.
-func Heatmaps(ctx context.Context, s *session.Session, config HeatmapConfig) (HeatmapSheet, error) {
-	sheet := HeatmapSheet{Model: s.Name}
+func Heatmaps(ctx context.Context, s *session.Session, config HeatmapConfig) (ModelHeatmaps, error) {
+	result := ModelHeatmaps{Model: s.Name}
 	if err := config.fill(ctx, s); err != nil {
-		return sheet, err
+		return result, err
 	}
 	ds, pictures := config.Over, config.Pictures
 	if len(pictures) == 0 {
-		return sheet, errors.New("there are no pictures to draw over")
+		return result, errors.New("there are no pictures to draw over")
 	}
 	for _, index := range pictures {
 		if index < 0 || index >= ds.Len() {
-			return sheet, noPicture(index, ds)
+			return result, noPicture(index, ds)
 		}
 	}
 	r, err := s.Reading(ctx)
 	if err != nil {
-		return sheet, err
+		return result, err
 	}
 	st, err := s.Study(ctx)
 	if err != nil {
-		return sheet, err
+		return result, err
 	}
 	features := slices.Clone(config.Features)
 	for _, text := range config.Texts {
@@ -131,25 +131,25 @@ func Heatmaps(ctx context.Context, s *session.Session, config HeatmapConfig) (He
 	}
 	chosen, err := choices(ctx, r, features, config)
 	if err != nil {
-		return sheet, err
+		return result, err
 	}
 	shown := data.Subset(ds, pictures)
 	nearest, err := nearestInstances(ctx, st, shown, chosen)
 	if err != nil {
-		return sheet, err
+		return result, err
 	}
 	d, err := decompose.New(st.Backend, s.Model, decompose.Options{First: st.Options.First, End: st.Options.End, Split: decompose.Tokens})
 	if err != nil {
-		return sheet, err
+		return result, err
 	}
 	defer d.Close()
 	for i, index := range pictures {
 		if err := ctx.Err(); err != nil {
-			return sheet, err
+			return result, err
 		}
 		pixels, err := pixelsOf(s.Model, shown, i, st.Orient)
 		if err != nil {
-			return sheet, err
+			return result, err
 		}
 		var texts []drawn
 		for f := range chosen {
@@ -157,7 +157,7 @@ func Heatmaps(ctx context.Context, s *session.Session, config HeatmapConfig) (He
 		}
 		scored, err := scoreTokens(r, d, pixels, texts)
 		if err != nil {
-			return sheet, fmt.Errorf("%s: %s: %w", r.Model, ds.Item(index).Name, err)
+			return result, fmt.Errorf("%s: %s: %w", r.Model, ds.Item(index).Name, err)
 		}
 		of := HeatmapPicture{Picture: index, Name: ds.Item(index).Name}
 		for t, text := range texts {
@@ -167,9 +167,9 @@ func Heatmaps(ctx context.Context, s *session.Session, config HeatmapConfig) (He
 			}
 			of.Panels = append(of.Panels, panels...)
 		}
-		sheet.Pictures = append(sheet.Pictures, of)
+		result.Pictures = append(result.Pictures, of)
 	}
-	return sheet, nil
+	return result, nil
 }
 
 // choices are for each feature what may be drawn of it, a choice for each instance, over the heads that explain the feature
@@ -282,15 +282,15 @@ type ClassHeatmapConfig struct {
 
 // ClassHeatmaps draws over pictures what the tokens add to the logit of a class: of every component that has tokens in the
 // blocks of the paper's segmentation, or the session's, their sum first and, with Each, every component by itself.
-func ClassHeatmaps(ctx context.Context, s *session.Session, config ClassHeatmapConfig) (HeatmapSheet, error) {
-	sheet := HeatmapSheet{Model: s.Name}
+func ClassHeatmaps(ctx context.Context, s *session.Session, config ClassHeatmapConfig) (ModelHeatmaps, error) {
+	result := ModelHeatmaps{Model: s.Name}
 	model, err := s.Classifier(ctx)
 	if err != nil {
-		return sheet, err
+		return result, err
 	}
 	e, err := s.Extraction()
 	if err != nil {
-		return sheet, err
+		return result, err
 	}
 	e.Model = model
 	if config.Over != nil {
@@ -298,28 +298,28 @@ func ClassHeatmaps(ctx context.Context, s *session.Session, config ClassHeatmapC
 	}
 	first, last := extraction.SegmentationBlocks(model.Arch.Blocks())
 	if err := s.SetBlocks(&e.Options, first, last); err != nil {
-		return sheet, err
+		return result, err
 	}
 	scorer, err := decompose.NewScorer(e.Backend, e.Model, e.Options)
 	if err != nil {
-		return sheet, err
+		return result, err
 	}
 	defer scorer.Close()
 	prefix := e.Model.Arch.PrefixTokens()
 	for _, index := range config.Pictures {
 		if err := ctx.Err(); err != nil {
-			return sheet, err
+			return result, err
 		}
 		if index < 0 || index >= e.Data.Len() {
-			return sheet, noPicture(index, e.Data)
+			return result, noPicture(index, e.Data)
 		}
 		pixels, err := pixelsOf(e.Model, e.Data, index, e.Orient)
 		if err != nil {
-			return sheet, err
+			return result, err
 		}
 		scored, logits, err := scorer.Run(pixels, []int{0})
 		if err != nil {
-			return sheet, err
+			return result, err
 		}
 		if err := gomlxvit.CheckNumbers("logits", logits, 1); err != nil {
 			return sheet, fmt.Errorf("%s: %s: %w", e.Model.Name, e.Data.Item(index).Name, err)
@@ -329,11 +329,11 @@ func ClassHeatmaps(ctx context.Context, s *session.Session, config ClassHeatmapC
 			chosen = *config.Class
 		}
 		if chosen < 0 || chosen >= len(logits) {
-			return sheet, fmt.Errorf("%s: %s has no class %d", e.Data.Item(index).Name, e.Model.Name, chosen)
+			return result, fmt.Errorf("%s: %s has no class %d", e.Data.Item(index).Name, e.Model.Name, chosen)
 		}
 		if chosen != 0 {
 			if scored, _, err = scorer.Run(pixels, []int{chosen}); err != nil {
-				return sheet, err
+				return result, err
 			}
 		}
 		of := HeatmapPicture{Picture: index, Name: e.Data.Item(index).Name, Panels: panelsOf(scored, prefix, false)}
@@ -343,9 +343,9 @@ func ClassHeatmaps(ctx context.Context, s *session.Session, config ClassHeatmapC
 		for p := range of.Panels {
 			of.Panels[p].Text = className(e.Model.ClassNames, chosen)
 		}
-		sheet.Pictures = append(sheet.Pictures, of)
+		result.Pictures = append(result.Pictures, of)
 	}
-	return sheet, nil
+	return result, nil
 }
 
 // panelsOf makes one panel of scored components, or one of each with a common limit.
@@ -406,15 +406,15 @@ func pixelsOf(model *gomlxvit.Model, ds data.Dataset, i int, orient bool) (*tens
 }
 
 // Summary says how much was drawn.
-func (s HeatmapSheet) Summary() []string {
+func (s ModelHeatmaps) Summary() []string {
 	return []string{fmt.Sprintf("%d pictures, %d maps of each", len(s.Pictures), len(s.Pictures[0].Panels))}
 }
 
 // Table lists the panels.
 func (r HeatmapResult) Table() results.Table {
 	table := results.Table{Header: []string{"model", "picture", "feature", "text", "components", "least", "most", "sum"}}
-	for _, sheet := range r.Sheets {
-		for _, p := range sheet.Pictures {
+	for _, result := range r.Models {
+		for _, p := range result.Pictures {
 			for _, panel := range p.Panels {
 				components := strconv.Itoa(len(panel.Components)) + " components"
 				if len(panel.Components) <= 3 {
@@ -424,7 +424,7 @@ func (r HeatmapResult) Table() results.Table {
 				for _, v := range panel.Values {
 					sum += float64(v)
 				}
-				table.Rows = append(table.Rows, []string{sheet.Model, p.Name, panel.Feature, panel.Text, components,
+				table.Rows = append(table.Rows, []string{result.Model, p.Name, panel.Feature, panel.Text, components,
 					results.Rounded(float64(slices.Min(panel.Values))), results.Rounded(float64(slices.Max(panel.Values))), results.Rounded(sum)})
 			}
 		}

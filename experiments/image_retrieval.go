@@ -72,8 +72,8 @@ type PropertyShare struct {
 	Probes  int     `json:"probes"`
 }
 
-// ImageRetrievalSheet is image to image retrieval by a property with one model.
-type ImageRetrievalSheet struct {
+// ModelImageRetrieval is image to image retrieval by a property with one model.
+type ModelImageRetrieval struct {
 	Model    string          `json:"model"`
 	Pictures int             `json:"pictures"`
 	Probes   []ImageProbe    `json:"probes"` // those shown
@@ -82,7 +82,7 @@ type ImageRetrievalSheet struct {
 
 // ImageRetrievalResult is image to image retrieval (experiment 4) with one or more models.
 type ImageRetrievalResult struct {
-	Sheets []ImageRetrievalSheet `json:"sheets"`
+	Models []ModelImageRetrieval `json:"sheets"`
 }
 
 // PaperComponents is how many components the paper sums for each feature with a checkpoint, by timm's or open_clip's name
@@ -109,34 +109,34 @@ func PaperComponents(architecture string) map[string]int {
 }
 
 // ImageRetrieval compares pictures by properties.
-func ImageRetrieval(ctx context.Context, s *session.Session, config ImageRetrievalConfig) (sheet ImageRetrievalSheet, err error) {
+func ImageRetrieval(ctx context.Context, s *session.Session, config ImageRetrievalConfig) (result ModelImageRetrieval, err error) {
 	if err := config.fill(ctx, s); err != nil {
-		return sheet, err
+		return result, err
 	}
 	if config.Components == nil {
 		config.Components = PaperComponents(s.Model.ArchName)
 	}
 	r, err := s.Reading(ctx)
 	if err != nil {
-		return sheet, err
+		return result, err
 	}
-	sheet = ImageRetrievalSheet{Model: s.Name, Pictures: r.Pictures}
+	result = ModelImageRetrieval{Model: s.Name, Pictures: r.Pictures}
 	if r.Pictures < 2 {
-		return sheet, errors.New("one picture alone has none to be compared with")
+		return result, errors.New("one picture alone has none to be compared with")
 	}
 	attribution, err := r.Attribute(ctx, config.Features)
 	if err != nil {
-		return sheet, err
+		return result, err
 	}
 	for _, index := range config.Probes {
 		if _, found := slices.BinarySearch(r.Index, index); !found {
-			return sheet, fmt.Errorf("there is no picture %d among the %d that were read, to be a probe", index, r.Pictures)
+			return result, fmt.Errorf("there is no picture %d among the %d that were read, to be a probe", index, r.Pictures)
 		}
-		sheet.Probes = append(sheet.Probes, ImageProbe{Picture: index, Name: r.Data.Item(index).Name})
+		result.Probes = append(result.Probes, ImageProbe{Picture: index, Name: r.Data.Item(index).Name})
 	}
 	for f, feature := range config.Features {
 		if err := ctx.Err(); err != nil {
-			return sheet, err
+			return result, err
 		}
 		count := config.Components[feature.Name]
 		if count == 0 {
@@ -145,12 +145,12 @@ func ImageRetrieval(ctx context.Context, s *session.Session, config ImageRetriev
 		order := decompose.Order(decompose.Margin(attribution.Attributed, f))
 		chosen := order[:min(max(count, 0), len(order))]
 		if len(chosen) == 0 {
-			return sheet, fmt.Errorf("feature %s: %d components cannot be summed", feature.Name, count)
+			return result, fmt.Errorf("feature %s: %d components cannot be summed", feature.Name, count)
 		}
 		rows := unitOrZero(r.Sum(chosen), r.Dim)
 		truth := truths(r.Data, r.Index, feature.Name)
-		for p := range sheet.Probes {
-			probe, _ := slices.BinarySearch(r.Index, sheet.Probes[p].Picture)
+		for p := range result.Probes {
+			probe, _ := slices.BinarySearch(r.Index, result.Probes[p].Picture)
 			found, scores := nearest(rows, r.Dim, probe, config.Nearest)
 			search := PropertySearch{Feature: feature.Name, Components: at(r.Components, chosen)}
 			if truth != nil && truth[probe] != "" {
@@ -160,7 +160,7 @@ func ImageRetrieval(ctx context.Context, s *session.Session, config ImageRetriev
 			} else {
 				search.Found = matches(r, found, scores, nil, "")
 			}
-			sheet.Probes[p].Searches = append(sheet.Probes[p].Searches, search)
+			result.Probes[p].Searches = append(result.Probes[p].Searches, search)
 		}
 		if truth == nil {
 			continue
@@ -177,10 +177,10 @@ func ImageRetrieval(ctx context.Context, s *session.Session, config ImageRetriev
 		if sum.Probes > 0 {
 			sum.Share /= float64(sum.Probes)
 			sum.Base /= float64(sum.Probes)
-			sheet.Shares = append(sheet.Shares, sum)
+			result.Shares = append(result.Shares, sum)
 		}
 	}
-	return sheet, nil
+	return result, nil
 }
 
 // nearest finds the k pictures whose unit rows have the largest cosine with the probe's, without the probe.
@@ -206,7 +206,7 @@ func trueNeighbours(found []int, truth []string, probe int) (share, base float64
 }
 
 // Summary says for each feature how many of the nearest are alike.
-func (s ImageRetrievalSheet) Summary() []string {
+func (s ModelImageRetrieval) Summary() []string {
 	var lines []string
 	for _, share := range s.Shares {
 		lines = append(lines, fmt.Sprintf("%s: %.0f %% of the nearest are alike, %.0f %% of all pictures", share.Feature, 100*share.Share, 100*share.Base))
@@ -217,13 +217,13 @@ func (s ImageRetrievalSheet) Summary() []string {
 // Table lists the shares of true neighbours.
 func (r ImageRetrievalResult) Table() results.Table {
 	table := results.Table{Header: []string{"model", "feature", "probes", "share_of_nearest", "base_rate", "times_base"}}
-	for _, sheet := range r.Sheets {
-		for _, share := range sheet.Shares {
+	for _, result := range r.Models {
+		for _, share := range result.Shares {
 			times := ""
 			if share.Base > 0 {
 				times = results.Rounded(share.Share / share.Base)
 			}
-			table.Rows = append(table.Rows, []string{sheet.Model, share.Feature, strconv.Itoa(share.Probes), results.Rounded(share.Share), results.Rounded(share.Base), times})
+			table.Rows = append(table.Rows, []string{result.Model, share.Feature, strconv.Itoa(share.Probes), results.Rounded(share.Share), results.Rounded(share.Base), times})
 		}
 	}
 	return table

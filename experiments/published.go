@@ -146,7 +146,7 @@ func CompareWaterbirds(result WaterbirdsResult, checkpoints map[string]string, o
 	const ablated = 10 // in the paper
 	table, _ := Published("waterbirds")
 	return compare(table, func(row PublishedRow) (ours []float64, why string) {
-		m, why := runOf(result.Models, row, checkpoints, otherData, func(m WaterbirdsModel) string { return m.Model })
+		m, why := runOf(result.Models, row, checkpoints, otherData, func(m ModelWaterbirds) string { return m.Model })
 		switch {
 		case why != "":
 			return nil, why
@@ -163,7 +163,7 @@ func CompareWaterbirds(result WaterbirdsResult, checkpoints map[string]string, o
 func CompareSegmentation(result SegmentationResult, checkpoints map[string]string, otherData string) Comparison {
 	table, _ := Published("segmentation")
 	return compare(table, func(row PublishedRow) (ours []float64, why string) {
-		m, why := runOf(result.Models, row, checkpoints, otherData, func(m SegmentationModel) string { return m.Model })
+		m, why := runOf(result.Models, row, checkpoints, otherData, func(m ModelSegmentation) string { return m.Model })
 		if why != "" {
 			return nil, why
 		}

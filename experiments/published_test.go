@@ -91,8 +91,8 @@ func TestPublishedOf(t *testing.T) {
 }
 
 func TestCompareWaterbirds(t *testing.T) {
-	model := func(name string, ablated, steps int) WaterbirdsModel {
-		m := WaterbirdsModel{Model: name, Ablated: ablated}
+	model := func(name string, ablated, steps int) ModelWaterbirds {
+		m := ModelWaterbirds{Model: name, Ablated: ablated}
 		for g := range 4 {
 			accuracy := make([]float64, steps)
 			for k := range accuracy {
@@ -104,7 +104,7 @@ func TestCompareWaterbirds(t *testing.T) {
 	}
 	nan := model("vit_base_patch14_dinov2.lvd142m", 10, 11)
 	nan.Groups[2].Accuracy[10] = math.NaN()
-	result := WaterbirdsResult{Models: []WaterbirdsModel{
+	result := WaterbirdsResult{Models: []ModelWaterbirds{
 		model("deit", 10, 20), model("clip", 5, 20), model("maxvit_small_tf_224.in1k", 10, 10), nan, model("deit-mini", 10, 20),
 	}}
 	names := map[string]string{"deit": "hf:timm/deit_base_patch16_224.fb_in1k", "clip": "hf:laion/CLIP-ViT-B-16-laion2B-s34B-b88K"}
@@ -143,7 +143,7 @@ func TestCompareWaterbirds(t *testing.T) {
 }
 
 func TestCompareSegmentation(t *testing.T) {
-	result := SegmentationResult{Models: []SegmentationModel{{Model: "deit_base_patch16_224", Scores: []MethodScore{
+	result := SegmentationResult{Models: []ModelSegmentation{{Model: "deit_base_patch16_224", Scores: []MethodScore{
 		{ByDecomposition, SegmentationScore{PixelAccuracy: 0.77, MIoU: 0.53, MAP: 0.83}},
 		{ByGradCAM, SegmentationScore{PixelAccuracy: 0.65, MIoU: 0.46, MAP: 0.71}},
 	}}}}

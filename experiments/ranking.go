@@ -42,8 +42,8 @@ type FeatureAgreement struct {
 	Spearman float64 `json:"spearman"`
 }
 
-// RankingModel is the agreement of one model.
-type RankingModel struct {
+// ModelRanking is the agreement of one model.
+type ModelRanking struct {
 	Model      string `json:"model"`
 	Pictures   int    `json:"pictures"`
 	Components int    `json:"components"`
@@ -58,11 +58,11 @@ type RankingModel struct {
 
 // RankingResult is the ranking agreement (experiment 3, Table 2) of one or more models.
 type RankingResult struct {
-	Models []RankingModel `json:"models"`
+	Models []ModelRanking `json:"models"`
 }
 
 // Ranking measures the agreement of the attribution with CLIP's ranking.
-func Ranking(ctx context.Context, s *session.Session, config RankingConfig) (result RankingModel, err error) {
+func Ranking(ctx context.Context, s *session.Session, config RankingConfig) (result ModelRanking, err error) {
 	if err := config.fill(ctx, s); err != nil {
 		return result, err
 	}
@@ -70,7 +70,7 @@ func Ranking(ctx context.Context, s *session.Session, config RankingConfig) (res
 	if err != nil {
 		return result, err
 	}
-	result = RankingModel{Model: s.Name, Pictures: r.Pictures, Components: len(r.Components)}
+	result = ModelRanking{Model: s.Name, Pictures: r.Pictures, Components: len(r.Components)}
 	if r.Pictures < 3 {
 		return result, fmt.Errorf("%d pictures are too few to compare rankings of", r.Pictures)
 	}
@@ -107,7 +107,7 @@ func Ranking(ctx context.Context, s *session.Session, config RankingConfig) (res
 }
 
 // agree fills in the Spearman correlations of attribution and correlations [feature][component].
-func (m *RankingModel) agree(a *study.Attribution, correlations [][]float64) error {
+func (m *ModelRanking) agree(a *study.Attribution, correlations [][]float64) error {
 	var within, between []float64
 	for i := range a.Components {
 		var attributed, correlated []float64
@@ -146,7 +146,7 @@ func wide(values []float32) []float64 {
 }
 
 // Summary says the agreement in a line.
-func (m RankingModel) Summary() []string {
+func (m ModelRanking) Summary() []string {
 	return []string{fmt.Sprintf("agreement (Spearman) %.3f within a component, %.3f between components", m.Within, m.Between)}
 }
 

@@ -22,11 +22,11 @@ func TestTextRetrieval(t *testing.T) {
 	s := smallSession(t, "clip-mini", sharedCache(t))
 	r := readingOf(t, s)
 	features := append(sceneFeatures(t, "color", "location"), phrases.Feature{Name: "mood", Instances: []string{"happy picture"}})
-	sheet, err := experiments.TextRetrieval(t.Context(), s, experiments.TextRetrievalConfig{Features: features, Group: 4, Groups: 3, Top: 5})
+	result, err := experiments.TextRetrieval(t.Context(), s, experiments.TextRetrievalConfig{Features: features, Group: 4, Groups: 3, Top: 5})
 	require.NoError(t, err)
-	require.Equal(t, 150, sheet.Pictures)
-	require.Len(t, sheet.Features, 3)
-	for f, feature := range sheet.Features {
+	require.Equal(t, 150, result.Pictures)
+	require.Len(t, result.Features, 3)
+	for f, feature := range result.Features {
 		require.Len(t, feature.Groups, 3)
 		last := 1.0
 		for _, group := range feature.Groups {
@@ -74,9 +74,9 @@ func TestTextRetrieval(t *testing.T) {
 		require.InDeltaSlice(t, shares, feature.Share, 1e-12)
 		require.InDelta(t, map[string]float64{"color": 1.0 / 6, "location": 0.1}[feature.Feature], feature.Base, 1e-9, "every value is a probe")
 	}
-	require.Greater(t, sheet.Features[0].Share[0], 3*sheet.Features[0].Base, "the first group finds colours")
+	require.Greater(t, result.Features[0].Share[0], 3*result.Features[0].Base, "the first group finds colours")
 
-	table := experiments.TextRetrievalResult{Top: 5, Sheets: []experiments.RetrievalSheet{sheet}}.Table()
+	table := experiments.TextRetrievalResult{Top: 5, Models: []experiments.ModelTextRetrieval{result}}.Table()
 	require.Len(t, table.Rows, 9)
 	for _, row := range table.Rows {
 		require.Len(t, row, len(table.Header))
@@ -94,12 +94,12 @@ func TestImageRetrieval(t *testing.T) {
 	s := smallSession(t, "clip-mini", sharedCache(t))
 	r := readingOf(t, s)
 	features := sceneFeatures(t, "color", "location", "shape")
-	sheet, err := experiments.ImageRetrieval(t.Context(), s, experiments.ImageRetrievalConfig{
+	result, err := experiments.ImageRetrieval(t.Context(), s, experiments.ImageRetrievalConfig{
 		Features: features, Components: map[string]int{"color": 2}, Probes: []int{3, 149}, Counted: 20,
 	})
 	require.NoError(t, err)
-	require.Len(t, sheet.Probes, 2)
-	for _, probe := range sheet.Probes {
+	require.Len(t, result.Probes, 2)
+	for _, probe := range result.Probes {
 		for _, search := range probe.Searches {
 			require.Len(t, search.Components, map[string]int{"color": 2}[search.Feature]+map[bool]int{true: 3}[search.Feature != "color"])
 			// The cosines, plainly, from contributions before alignment.
@@ -128,10 +128,10 @@ func TestImageRetrieval(t *testing.T) {
 			require.Less(t, nearer, 3, "no picture that was not found is nearer")
 		}
 	}
-	require.Equal(t, []string{"color", "location", "shape"}, []string{sheet.Shares[0].Feature, sheet.Shares[1].Feature, sheet.Shares[2].Feature})
-	require.Equal(t, 20, sheet.Shares[0].Probes)
-	require.Less(t, sheet.Shares[2].Probes, 20, "only signs have a shape")
-	require.Greater(t, sheet.Shares[0].Share, 1.5*sheet.Shares[0].Base)
+	require.Equal(t, []string{"color", "location", "shape"}, []string{result.Shares[0].Feature, result.Shares[1].Feature, result.Shares[2].Feature})
+	require.Equal(t, 20, result.Shares[0].Probes)
+	require.Less(t, result.Shares[2].Probes, 20, "only signs have a shape")
+	require.Greater(t, result.Shares[0].Share, 1.5*result.Shares[0].Base)
 
 	for want, config := range map[string]experiments.ImageRetrievalConfig{
 		"there is no picture 150":             {Features: features, Probes: []int{150}},
@@ -173,7 +173,7 @@ func TestRankingOfZoo(t *testing.T) {
 	}
 	require.InDelta(t, sum, m.Between, 1e-12)
 	require.Greater(t, m.Between, 0.0)
-	table := experiments.RankingResult{Models: []experiments.RankingModel{m}}.Table()
+	table := experiments.RankingResult{Models: []experiments.ModelRanking{m}}.Table()
 	require.Equal(t, []string{"model", "pictures", "components", "within_component", "between_components", "color", "location", "object"}, table.Header)
 }
 
@@ -218,7 +218,7 @@ func TestCompareAlignments(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1.0, st.Align.Lambda, "the study is left as it was")
 
-	result := experiments.AlignmentResult{Models: []experiments.AlignmentModel{m}}
+	result := experiments.AlignmentResult{Models: []experiments.ModelAlignment{m}}
 	require.Len(t, result.Table().Rows, 3)
 	require.Len(t, result.Descriptions().Rows, 4)
 
@@ -295,7 +295,7 @@ func TestCausalOfZoo(t *testing.T) {
 		require.Len(t, feature.Losses, 2)
 		require.InDelta(t, 0, feature.Random.Mean, 1e-9, "random sets are what losses are measured by")
 	}
-	require.Len(t, experiments.CausalResult{Models: []experiments.CausalModel{m}}.Table().Rows, 2)
+	require.Len(t, experiments.CausalResult{Models: []experiments.ModelCausalTest{m}}.Table().Rows, 2)
 
 	// The contributions of the study's 150 pictures fit into memory, those of its 300 training pictures need not.
 	restore := memory.Pretend(200 * uint64(len(readingOf(t, s).Components)*64*4))

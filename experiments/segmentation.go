@@ -66,8 +66,8 @@ type SegmentationExample struct {
 	Maps    []SegmentationMap `json:"maps"`
 }
 
-// SegmentationModel is experiment 6 of arXiv 2406.01583 for one model.
-type SegmentationModel struct {
+// ModelSegmentation is experiment 6 of arXiv 2406.01583 for one model.
+type ModelSegmentation struct {
 	Model    string                `json:"model"`
 	Blocks   string                `json:"blocks"` // that were decomposed
 	Pictures int                   `json:"pictures"`
@@ -77,13 +77,13 @@ type SegmentationModel struct {
 
 // SegmentationResult is experiment 6 for one model or more.
 type SegmentationResult struct {
-	Models []SegmentationModel `json:"models"`
+	Models []ModelSegmentation `json:"models"`
 }
 
 // Segmentation segments the pictures of a session, whose data has masks and labels that mean the model's classes, by the
 // blocks of the paper's segmentation or the session's.
-func Segmentation(ctx context.Context, s *session.Session, config SegmentationConfig) (SegmentationModel, error) {
-	result := SegmentationModel{Model: s.Name}
+func Segmentation(ctx context.Context, s *session.Session, config SegmentationConfig) (ModelSegmentation, error) {
+	result := ModelSegmentation{Model: s.Name}
 	if err := config.fill(ctx, s); err != nil {
 		return result, err
 	}
@@ -233,7 +233,7 @@ func countPicture(e *extraction.Extraction, maps []*pictureMaps, position int, c
 }
 
 // Summary says the scores of each method.
-func (m SegmentationModel) Summary() []string {
+func (m ModelSegmentation) Summary() []string {
 	var lines []string
 	for _, s := range m.Scores {
 		lines = append(lines, fmt.Sprintf("%s: pixel accuracy %.3f, mIoU %.3f, mAP %.3f", s.Method, s.PixelAccuracy, s.MIoU, s.MAP))

@@ -186,9 +186,9 @@ func (badMask) Mask(int) (*data.Mask, error) {
 func TestClassHeatmapsOfStages(t *testing.T) {
 	model := zooModel(t, "swin-mini")
 	s := sessionOf(t, extraction.Extraction{Backend: tiny.Backend(t), Model: model, Data: tiny.Noise{N: 1}}) // done before XLA has compiled
-	sheet, err := experiments.ClassHeatmaps(t.Context(), s, experiments.ClassHeatmapConfig{Pictures: []int{0}, Each: true, Class: new(2)})
+	result, err := experiments.ClassHeatmaps(t.Context(), s, experiments.ClassHeatmapConfig{Pictures: []int{0}, Each: true, Class: new(2)})
 	require.NoError(t, err)
-	panels := sheet.Pictures[0].Panels
+	panels := result.Pictures[0].Panels
 	sides := map[int]bool{}
 	sum, each := 0.0, 0.0
 	for i, panel := range panels {
@@ -224,12 +224,12 @@ func TestHeatmaps(t *testing.T) {
 	features := sceneFeatures(t, "color", "object")
 	var colours []experiments.HeatmapPanel // of the two pictures
 	for _, each := range []bool{false, true} {
-		sheet, err := experiments.Heatmaps(t.Context(), s, experiments.HeatmapConfig{
+		result, err := experiments.Heatmaps(t.Context(), s, experiments.HeatmapConfig{
 			Features: features, Texts: []string{"a red car"}, Heads: 2, Each: each, Pictures: []int{4, 77},
 		})
 		require.NoError(t, err)
-		require.Len(t, sheet.Pictures, 2)
-		for _, p := range sheet.Pictures {
+		require.Len(t, result.Pictures, 2)
+		for _, p := range result.Pictures {
 			position, found := slices.BinarySearch(r.Index, p.Picture)
 			require.True(t, found)
 			if !each {
@@ -255,7 +255,7 @@ func TestHeatmaps(t *testing.T) {
 			}
 		}
 		// Of the colours, the one is drawn that the CLIP finds nearest; mostly it is the scene's.
-		require.Equal(t, data.Attributes(s.Data, 4)["color"]+" color", sheet.Pictures[0].Panels[0].Text)
+		require.Equal(t, data.Attributes(s.Data, 4)["color"]+" color", result.Pictures[0].Panels[0].Text)
 	}
 	// What is left open is the first three pictures and the features of scenes; other pictures are drawn over as the session's are.
 	usual, err := experiments.Heatmaps(t.Context(), s, experiments.HeatmapConfig{Over: data.Subset(s.Data, []int{77, 149, 4, 0}), Heads: 2})

@@ -26,8 +26,8 @@ func All() []Experiment {
 			Title: "Pictures found by a text",
 			Claim: "The components to which a feature is attributed most find, by themselves, pictures that show what a text about that " +
 				"feature says; the further down the order, the less.",
-		}, TextRetrieval, func(sheets []RetrievalSheet) TextRetrievalResult {
-			return TextRetrievalResult{Top: sheets[0].Top, Sheets: sheets}
+		}, TextRetrieval, func(all []ModelTextRetrieval) TextRetrievalResult {
+			return TextRetrievalResult{Top: all[0].Top, Models: all}
 		}),
 		define(Experiment{
 			Name: "ranking", Number: "3, Table 2", Options: read, ready: reads,
@@ -35,19 +35,19 @@ func All() []Experiment {
 			Title: "Agreement with CLIP's ranking",
 			Claim: "The attribution can be trusted: the more of a feature it says that a component carries, the more the component ranks " +
 				"pictures as CLIP does by texts about that feature.",
-		}, Ranking, func(models []RankingModel) RankingResult { return RankingResult{Models: models} }),
+		}, Ranking, func(models []ModelRanking) RankingResult { return RankingResult{Models: models} }),
 		define(Experiment{
 			Name: "image-retrieval", Number: "4", Options: read, ready: reads,
 			About: "pictures that are like another one in colour, in place, ...",
 			Title: "Pictures found by a picture",
 			Claim: "A few components chosen for one property find pictures that are like a given one in this property, whatever else they show.",
-		}, ImageRetrieval, func(sheets []ImageRetrievalSheet) ImageRetrievalResult { return ImageRetrievalResult{Sheets: sheets} }),
+		}, ImageRetrieval, func(all []ModelImageRetrieval) ImageRetrievalResult { return ImageRetrievalResult{Models: all} }),
 		define(Experiment{
 			Name: "heatmaps", Number: "5", Options: read, ready: reads,
 			About: "where in a picture heads find what a text says",
 			Title: "Token heatmaps",
 			Claim: "Split further by image token, the heads that carry a feature show where in a picture what a text says comes from.",
-		}, Heatmaps, func(sheets []HeatmapSheet) HeatmapResult { return HeatmapResult{Sheets: sheets} }),
+		}, Heatmaps, func(all []ModelHeatmaps) HeatmapResult { return HeatmapResult{Models: all} }),
 		define(Experiment{
 			Name: "segmentation", Number: "6, Table", Options: append(slices.Clone(session.Classified), "blocks"), ready: classifies, lacks: lacksMasks,
 			About: "objects found by what image tokens add to the logit of the class, against GradCAM and Chefer et al.",
@@ -57,7 +57,7 @@ func All() []Experiment {
 			Compare: func(r Result, checkpoints map[string]string, data string, _ any) Comparison {
 				return CompareSegmentation(r.(SegmentationResult), checkpoints, otherPictures(data, "pixelimagenet", "imagenet-s"))
 			},
-		}, Segmentation, func(models []SegmentationModel) SegmentationResult { return SegmentationResult{Models: models} }),
+		}, Segmentation, func(models []ModelSegmentation) SegmentationResult { return SegmentationResult{Models: models} }),
 		define(Experiment{
 			Name: "waterbirds", Number: "7, Table 3", ready: reads, lacks: lacksBirds,
 			Options: append([]string{"blocks", "classes", "templates", "training", "alignment", "aligner", "bank", "seed"}, session.Loading...),
@@ -68,7 +68,7 @@ func All() []Experiment {
 			Compare: func(r Result, checkpoints map[string]string, _ string, config any) Comparison {
 				return CompareWaterbirds(r.(WaterbirdsResult), checkpoints, otherPictures(config.(WaterbirdsConfig).Uncorrelated, "waterbirds"))
 			},
-		}, Waterbirds, func(models []WaterbirdsModel) WaterbirdsResult { return WaterbirdsResult{Models: models} }),
+		}, Waterbirds, func(models []ModelWaterbirds) WaterbirdsResult { return WaterbirdsResult{Models: models} }),
 		define(Experiment{
 			Name: "alignment", Number: "8, Table 1", ready: readsAndClassifies,
 			Options: append([]string{"data", "blocks", "classes", "templates", "head", "training", "alignment", "bank", "seed"}, session.Loading...),
@@ -76,12 +76,12 @@ func All() []Experiment {
 			Title:   "Alignment quality",
 			Claim: "A linear map for each component, kept near an isometry, takes contributions into CLIP's space so that texts describe them " +
 				"as the model's own head does, more often than with one map for all or with maps that are free.",
-		}, CompareAlignments, func(models []AlignmentModel) AlignmentResult { return AlignmentResult{Models: models} }),
+		}, CompareAlignments, func(models []ModelAlignment) AlignmentResult { return AlignmentResult{Models: models} }),
 		define(Experiment{
 			Name: "causal", Options: read, Trains: true, ready: reads, lacks: lacksTruths,
 			About: "what read-outs of a feature lose with the components that carry it",
 			Title: "Causal test",
-		}, Causal, func(models []CausalModel) CausalResult { return CausalResult{Models: models} }),
+		}, Causal, func(models []ModelCausalTest) CausalResult { return CausalResult{Models: models} }),
 	}
 }
 

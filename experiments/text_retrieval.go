@@ -78,8 +78,8 @@ type FeatureRetrieval struct {
 	Base  float64   `json:"base,omitempty"`
 }
 
-// RetrievalSheet is text to image retrieval with one model.
-type RetrievalSheet struct {
+// ModelTextRetrieval is text to image retrieval with one model.
+type ModelTextRetrieval struct {
 	Model    string             `json:"model"`
 	Pictures int                `json:"pictures"` // that were searched
 	Top      int                `json:"-"`        // how many of the best are counted in shares
@@ -88,27 +88,27 @@ type RetrievalSheet struct {
 
 // TextRetrievalResult is text to image retrieval (experiment 2) with one or more models.
 type TextRetrievalResult struct {
-	Top    int              `json:"top"` // how many of the best are counted in shares
-	Sheets []RetrievalSheet `json:"sheets"`
+	Top    int                  `json:"top"` // how many of the best are counted in shares
+	Models []ModelTextRetrieval `json:"sheets"`
 }
 
 // TextRetrieval looks for pictures by text.
-func TextRetrieval(ctx context.Context, s *session.Session, config TextRetrievalConfig) (sheet RetrievalSheet, err error) {
+func TextRetrieval(ctx context.Context, s *session.Session, config TextRetrievalConfig) (result ModelTextRetrieval, err error) {
 	if err := config.fill(ctx, s); err != nil {
-		return sheet, err
+		return result, err
 	}
 	r, err := s.Reading(ctx)
 	if err != nil {
-		return sheet, err
+		return result, err
 	}
 	attribution, err := r.Attribute(ctx, config.Features)
 	if err != nil {
-		return sheet, err
+		return result, err
 	}
-	sheet = RetrievalSheet{Model: s.Name, Pictures: r.Pictures, Top: config.Top}
+	result = ModelTextRetrieval{Model: s.Name, Pictures: r.Pictures, Top: config.Top}
 	for f, feature := range config.Features {
 		if err := ctx.Err(); err != nil {
-			return sheet, err
+			return result, err
 		}
 		found := FeatureRetrieval{Feature: feature.Name}
 		var sums [][]float32 // [group][picture * clip dim]
@@ -125,7 +125,7 @@ func TextRetrieval(ctx context.Context, s *session.Session, config TextRetrieval
 		}
 		embeddings, err := r.Phrases(ctx, feature.Instances)
 		if err != nil {
-			return sheet, fmt.Errorf("feature %s: %w", feature.Name, err)
+			return result, fmt.Errorf("feature %s: %w", feature.Name, err)
 		}
 		truth := truths(r.Data, r.Index, feature.Name)
 		if truth != nil {
@@ -157,9 +157,9 @@ func TextRetrieval(ctx context.Context, s *session.Session, config TextRetrieval
 			}
 			found.Probes = append(found.Probes, probe)
 		}
-		sheet.Features = append(sheet.Features, found)
+		result.Features = append(result.Features, found)
 	}
-	return sheet, nil
+	return result, nil
 }
 
 // matches describes found pictures, given by their positions in the reading. truth is nil where the data does not know.
@@ -177,7 +177,7 @@ func matches(r *study.Reading, found []int, scores []float32, truth []string, va
 }
 
 // Summary says for each feature how many of the pictures found are true.
-func (s RetrievalSheet) Summary() []string {
+func (s ModelTextRetrieval) Summary() []string {
 	var lines []string
 	for _, feature := range s.Features {
 		if feature.Share != nil {
@@ -191,14 +191,14 @@ func (s RetrievalSheet) Summary() []string {
 // Table lists, for every feature and group, what share of the best pictures is true.
 func (r TextRetrievalResult) Table() results.Table {
 	table := results.Table{Header: []string{"model", "feature", "group", "components", "variance_attributed", "share_of_top_" + strconv.Itoa(r.Top), "base_rate", "times_base"}}
-	for _, sheet := range r.Sheets {
-		for _, feature := range sheet.Features {
+	for _, result := range r.Models {
+		for _, feature := range result.Features {
 			for g, group := range feature.Groups {
 				var attributed []string
 				for _, v := range group.Attributed {
 					attributed = append(attributed, results.Rounded(v))
 				}
-				row := []string{sheet.Model, feature.Feature, strconv.Itoa(g + 1), strings.Join(group.Components, "; "), strings.Join(attributed, "; "), "", "", ""}
+				row := []string{result.Model, feature.Feature, strconv.Itoa(g + 1), strings.Join(group.Components, "; "), strings.Join(attributed, "; "), "", "", ""}
 				if feature.Share != nil {
 					row[5], row[6] = results.Rounded(feature.Share[g]), results.Rounded(feature.Base)
 					if feature.Base > 0 {

@@ -139,7 +139,7 @@ type BirdGroup struct {
 	Place    string `json:"place"` // land or water
 	Pictures int    `json:"pictures"`
 	// Accuracy is the share classified rightly with 0, 1, 2, ... components replaced by their mean, in the order of
-	// WaterbirdsModel.Order.
+	// ModelWaterbirds.Order.
 	Accuracy []float64 `json:"accuracy"`
 }
 
@@ -152,8 +152,8 @@ type BirdComponent struct {
 	Words    []string `json:"words"` // what TextSpan says of it; nil where it was not asked
 }
 
-// WaterbirdsModel is experiment 7 of arXiv 2406.01583 for one model.
-type WaterbirdsModel struct {
+// ModelWaterbirds is experiment 7 of arXiv 2406.01583 for one model.
+type ModelWaterbirds struct {
 	Model  string      `json:"model"`
 	Groups []BirdGroup `json:"groups"`
 	// Order are the components as they are ablated: those first that carry the place more than the bird.
@@ -164,11 +164,11 @@ type WaterbirdsModel struct {
 
 // WaterbirdsResult is experiment 7 for one model or more.
 type WaterbirdsResult struct {
-	Models []WaterbirdsModel `json:"models"`
+	Models []ModelWaterbirds `json:"models"`
 }
 
 // Worst is the accuracy of the worst group with k components ablated.
-func (m WaterbirdsModel) Worst(k int) float64 {
+func (m ModelWaterbirds) Worst(k int) float64 {
 	worst := 1.0
 	for _, g := range m.Groups {
 		worst = min(worst, g.Accuracy[k])
@@ -177,7 +177,7 @@ func (m WaterbirdsModel) Worst(k int) float64 {
 }
 
 // Mean is the mean accuracy of the groups with k components ablated, each group counting once.
-func (m WaterbirdsModel) Mean(k int) float64 {
+func (m ModelWaterbirds) Mean(k int) float64 {
 	sum := 0.0
 	for _, g := range m.Groups {
 		sum += g.Accuracy[k]
@@ -211,8 +211,8 @@ func SplitBirds(correlated, uncorrelated data.Dataset, seed uint64) (BirdData, e
 
 // Waterbirds measures how a model tells birds at the wrong place, before and after components are ablated. The session's own
 // pictures do not count.
-func Waterbirds(ctx context.Context, s *session.Session, config WaterbirdsConfig) (WaterbirdsModel, error) {
-	result := WaterbirdsModel{Model: s.Name}
+func Waterbirds(ctx context.Context, s *session.Session, config WaterbirdsConfig) (ModelWaterbirds, error) {
+	result := ModelWaterbirds{Model: s.Name}
 	if err := config.fill(ctx, s); err != nil {
 		return result, err
 	}
@@ -268,7 +268,7 @@ func Waterbirds(ctx context.Context, s *session.Session, config WaterbirdsConfig
 const birdWords = 5
 
 // describe finds words for the components that the table ablates.
-func (m *WaterbirdsModel) describe(ctx context.Context, r *study.Reading, bank []string) error {
+func (m *ModelWaterbirds) describe(ctx context.Context, r *study.Reading, bank []string) error {
 	if len(bank) == 0 {
 		return nil
 	}
@@ -285,7 +285,7 @@ func (m *WaterbirdsModel) describe(ctx context.Context, r *study.Reading, bank [
 }
 
 // measure counts, in each group, the pictures that the head tells rightly with more and more components ablated.
-func (m *WaterbirdsModel) measure(ctx context.Context, s *study.Study, r *study.Reading, order []int) error {
+func (m *ModelWaterbirds) measure(ctx context.Context, s *study.Study, r *study.Reading, order []int) error {
 	head, err := heads.Of(s.Backend, s.Headed())
 	if err != nil {
 		return err
@@ -343,7 +343,7 @@ func (m *WaterbirdsModel) measure(ctx context.Context, s *study.Study, r *study.
 }
 
 // Summary says what ablating has changed.
-func (m WaterbirdsModel) Summary() []string {
+func (m ModelWaterbirds) Summary() []string {
 	return []string{fmt.Sprintf("worst group %.3f -> %.3f, mean of groups %.3f -> %.3f with %d components ablated", m.Worst(0), m.Worst(m.Ablated), m.Mean(0), m.Mean(m.Ablated), m.Ablated)}
 }
 

@@ -82,7 +82,7 @@ func alignment(result experiments.AlignmentResult, width vg.Length) (*Figure, er
 	return newGrid(width, 2.2*vg.Inch, columns, append(entries, entry{"chance", chance}), []*plot.Plot{left, right}), nil
 }
 
-func checkAlignment(m experiments.AlignmentModel) error {
+func checkAlignment(m experiments.ModelAlignment) error {
 	if len(m.Methods) == 0 {
 		return errors.New("no methods")
 	}

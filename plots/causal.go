@@ -96,7 +96,7 @@ func evenly(n, most int) int {
 	return (n + rows - 1) / rows
 }
 
-func checkCausal(m experiments.CausalModel) error {
+func checkCausal(m experiments.ModelCausalTest) error {
 	if len(m.Features) == 0 {
 		return errors.New("no features")
 	}

@@ -10,8 +10,8 @@ import (
 )
 
 // tested makes a model's causal test that finds more or less.
-func tested(model string, effect float64) experiments.CausalModel {
-	m := experiments.CausalModel{Model: model, Pictures: 2000, Ablated: 5, Seeds: 5, Draws: 500}
+func tested(model string, effect float64) experiments.ModelCausalTest {
+	m := experiments.ModelCausalTest{Model: model, Pictures: 2000, Ablated: 5, Seeds: 5, Draws: 500}
 	for i, feature := range []string{"color", "pattern", "location", "animal", "shape"} {
 		score := 10 * effect * (0.6 + 0.5*math.Sin(float64(i)*1.7+5*effect))
 		p := 0.2
@@ -26,7 +26,7 @@ func tested(model string, effect float64) experiments.CausalModel {
 }
 
 func ExampleCausal() {
-	result := experiments.CausalResult{Models: []experiments.CausalModel{
+	result := experiments.CausalResult{Models: []experiments.ModelCausalTest{
 		tested("deit-mini", 0.31), tested("dino-mini", 0.22), tested("dinov2-mini", 0.15), tested("swin-mini", 0.25),
 		tested("maxvit-mini", 0.05),
 	}}
@@ -41,7 +41,7 @@ func ExampleCausal() {
 }
 
 func ExampleCausal_one() {
-	figure, err := plots.Causal(experiments.CausalResult{Models: []experiments.CausalModel{tested("deit-mini", 0.31)}})
+	figure, err := plots.Causal(experiments.CausalResult{Models: []experiments.ModelCausalTest{tested("deit-mini", 0.31)}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -22,20 +22,20 @@ func Draw(result experiments.Result, sessions []*session.Session) ([]Drawing, er
 		return one("ablation")(Ablation(r))
 	case experiments.TextRetrievalResult:
 		return sheets("text-retrieval", sessions, func(i int, s *session.Session) (*Sheet, error) {
-			return TextRetrieval(r.Sheets[i], s.Pictures(), TextRetrievalOptions{})
+			return TextRetrieval(r.Models[i], s.Pictures(), TextRetrievalOptions{})
 		})
 	case experiments.RankingResult:
 		return one("ranking")(Ranking(r))
 	case experiments.ImageRetrievalResult:
 		return sheets("image-retrieval", sessions, func(i int, s *session.Session) (*Sheet, error) {
-			if len(r.Sheets[i].Probes) == 0 {
+			if len(r.Models[i].Probes) == 0 {
 				return nil, nil
 			}
-			return ImageRetrieval(r.Sheets[i], s.Pictures())
+			return ImageRetrieval(r.Models[i], s.Pictures())
 		})
 	case experiments.HeatmapResult:
 		return sheets("heatmaps", sessions, func(i int, s *session.Session) (*Sheet, error) {
-			return Heatmaps(r.Sheets[i], s.View(), HeatmapOptions{})
+			return Heatmaps(r.Models[i], s.View(), HeatmapOptions{})
 		})
 	case experiments.SegmentationResult:
 		drawings, err := sheets("segmentation", sessions, func(i int, s *session.Session) (*Sheet, error) {

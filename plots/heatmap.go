@@ -33,11 +33,11 @@ const (
 // Heatmaps draws what components of one model draw of texts over pictures: a row for each picture, in it the picture and
 // its panels. Red is where a text's score comes from, blue where it is taken from, and the picture shows through. Album has
 // the pictures as the model sees them.
-func Heatmaps(result experiments.HeatmapSheet, album Album, opts HeatmapOptions) (*Sheet, error) {
+func Heatmaps(result experiments.ModelHeatmaps, album Album, opts HeatmapOptions) (*Sheet, error) {
 	return laidOut("heatmap figure: "+result.Model, PageWidth, func(width vg.Length) (*Sheet, error) { return heatmaps(result, album, opts, width) })
 }
 
-func heatmaps(result experiments.HeatmapSheet, album Album, opts HeatmapOptions, width vg.Length) (*Sheet, error) {
+func heatmaps(result experiments.ModelHeatmaps, album Album, opts HeatmapOptions, width vg.Length) (*Sheet, error) {
 	shown, err1 := option("Pictures", opts.Pictures, 8)
 	columns, err2 := option("Columns", opts.Columns, 6)
 	thumbnails, err3 := newThumbnails(album)

@@ -39,7 +39,7 @@ func panel(text, feature string, components []string, grid int, values []float32
 
 func ExampleHeatmaps() {
 	heads := []string{"layer:05, attn_head:03", "layer:05, attn_head:01", "layer:04, attn_head:00"}
-	sheet := experiments.HeatmapSheet{Model: "deit-mini"}
+	result := experiments.ModelHeatmaps{Model: "deit-mini"}
 	for i, scene := range []int{mapped, 3} {
 		panels := []experiments.HeatmapPanel{
 			panel("blue color", "color", heads, 8, sceneMap(scene, 8, 1, 0.02)),
@@ -50,9 +50,9 @@ func ExampleHeatmaps() {
 		}
 		panels[1].Limit = panels[0].Limit
 		p := experiments.HeatmapPicture{Picture: scene, Name: fmt.Sprintf("scene %d", scene), Panels: panels[:5-3*i]}
-		sheet.Pictures = append(sheet.Pictures, p)
+		result.Pictures = append(result.Pictures, p)
 	}
-	figure, err := plots.Heatmaps(sheet, drawings{}, plots.HeatmapOptions{})
+	figure, err := plots.Heatmaps(result, drawings{}, plots.HeatmapOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}

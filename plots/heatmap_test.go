@@ -47,8 +47,8 @@ func TestHeatmapsSizes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sheet := experiments.HeatmapSheet{Model: strings.Repeat("model", 50), Pictures: test.pictures}
-			figure, err := plots.Heatmaps(sheet, photos{}, test.opts)
+			result := experiments.ModelHeatmaps{Model: strings.Repeat("model", 50), Pictures: test.pictures}
+			figure, err := plots.Heatmaps(result, photos{}, test.opts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,10 +85,10 @@ func pixels(picture image.Image) map[color.RGBA]int {
 // Over white, a panel is as red or as blue as the end of its bar where it reaches the limit or passes it, and white where
 // it is 0.
 func TestHeatmapsColours(t *testing.T) {
-	sheet := experiments.HeatmapSheet{Model: "m", Pictures: []experiments.HeatmapPicture{{Panels: []experiments.HeatmapPanel{
+	result := experiments.ModelHeatmaps{Model: "m", Pictures: []experiments.HeatmapPicture{{Panels: []experiments.HeatmapPanel{
 		flat("plus", 2, 2, 0.5, "init"), flat("minus", 2, 2, -7, "init"), flat("zero", 2, 2, 0, "init"),
 	}}}}
-	figure, err := plots.Heatmaps(sheet, blank{}, plots.HeatmapOptions{})
+	figure, err := plots.Heatmaps(result, blank{}, plots.HeatmapOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,21 +102,21 @@ func TestHeatmapsColours(t *testing.T) {
 }
 
 func TestHeatmapsRefuse(t *testing.T) {
-	refuse := func(want string, album plots.Album, opts plots.HeatmapOptions, spoil func(s *experiments.HeatmapSheet)) {
+	refuse := func(want string, album plots.Album, opts plots.HeatmapOptions, spoil func(s *experiments.ModelHeatmaps)) {
 		t.Helper()
-		sheet := experiments.HeatmapSheet{Model: "deit-mini", Pictures: []experiments.HeatmapPicture{{Picture: 3, Name: "scene 3",
+		result := experiments.ModelHeatmaps{Model: "deit-mini", Pictures: []experiments.HeatmapPicture{{Picture: 3, Name: "scene 3",
 			Panels: []experiments.HeatmapPanel{flat("red", 2, 3, 0.1, "init"), flat("blue", 2, 3, 0.1, "init")}}}}
-		spoil(&sheet)
-		_, err := plots.Heatmaps(sheet, album, opts)
+		spoil(&result)
+		_, err := plots.Heatmaps(result, album, opts)
 		wantError(t, err, "heatmap figure: deit-mini: "+want)
 	}
-	none, as := plots.HeatmapOptions{}, func(*experiments.HeatmapSheet) {}
+	none, as := plots.HeatmapOptions{}, func(*experiments.ModelHeatmaps) {}
 	refuse("no pictures to show", nil, none, as)
 	refuse("Pictures is -1", drawings{}, plots.HeatmapOptions{Pictures: -1}, as)
 	refuse("Columns is -1", drawings{}, plots.HeatmapOptions{Columns: -1}, as)
 	refuse("11 columns, at most 10", drawings{}, plots.HeatmapOptions{Columns: 11}, as)
 	refuse("picture 3 (scene 3): no such file", lost{}, none, as)
-	refuse("no pictures", drawings{}, none, func(s *experiments.HeatmapSheet) { s.Pictures = nil })
+	refuse("no pictures", drawings{}, none, func(s *experiments.ModelHeatmaps) { s.Pictures = nil })
 	for want, spoil := range map[string]func(p *experiments.HeatmapPicture){
 		"picture -1 (scene 3): no such picture": func(p *experiments.HeatmapPicture) { p.Picture = -1 },
 		"picture 3 (scene 3): no panels":        func(p *experiments.HeatmapPicture) { p.Panels = nil },
@@ -139,7 +139,7 @@ func TestHeatmapsRefuse(t *testing.T) {
 		"picture 3 (scene 3): panel 2 (blue): limit is -0.5":  func(p *experiments.HeatmapPicture) { p.Panels[1].Limit = -0.5 },
 		"picture 3 (scene 3): panel 2 (blue): limit is 0":     func(p *experiments.HeatmapPicture) { p.Panels[1].Limit = 0 },
 	} {
-		refuse(want, drawings{}, none, func(s *experiments.HeatmapSheet) { spoil(&s.Pictures[0]) })
+		refuse(want, drawings{}, none, func(s *experiments.ModelHeatmaps) { spoil(&s.Pictures[0]) })
 	}
 }
 
@@ -198,7 +198,7 @@ func TestHeatmapContactRefuses(t *testing.T) {
 		`picture 3 (scene 3): component "layer:07, attn_head:00" twice`: func(p *experiments.HeatmapPicture) {
 			p.Panels[1].Components = p.Panels[0].Components
 		},
-		`picture 3 (scene 3): panels of "a red bird" and "sea": a contact sheet has one text`: func(p *experiments.HeatmapPicture) {
+		`picture 3 (scene 3): panels of "a red bird" and "sea": a contact result has one text`: func(p *experiments.HeatmapPicture) {
 			p.Panels[2].Text = "sea"
 		},
 		"picture 3 (scene 3): panel 2 (a red bird): limit is 0": func(p *experiments.HeatmapPicture) { p.Panels[1].Limit = 0 },

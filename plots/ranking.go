@@ -64,7 +64,7 @@ func ranking(result experiments.RankingResult, width vg.Length) (*Figure, error)
 	return newFigure(width, 2.2*vg.Inch, entries, panel), nil
 }
 
-func checkRanking(m experiments.RankingModel) error {
+func checkRanking(m experiments.ModelRanking) error {
 	if len(m.Features) == 0 {
 		return errors.New("no features")
 	}

@@ -44,7 +44,7 @@ func TestPicturesInVectorFormats(t *testing.T) {
 		}
 		probes = append(probes, experiments.TextProbe{Text: "grey", Found: [][]experiments.Match{found}})
 	}
-	figure, err := plots.TextRetrieval(experiments.RetrievalSheet{Model: "m", Features: []experiments.FeatureRetrieval{{
+	figure, err := plots.TextRetrieval(experiments.ModelTextRetrieval{Model: "m", Features: []experiments.FeatureRetrieval{{
 		Feature: "color", Groups: groupsOfThree[:1], Probes: probes,
 	}}}, shades{}, plots.TextRetrievalOptions{Probes: len(probes)})
 	if err != nil {

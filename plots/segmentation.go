@@ -57,7 +57,7 @@ func segmentation(result experiments.SegmentationResult, width vg.Length) (*Figu
 		return p
 	}
 	// add puts the scores of one model at place x, and says of which methods it has none.
-	add := func(p *plot.Plot, x int, m experiments.SegmentationModel, of func(experiments.SegmentationScore) float64) {
+	add := func(p *plot.Plot, x int, m experiments.ModelSegmentation, of func(experiments.SegmentationScore) float64) {
 		for i, method := range methods.names {
 			at := float64(x) + beside(i, len(methods.names), len(methods.names))
 			own := slices.IndexFunc(m.Scores, func(s experiments.MethodScore) bool { return s.Method == method })
@@ -107,7 +107,7 @@ func stem(i int) look {
 	return l
 }
 
-func checkSegmentation(m experiments.SegmentationModel) error {
+func checkSegmentation(m experiments.ModelSegmentation) error {
 	if len(m.Scores) == 0 {
 		return errors.New("no scores")
 	}

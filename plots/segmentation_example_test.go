@@ -37,8 +37,8 @@ func scored(best float64, methods ...string) (scores []experiments.MethodScore) 
 }
 
 // segmented makes a model's examples: maps that are the better, the earlier a method comes.
-func segmented(model string, scenesShown []int, methods ...string) experiments.SegmentationModel {
-	m := experiments.SegmentationModel{Model: model, Blocks: "2..5", Pictures: 1000, Scores: scored(0.78, methods...)}
+func segmented(model string, scenesShown []int, methods ...string) experiments.ModelSegmentation {
+	m := experiments.ModelSegmentation{Model: model, Blocks: "2..5", Pictures: 1000, Scores: scored(0.78, methods...)}
 	for _, i := range scenesShown {
 		e := experiments.SegmentationExample{Picture: i, Name: fmt.Sprintf("scene %d", i), Class: scenes.Classes[scenes.Sample(7, uint64(i)).Class]}
 		for k, method := range methods {
@@ -52,7 +52,7 @@ func segmented(model string, scenesShown []int, methods ...string) experiments.S
 
 func ExampleSegmentation() {
 	const ours, cam, chefer = experiments.ByDecomposition, experiments.ByGradCAM, experiments.ByChefer
-	figure, err := plots.Segmentation(experiments.SegmentationResult{Models: []experiments.SegmentationModel{
+	figure, err := plots.Segmentation(experiments.SegmentationResult{Models: []experiments.ModelSegmentation{
 		{Model: "deit-mini", Scores: scored(0.83, ours, chefer, cam)},
 		{Model: "dino-mini", Scores: scored(0.8, ours, chefer, cam)},
 		{Model: "swin-mini", Scores: scored(0.75, ours, cam)},
@@ -68,7 +68,7 @@ func ExampleSegmentation() {
 }
 
 func ExampleSegmentation_one() {
-	figure, err := plots.Segmentation(experiments.SegmentationResult{Models: []experiments.SegmentationModel{
+	figure, err := plots.Segmentation(experiments.SegmentationResult{Models: []experiments.ModelSegmentation{
 		segmented("deit-mini", nil, experiments.ByDecomposition, experiments.ByGradCAM, experiments.ByChefer),
 	}})
 	if err != nil {

@@ -30,12 +30,12 @@ type SegmentationSheetOptions struct {
 // SegmentationSheet draws what one model's methods take for the object of pictures: the picture, its true mask, and for
 // each method its saliency over the picture with the outline of its cut, which is at the mean. The pictures of album are
 // as the model sees them.
-func SegmentationSheet(result experiments.SegmentationModel, album Album, masks MaskAlbum,
+func SegmentationSheet(result experiments.ModelSegmentation, album Album, masks MaskAlbum,
 	opts SegmentationSheetOptions) (*Sheet, error) {
 	return laidOut("segmentation sheet: "+result.Model, PageWidth, func(width vg.Length) (*Sheet, error) { return segmentationSheet(result, album, masks, opts, width) })
 }
 
-func segmentationSheet(result experiments.SegmentationModel, album Album, masks MaskAlbum,
+func segmentationSheet(result experiments.ModelSegmentation, album Album, masks MaskAlbum,
 	opts SegmentationSheetOptions, width vg.Length) (*Sheet, error) {
 	shown, err1 := option("Pictures", opts.Pictures, 8)
 	thumbnails, err2 := newThumbnails(album)

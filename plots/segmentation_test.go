@@ -18,12 +18,12 @@ func TestSegmentation(t *testing.T) {
 }
 
 func TestSegmentationSizes(t *testing.T) {
-	var many []experiments.SegmentationModel
+	var many []experiments.ModelSegmentation
 	for i := range 17 {
-		m := experiments.SegmentationModel{Model: strings.Repeat("m", 6*i+1), Scores: scored(0.9, "a", "b", "c", "d", "e", "f", "g")[i%7:]}
+		m := experiments.ModelSegmentation{Model: strings.Repeat("m", 6*i+1), Scores: scored(0.9, "a", "b", "c", "d", "e", "f", "g")[i%7:]}
 		many = append(many, m)
 	}
-	for name, models := range map[string][]experiments.SegmentationModel{
+	for name, models := range map[string][]experiments.ModelSegmentation{
 		"many": many, "two": many[:2], "one with a long name": many[16:],
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -38,16 +38,16 @@ func TestSegmentationSizes(t *testing.T) {
 }
 
 func TestSegmentationRefuses(t *testing.T) {
-	for want, spoil := range map[string]func(m *experiments.SegmentationModel){
-		"no scores":        func(m *experiments.SegmentationModel) { m.Scores = nil },
-		`method "b" twice`: func(m *experiments.SegmentationModel) { m.Scores[0].Method = "b" },
-		"a: pixel accuracy NaN is not between 0 and 1": func(m *experiments.SegmentationModel) { m.Scores[0].PixelAccuracy = math.NaN() },
-		"b: mIoU -1 is not between 0 and 1":            func(m *experiments.SegmentationModel) { m.Scores[1].MIoU = -1 },
-		"b: mAP 1.1 is not between 0 and 1":            func(m *experiments.SegmentationModel) { m.Scores[1].MAP = 1.1 },
+	for want, spoil := range map[string]func(m *experiments.ModelSegmentation){
+		"no scores":        func(m *experiments.ModelSegmentation) { m.Scores = nil },
+		`method "b" twice`: func(m *experiments.ModelSegmentation) { m.Scores[0].Method = "b" },
+		"a: pixel accuracy NaN is not between 0 and 1": func(m *experiments.ModelSegmentation) { m.Scores[0].PixelAccuracy = math.NaN() },
+		"b: mIoU -1 is not between 0 and 1":            func(m *experiments.ModelSegmentation) { m.Scores[1].MIoU = -1 },
+		"b: mAP 1.1 is not between 0 and 1":            func(m *experiments.ModelSegmentation) { m.Scores[1].MAP = 1.1 },
 	} {
-		m := experiments.SegmentationModel{Model: "swin-mini", Scores: scored(0.7, "a", "b")}
+		m := experiments.ModelSegmentation{Model: "swin-mini", Scores: scored(0.7, "a", "b")}
 		spoil(&m)
-		_, err := plots.Segmentation(experiments.SegmentationResult{Models: []experiments.SegmentationModel{{Model: "a", Scores: scored(1, "c")}, m}})
+		_, err := plots.Segmentation(experiments.SegmentationResult{Models: []experiments.ModelSegmentation{{Model: "a", Scores: scored(1, "c")}, m}})
 		wantError(t, err, "segmentation figure: swin-mini: "+want)
 	}
 	_, err := plots.Segmentation(experiments.SegmentationResult{})
@@ -91,7 +91,7 @@ func TestSegmentationSheetSizes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			model := experiments.SegmentationModel{Model: strings.Repeat("model", 50), Examples: test.examples}
+			model := experiments.ModelSegmentation{Model: strings.Repeat("model", 50), Examples: test.examples}
 			figure, err := plots.SegmentationSheet(model, plain{}, squares(7), test.opts)
 			if err != nil {
 				t.Fatal(err)
@@ -103,7 +103,7 @@ func TestSegmentationSheetSizes(t *testing.T) {
 
 // The outline runs along the edge of the cut, on its inside, and the mask leaves of the picture the object.
 func TestSegmentationSheetPixels(t *testing.T) {
-	model := experiments.SegmentationModel{Model: "m", Examples: []experiments.SegmentationExample{example("cat", "a")}}
+	model := experiments.ModelSegmentation{Model: "m", Examples: []experiments.SegmentationExample{example("cat", "a")}}
 	figure, err := plots.SegmentationSheet(model, plain{}, squares(8), plots.SegmentationSheetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -130,14 +130,14 @@ func (noMasks) Mask(int) (*data.Mask, error) { return nil, errors.New("no such m
 func (o *others) Mask(int) (*data.Mask, error) { return (*data.Mask)(o), nil }
 
 func TestSegmentationSheetRefuses(t *testing.T) {
-	refuse := func(want string, album plots.Album, masks plots.MaskAlbum, opts plots.SegmentationSheetOptions, spoil func(m *experiments.SegmentationModel)) {
+	refuse := func(want string, album plots.Album, masks plots.MaskAlbum, opts plots.SegmentationSheetOptions, spoil func(m *experiments.ModelSegmentation)) {
 		t.Helper()
-		model := experiments.SegmentationModel{Model: "deit-mini", Examples: []experiments.SegmentationExample{example("cat", "a", "b")}}
+		model := experiments.ModelSegmentation{Model: "deit-mini", Examples: []experiments.SegmentationExample{example("cat", "a", "b")}}
 		spoil(&model)
 		_, err := plots.SegmentationSheet(model, album, masks, opts)
 		wantError(t, err, "segmentation sheet: deit-mini: "+want)
 	}
-	all, as := plots.SegmentationSheetOptions{}, func(*experiments.SegmentationModel) {}
+	all, as := plots.SegmentationSheetOptions{}, func(*experiments.ModelSegmentation) {}
 	refuse("no pictures to show", nil, squares(8), all, as)
 	refuse("no masks to show", plain{}, nil, all, as)
 	refuse("Pictures is -1", plain{}, squares(8), plots.SegmentationSheetOptions{Pictures: -1}, as)
@@ -146,16 +146,16 @@ func TestSegmentationSheetRefuses(t *testing.T) {
 	refuse("picture 5 (five.jpg): there is no mask", plain{}, (*others)(nil), all, as)
 	refuse("picture 5 (five.jpg): 3 values are no mask", plain{}, &others{Width: 2, Height: 2, Pix: make([]uint8, 3)}, all, as)
 	refuse("picture 5 (five.jpg): the mask of 2 x 1 pixels has another shape", plain{}, &others{Width: 2, Height: 1, Pix: make([]uint8, 2)}, all, as)
-	for want, spoil := range map[string]func(m *experiments.SegmentationModel){
-		"no examples": func(m *experiments.SegmentationModel) { m.Examples = nil },
-		"7 methods, at most 6": func(m *experiments.SegmentationModel) {
+	for want, spoil := range map[string]func(m *experiments.ModelSegmentation){
+		"no examples": func(m *experiments.ModelSegmentation) { m.Examples = nil },
+		"7 methods, at most 6": func(m *experiments.ModelSegmentation) {
 			m.Examples[0] = example("cat", "a", "b", "c", "d", "e", "f", "g")
 		},
-		"picture -5 (five.jpg): no such picture":            func(m *experiments.SegmentationModel) { m.Examples[0].Picture = -5 },
-		"picture 5 (five.jpg): no maps":                     func(m *experiments.SegmentationModel) { m.Examples[0].Maps = nil },
-		`picture 5 (five.jpg): method "a" twice`:            func(m *experiments.SegmentationModel) { m.Examples[0].Maps[1].Method = "a" },
-		"picture 5 (five.jpg): b: 4 values for a grid of 0": func(m *experiments.SegmentationModel) { m.Examples[0].Maps[1].Rows = 0 },
-		"picture 5 (five.jpg): a: row 0, column 1 is -Inf": func(m *experiments.SegmentationModel) {
+		"picture -5 (five.jpg): no such picture":            func(m *experiments.ModelSegmentation) { m.Examples[0].Picture = -5 },
+		"picture 5 (five.jpg): no maps":                     func(m *experiments.ModelSegmentation) { m.Examples[0].Maps = nil },
+		`picture 5 (five.jpg): method "a" twice`:            func(m *experiments.ModelSegmentation) { m.Examples[0].Maps[1].Method = "a" },
+		"picture 5 (five.jpg): b: 4 values for a grid of 0": func(m *experiments.ModelSegmentation) { m.Examples[0].Maps[1].Rows = 0 },
+		"picture 5 (five.jpg): a: row 0, column 1 is -Inf": func(m *experiments.ModelSegmentation) {
 			m.Examples[0].Maps[0].Values[1] = float32(math.Inf(-1))
 		},
 	} {

@@ -14,11 +14,11 @@ import (
 // ImageRetrieval draws what was found for probe pictures by properties with one model: a row for each probe, in a heavy
 // frame on the left, and in it the nearest pictures by each property. Where the data knows, pictures that have the
 // probe's value of the property have a green frame, others a thin one.
-func ImageRetrieval(result experiments.ImageRetrievalSheet, album Album) (*Sheet, error) {
+func ImageRetrieval(result experiments.ModelImageRetrieval, album Album) (*Sheet, error) {
 	return laidOut("image retrieval figure: "+result.Model, PageWidth, func(width vg.Length) (*Sheet, error) { return imageRetrieval(result, album, width) })
 }
 
-func imageRetrieval(result experiments.ImageRetrievalSheet, album Album, width vg.Length) (*Sheet, error) {
+func imageRetrieval(result experiments.ModelImageRetrieval, album Album, width vg.Length) (*Sheet, error) {
 	thumbnails, err := newThumbnails(album)
 	if err != nil {
 		return nil, err

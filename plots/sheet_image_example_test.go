@@ -25,7 +25,7 @@ func nearest(feature string, components []string, probe int, same func(a, b scen
 }
 
 func ExampleImageRetrieval() {
-	sheet := experiments.ImageRetrievalSheet{Model: "maxvit-mini", Pictures: 10000}
+	result := experiments.ModelImageRetrieval{Model: "maxvit-mini", Pictures: 10000}
 	many := []string{"layer:(2,1), conv", "layer:(2,1), grid attn_head:01", "layer:(1,0), block mlp"}
 	for head := range 9 {
 		many = append(many, fmt.Sprintf("layer:(2,0), block attn_head:%02d", head))
@@ -37,9 +37,9 @@ func ExampleImageRetrieval() {
 			nearest("location", many[:3], p, func(a, b scenes.Spec) bool { return a.Place == b.Place }),
 		}
 		name := fmt.Sprintf("scene %d", p)
-		sheet.Probes = append(sheet.Probes, experiments.ImageProbe{Picture: p, Name: name, Searches: searches[i:]})
+		result.Probes = append(result.Probes, experiments.ImageProbe{Picture: p, Name: name, Searches: searches[i:]})
 	}
-	figure, err := plots.ImageRetrieval(sheet, drawings{})
+	figure, err := plots.ImageRetrieval(result, drawings{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -49,8 +49,8 @@ func TestImageRetrievalSizes(t *testing.T) {
 		"three":        {probe(3)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sheet := experiments.ImageRetrievalSheet{Model: "m", Pictures: 100, Probes: probes}
-			figure, err := plots.ImageRetrieval(sheet, photos{})
+			result := experiments.ModelImageRetrieval{Model: "m", Pictures: 100, Probes: probes}
+			figure, err := plots.ImageRetrieval(result, photos{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,16 +74,16 @@ func TestImageRetrievalRefuses(t *testing.T) {
 	} {
 		p := probe(2)
 		spoil(&p)
-		sheet := experiments.ImageRetrievalSheet{Model: "dino-mini", Probes: []experiments.ImageProbe{probe(1), p}}
-		_, err := plots.ImageRetrieval(sheet, drawings{})
+		result := experiments.ModelImageRetrieval{Model: "dino-mini", Probes: []experiments.ImageProbe{probe(1), p}}
+		_, err := plots.ImageRetrieval(result, drawings{})
 		wantError(t, err, "image retrieval figure: dino-mini: "+want)
 	}
-	sheet := experiments.ImageRetrievalSheet{Model: "m"}
-	_, err := plots.ImageRetrieval(sheet, drawings{})
+	result := experiments.ModelImageRetrieval{Model: "m"}
+	_, err := plots.ImageRetrieval(result, drawings{})
 	wantError(t, err, "no probes")
-	sheet.Probes = append(sheet.Probes, probe(1))
-	_, err = plots.ImageRetrieval(sheet, nil)
+	result.Probes = append(result.Probes, probe(1))
+	_, err = plots.ImageRetrieval(result, nil)
 	wantError(t, err, "no pictures to show")
-	_, err = plots.ImageRetrieval(sheet, lost{})
+	_, err = plots.ImageRetrieval(result, lost{})
 	wantError(t, err, "picture 3 (scene 3): no such file")
 }

@@ -26,7 +26,7 @@ const bestShown = 3
 // TextRetrieval draws what groups of components found for texts with one model: a column for each probe, a row for each
 // group, the best pictures in each cell. Where the data knows, true pictures have a heavy frame, others a thin one, and
 // beside the names of the components is how many of the best are true.
-func TextRetrieval(result experiments.RetrievalSheet, album Album, opts TextRetrievalOptions) (*Sheet, error) {
+func TextRetrieval(result experiments.ModelTextRetrieval, album Album, opts TextRetrievalOptions) (*Sheet, error) {
 	return laidOut("text retrieval figure: "+result.Model, PageWidth, func(width vg.Length) (*Sheet, error) { return textRetrieval(result, album, opts, width) })
 }
 
@@ -43,7 +43,7 @@ type textColumn struct {
 	cells               []textCell
 }
 
-func textRetrieval(result experiments.RetrievalSheet, album Album, opts TextRetrievalOptions, width vg.Length) (*Sheet, error) {
+func textRetrieval(result experiments.ModelTextRetrieval, album Album, opts TextRetrievalOptions, width vg.Length) (*Sheet, error) {
 	probes, err1 := option("Probes", opts.Probes, 1)
 	groups, err2 := option("Groups", opts.Groups, 4)
 	thumbnails, err3 := newThumbnails(album)

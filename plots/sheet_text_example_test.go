@@ -52,13 +52,13 @@ func ExampleTextRetrieval() {
 		return experiments.FeatureRetrieval{Feature: name, Groups: groupsOfThree,
 			Probes: []experiments.TextProbe{sought(text, 3, 3, has)}}
 	}
-	sheet := experiments.RetrievalSheet{Model: "deit-mini", Pictures: 6400, Features: []experiments.FeatureRetrieval{
+	result := experiments.ModelTextRetrieval{Model: "deit-mini", Pictures: 6400, Features: []experiments.FeatureRetrieval{
 		feature("color", "blue color", func(s scenes.Spec) bool { return s.Colour == "blue" }),
 		feature("location", "beach", func(s scenes.Spec) bool { return s.Place == "beach" }),
 		feature("animal", "cat", func(s scenes.Spec) bool { return scenes.Classes[s.Class] == "cat" }),
 		feature("pattern", "checkered pattern", func(s scenes.Spec) bool { return s.Pattern == "checkered" }),
 	}}
-	figure, err := plots.TextRetrieval(sheet, drawings{}, plots.TextRetrievalOptions{Groups: 2})
+	figure, err := plots.TextRetrieval(result, drawings{}, plots.TextRetrievalOptions{Groups: 2})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -75,8 +75,8 @@ func TestTextRetrievalSizes(t *testing.T) {
 		"more than have": {features[1:2], plots.TextRetrievalOptions{Probes: 10, Groups: 10}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sheet := experiments.RetrievalSheet{Model: strings.Repeat("model", 50), Pictures: 1, Features: test.features}
-			figure, err := plots.TextRetrieval(sheet, photos{}, test.opts)
+			result := experiments.ModelTextRetrieval{Model: strings.Repeat("model", 50), Pictures: 1, Features: test.features}
+			figure, err := plots.TextRetrieval(result, photos{}, test.opts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -92,11 +92,11 @@ func TestTextRetrievalSizes(t *testing.T) {
 // around what is not known, and the picture itself inside.
 func TestTextRetrievalFrames(t *testing.T) {
 	yes, no := true, false
-	sheet := experiments.RetrievalSheet{Model: "m", Features: []experiments.FeatureRetrieval{{
+	result := experiments.ModelTextRetrieval{Model: "m", Features: []experiments.FeatureRetrieval{{
 		Feature: "color", Groups: groupsOfThree[:1],
 		Probes: []experiments.TextProbe{{Text: "red", Found: [][]experiments.Match{{{True: &yes}, {True: &no}, {}}}}},
 	}}}
-	figure, err := plots.TextRetrieval(sheet, plain{}, plots.TextRetrievalOptions{})
+	figure, err := plots.TextRetrieval(result, plain{}, plots.TextRetrievalOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,17 +133,17 @@ func (plain) Image(int) (image.Image, error) {
 }
 
 func TestTextRetrievalRefuses(t *testing.T) {
-	refuse := func(want string, album plots.Album, opts plots.TextRetrievalOptions, spoil func(*experiments.RetrievalSheet)) {
+	refuse := func(want string, album plots.Album, opts plots.TextRetrievalOptions, spoil func(*experiments.ModelTextRetrieval)) {
 		t.Helper()
-		sheet := experiments.RetrievalSheet{Model: "deit-mini", Pictures: 10, Features: []experiments.FeatureRetrieval{
+		result := experiments.ModelTextRetrieval{Model: "deit-mini", Pictures: 10, Features: []experiments.FeatureRetrieval{
 			{Feature: "color", Groups: slices.Clone(groupsOfThree[:2]), Probes: []experiments.TextProbe{sought("blue", 2, 3, red)}},
 		}}
-		spoil(&sheet)
-		_, err := plots.TextRetrieval(sheet, album, opts)
+		spoil(&result)
+		_, err := plots.TextRetrieval(result, album, opts)
 		wantError(t, err, "text retrieval figure: deit-mini: "+want)
 	}
 	all := plots.TextRetrievalOptions{}
-	as := func(*experiments.RetrievalSheet) {}
+	as := func(*experiments.ModelTextRetrieval) {}
 	refuse("no pictures to show", nil, all, as)
 	refuse("Probes is -1", drawings{}, plots.TextRetrievalOptions{Probes: -1}, as)
 	refuse("Groups is -2", drawings{}, plots.TextRetrievalOptions{Groups: -2}, as)
@@ -169,13 +169,13 @@ func TestTextRetrievalRefuses(t *testing.T) {
 			p.Found[0][2].Score, p.Found[0][2].Picture = math.Inf(1), 403
 		},
 	} {
-		refuse(want, drawings{}, all, func(sheet *experiments.RetrievalSheet) {
-			spoil(&sheet.Features[0], &sheet.Features[0].Probes[0])
+		refuse(want, drawings{}, all, func(result *experiments.ModelTextRetrieval) {
+			spoil(&result.Features[0], &result.Features[0].Probes[0])
 		})
 	}
-	refuse("no features", drawings{}, all, func(s *experiments.RetrievalSheet) { s.Features = nil })
+	refuse("no features", drawings{}, all, func(s *experiments.ModelTextRetrieval) { s.Features = nil })
 
-	numbered := func(s *experiments.RetrievalSheet) {
+	numbered := func(s *experiments.ModelTextRetrieval) {
 		for i := range s.Features[0].Probes[0].Found[0] {
 			s.Features[0].Probes[0].Found[0][i] = experiments.Match{Picture: i, Name: fmt.Sprintf("n%d.jpg", i)}
 		}

@@ -34,10 +34,10 @@ func ExampleSaveAt() {
 	for i, text := range []string{"blue color", "forest", "spotted pattern", "a bird in flight"} {
 		panels = append(panels, panel(text, "", heads, 8, sceneMap(mapped, 8, 1, 0.01*float64(i+1))))
 	}
-	sheet := experiments.HeatmapSheet{Model: "deit-mini", Pictures: []experiments.HeatmapPicture{
+	result := experiments.ModelHeatmaps{Model: "deit-mini", Pictures: []experiments.HeatmapPicture{
 		{Picture: mapped, Name: fmt.Sprintf("scene %d", mapped), Panels: panels},
 	}}
-	figure, err := plots.Heatmaps(sheet, drawings{}, plots.HeatmapOptions{})
+	figure, err := plots.Heatmaps(result, drawings{}, plots.HeatmapOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func ExampleSaveAt() {
 }
 
 func ExampleSaveAt_panels() {
-	models := []experiments.CausalModel{tested("deit-mini", 0.3), tested("swin-mini", 0.5), tested("maxvit-mini", 0.1)}
+	models := []experiments.ModelCausalTest{tested("deit-mini", 0.3), tested("swin-mini", 0.5), tested("maxvit-mini", 0.1)}
 	figure, err := plots.Causal(experiments.CausalResult{Models: models})
 	if err != nil {
 		log.Fatal(err)

@@ -117,7 +117,7 @@ func groupLook(i, k int) look {
 }
 
 // checkWaterbirds returns how many accuracies each group has.
-func checkWaterbirds(m experiments.WaterbirdsModel) (steps int, err error) {
+func checkWaterbirds(m experiments.ModelWaterbirds) (steps int, err error) {
 	if len(m.Groups) == 0 {
 		return 0, errors.New("no groups")
 	}

@@ -10,8 +10,8 @@ import (
 )
 
 // birds makes a model that looks at the place the more the larger bias is, and less with components ablated.
-func birds(model string, bias float64, steps int) experiments.WaterbirdsModel {
-	m := experiments.WaterbirdsModel{Model: model, Ablated: 10}
+func birds(model string, bias float64, steps int) experiments.ModelWaterbirds {
+	m := experiments.ModelWaterbirds{Model: model, Ablated: 10}
 	for k := range steps - 1 {
 		m.Order = append(m.Order, experiments.BirdComponent{Component: fmt.Sprintf("layer:%02d, mlp", k), Spurious: 0.5, Core: 0.1})
 	}
@@ -35,7 +35,7 @@ func birds(model string, bias float64, steps int) experiments.WaterbirdsModel {
 }
 
 func ExampleWaterbirds() {
-	figure, err := plots.Waterbirds(experiments.WaterbirdsResult{Models: []experiments.WaterbirdsModel{
+	figure, err := plots.Waterbirds(experiments.WaterbirdsResult{Models: []experiments.ModelWaterbirds{
 		birds("deit-mini", 0.2, 31), birds("clip-mini", 0.35, 31), birds("swin-mini", 0.1, 25),
 	}})
 	if err != nil {
@@ -48,7 +48,7 @@ func ExampleWaterbirds() {
 }
 
 func ExampleWaterbirds_one() {
-	result := experiments.WaterbirdsResult{Models: []experiments.WaterbirdsModel{birds("clip-mini", 0.35, 31)}}
+	result := experiments.WaterbirdsResult{Models: []experiments.ModelWaterbirds{birds("clip-mini", 0.35, 31)}}
 	figure, err := plots.Waterbirds(result)
 	if err != nil {
 		log.Fatal(err)

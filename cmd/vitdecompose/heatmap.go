@@ -109,21 +109,21 @@ func (r *heatmap) run(files data.Files) error {
 	if len(r.Texts) > 0 {
 		draw = r.overTexts
 	}
-	sheet, view, err := draw(files)
+	result, view, err := draw(files)
 	if err != nil {
 		return usage(err)
 	}
-	for i := range sheet.Pictures {
-		sheet.Pictures[i].Name = filepath.Base(sheet.Pictures[i].Name)
+	for i := range result.Pictures {
+		result.Pictures[i].Name = filepath.Base(result.Pictures[i].Name)
 	}
-	all := sheet
+	all := result
 	if r.Contact {
-		if sheet, err = r.contacts(sheet, view); err != nil {
+		if result, err = r.contacts(result, view); err != nil {
 			return err
 		}
 	}
-	if len(sheet.Pictures) > 0 {
-		figure, err := plots.Heatmaps(sheet, view, plots.HeatmapOptions{Pictures: len(sheet.Pictures)})
+	if len(result.Pictures) > 0 {
+		figure, err := plots.Heatmaps(result, view, plots.HeatmapOptions{Pictures: len(result.Pictures)})
 		if err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func (r *heatmap) run(files data.Files) error {
 			return err
 		}
 	}
-	return results.WriteTable(r.Out, experiments.HeatmapResult{Sheets: []experiments.HeatmapSheet{all}}.Table())
+	return results.WriteTable(r.Out, experiments.HeatmapResult{Models: []experiments.ModelHeatmaps{all}}.Table())
 }
 
 // save writes a figure.
@@ -145,9 +145,9 @@ func (r *heatmap) save(figure plots.Sized, name string) error {
 }
 
 // contacts draws a contact sheet of each picture and text, and returns what is not on one.
-func (r *heatmap) contacts(sheet experiments.HeatmapSheet, album plots.Album) (experiments.HeatmapSheet, error) {
-	rest := experiments.HeatmapSheet{Model: sheet.Model}
-	for _, p := range sheet.Pictures {
+func (r *heatmap) contacts(result experiments.ModelHeatmaps, album plots.Album) (experiments.ModelHeatmaps, error) {
+	rest := experiments.ModelHeatmaps{Model: result.Model}
+	for _, p := range result.Pictures {
 		texts := make(map[string][]experiments.HeatmapPanel)
 		var order []string
 		sums := p
@@ -165,7 +165,7 @@ func (r *heatmap) contacts(sheet experiments.HeatmapSheet, album plots.Album) (e
 		for i, text := range order {
 			one := p
 			one.Panels = texts[text]
-			figure, err := plots.HeatmapContact(sheet.Model, one, album)
+			figure, err := plots.HeatmapContact(result.Model, one, album)
 			if err != nil {
 				return rest, err
 			}
@@ -195,49 +195,49 @@ func positions(files data.Files) []int {
 }
 
 // overClasses takes the logit of a class apart.
-func (r *heatmap) overClasses(files data.Files) (sheet experiments.HeatmapSheet, view session.View, err error) {
+func (r *heatmap) overClasses(files data.Files) (result experiments.ModelHeatmaps, view session.View, err error) {
 	ctx := r.c.Context()
 	s, err := session.With(ctx, r.options, session.Given{Data: files})
 	if err != nil {
-		return sheet, view, err
+		return result, view, err
 	}
 	defer s.Close()
 	if err := unneeded(r.c, []*session.Session{s}, ""); err != nil {
-		return sheet, view, err
+		return result, view, err
 	}
 	config := experiments.ClassHeatmapConfig{Pictures: positions(files), Each: r.Contact}
 	if r.Class != "" {
 		model, err := s.Classifier(ctx)
 		if err != nil {
-			return sheet, view, err
+			return result, view, err
 		}
 		class, err := classIndex(r.Class, model.ClassNames, model.Arch.NumClasses())
 		if err != nil {
-			return sheet, view, err
+			return result, view, err
 		}
 		config.Class = &class
 	}
-	sheet, err = experiments.ClassHeatmaps(ctx, s, config)
-	return sheet, s.View(), err
+	result, err = experiments.ClassHeatmaps(ctx, s, config)
+	return result, s.View(), err
 }
 
 // overTexts finds texts in CLIP's space.
-func (r *heatmap) overTexts(files data.Files) (sheet experiments.HeatmapSheet, view session.View, err error) {
+func (r *heatmap) overTexts(files data.Files) (result experiments.ModelHeatmaps, view session.View, err error) {
 	ctx := r.c.Context()
 	s, err := session.Open(ctx, r.options)
 	if err != nil {
-		return sheet, view, err
+		return result, view, err
 	}
 	defer s.Close()
 	if err := unneeded(r.c, []*session.Session{s}, ""); err != nil {
-		return sheet, view, err
+		return result, view, err
 	}
-	sheet, err = experiments.Heatmaps(ctx, s, experiments.HeatmapConfig{
+	result, err = experiments.Heatmaps(ctx, s, experiments.HeatmapConfig{
 		Texts: r.Texts, Heads: r.Heads, Each: r.Contact, Over: files, Pictures: positions(files),
 	})
 	view = s.View()
 	view.Data = files
-	return sheet, view, err
+	return result, view, err
 }
 
 // classIndex finds a class by its index or name.

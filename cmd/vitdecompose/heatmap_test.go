@@ -115,7 +115,7 @@ func TestRunPictureExperiments(t *testing.T) {
 		files(t, dir, "heatmaps-deit-mini")
 		var result experiments.HeatmapResult
 		resultOf(t, dir, &result)
-		require.Len(t, result.Sheets[0].Pictures, 2)
+		require.Len(t, result.Models[0].Pictures, 2)
 		require.Len(t, rows(t, dir), 2*5)
 		fail(t, exitFailed, []string{"no picture 60"}, few(store, "run", "heatmaps", "--model", "deit-mini", "--probes", "60", "--out", dir)...)
 	})

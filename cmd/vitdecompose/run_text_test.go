@@ -83,8 +83,8 @@ func TestRunTextExperiments(t *testing.T) {
 		var result experiments.TextRetrievalResult
 		meta := resultOf(t, dir, &result)
 		require.Equal(t, 9, result.Top)
-		require.Len(t, result.Sheets, 2)
-		require.Len(t, result.Sheets[0].Features, 5)
+		require.Len(t, result.Models, 2)
+		require.Len(t, result.Models[0].Features, 5)
 		require.Len(t, rows(t, dir), 2*5*4)
 		require.Len(t, meta.Checkpoints, 3, "two models and the reference")
 		require.Len(t, meta.Data, 2, "what is searched and what was aligned on")
@@ -109,8 +109,8 @@ func TestRunTextExperiments(t *testing.T) {
 		files(t, dir, "image-retrieval-deit-mini")
 		var result experiments.ImageRetrievalResult
 		resultOf(t, dir, &result)
-		require.Equal(t, 5, result.Sheets[0].Probes[0].Picture)
-		require.Len(t, result.Sheets[0].Probes[1].Searches, 5)
+		require.Equal(t, 5, result.Models[0].Probes[0].Picture)
+		require.Len(t, result.Models[0].Probes[1].Searches, 5)
 	})
 	t.Run("alignment", func(t *testing.T) {
 		dir := out("r")
@@ -230,5 +230,5 @@ func TestRunAllOnPhotos(t *testing.T) {
 	require.NoDirExists(t, filepath.Join(out, "causal"))
 	var result experiments.TextRetrievalResult
 	resultOf(t, filepath.Join(out, "text-retrieval"), &result)
-	require.Nil(t, result.Sheets[0].Features[0].Share, "no truth is known")
+	require.Nil(t, result.Models[0].Features[0].Share, "no truth is known")
 }

@@ -6,8 +6,8 @@
 //		return err
 //	}
 //	defer s.Close()
-//	sheet, err := experiments.TextRetrieval(ctx, s, experiments.TextRetrievalConfig{})
-//	// ... plots.TextRetrieval(sheet, s.Pictures(), plots.TextRetrievalOptions{}) ...
+//	result, err := experiments.TextRetrieval(ctx, s, experiments.TextRetrievalConfig{})
+//	// ... plots.TextRetrieval(result, s.Pictures(), plots.TextRetrievalOptions{}) ...
 //
 // A notebook's cell is a program of its own: it opens its session again and finds what earlier ones computed in the cache on
 // disk. A session is for one goroutine.

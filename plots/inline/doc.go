@@ -3,8 +3,8 @@
 //
 //	ctx := inline.Context() // ends with the notebook's Interrupt
 //	s := inline.Must(session.Open(ctx, session.Options{Progress: inline.Progress()}))
-//	sheet := inline.Must(s.Heatmaps(ctx, []int{0, 1}, experiments.HeatmapConfig{}))
-//	figure := inline.Must(plots.Heatmaps(sheet, s.View(), plots.HeatmapOptions{}))
+//	result := inline.Must(experiments.Heatmaps(ctx, s, experiments.HeatmapConfig{Pictures: []int{0, 1}}))
+//	figure := inline.Must(plots.Heatmaps(result, s.View(), plots.HeatmapOptions{}))
 //	inline.Show(figure)
 //	inline.Check(inline.Export(figure, "heatmaps", inline.Page))
 //

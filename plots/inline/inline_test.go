@@ -39,7 +39,7 @@ func printed(t *testing.T, f func()) string {
 // ranking is a small figure.
 func ranking(t *testing.T) *plots.Figure {
 	t.Helper()
-	figure, err := plots.Ranking(experiments.RankingResult{Models: []experiments.RankingModel{{
+	figure, err := plots.Ranking(experiments.RankingResult{Models: []experiments.ModelRanking{{
 		Model: "deit-mini", Pictures: 10, Components: 3, Within: 0.5, Between: 0.7,
 		Features: []experiments.FeatureAgreement{{Feature: "color", Spearman: 0.7}},
 	}}})
