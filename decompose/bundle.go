@@ -224,9 +224,9 @@ func (b *bundle) singles(constComponent int) *bundle {
 	return out
 }
 
-// share adds an equal part of a constant's rows [batch, row, channel] to each of the total contributions that reach it,
+// spreadBias adds an equal part of a constant's rows [batch, row, channel] to each of the total contributions that reach it,
 // as far as they are in this bundle.
-func (b *bundle) share(constant *graph.Node, total, channels int) *bundle {
+func (b *bundle) spreadBias(constant *graph.Node, total, channels int) *bundle {
 	part := graph.DivScalar(constant, float64(total))
 	out := &bundle{}
 	for _, e := range b.entries {

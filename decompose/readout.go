@@ -51,7 +51,7 @@ func (t *transform) throughTokenMap(r *readout, n *graph.Node, m mark.TokenMap, 
 	if r.weights != nil || per != 1 || m.Weight != 1 {
 		weights := r.weights
 		if weights == nil {
-			weights = identity(t.graph, len(r.tokens))
+			weights = identityMatrix(t.graph, len(r.tokens))
 		}
 		if m.Weight != 1 {
 			weights = graph.MulScalar(weights, m.Weight)
@@ -112,7 +112,7 @@ func (t *transform) throughTokenScale(r *readout, n, factor *graph.Node) *readou
 	case len(r.tokens) == 1:
 		through.weights = perToken
 	default: // a row for each token: a diagonal matrix
-		through.weights = graph.Mul(identity(t.graph, len(r.tokens)), perToken)
+		through.weights = graph.Mul(identityMatrix(t.graph, len(r.tokens)), perToken)
 	}
 	t.readouts[key] = through
 	return through
@@ -143,8 +143,8 @@ func contiguous(tokens []int) bool {
 	return len(tokens) > 0
 }
 
-// identity is the matrix [1, n, n] of ones on the diagonal.
-func identity(g *graph.Graph, n int) *graph.Node {
+// identityMatrix is the matrix [1, n, n] of ones on the diagonal.
+func identityMatrix(g *graph.Graph, n int) *graph.Node {
 	eye := make([][]float32, n)
 	for i := range eye {
 		eye[i] = make([]float32, n)

@@ -146,7 +146,7 @@ func (t *transform) readAttention(a *mark.Attention, r *readout) (weights, value
 	// A row reads the queries of all windows, but each window pays attention to its own sources only.
 	perQuery := r.weights
 	if perQuery == nil {
-		perQuery = identity(t.graph, len(r.tokens))
+		perQuery = identityMatrix(t.graph, len(r.tokens))
 	}
 	if !contiguous(r.tokens) || len(r.tokens) != windows*queries {
 		place := make([][]float32, len(r.tokens)) // [token read, query of the marked node]
@@ -172,7 +172,7 @@ func (t *transform) readTokens(component int, taken *graph.Node, r *readout) *en
 	}
 	weights := r.weights
 	if weights == nil {
-		weights = identity(t.graph, tokens)
+		weights = identityMatrix(t.graph, tokens)
 	}
 	// [batch, token, row, channel] = weight of the token in the row, times the token
 	product := graph.Mul(graph.InsertAxes(graph.TransposeAllAxes(weights, 0, 2, 1), -1), graph.InsertAxes(taken, 2))
@@ -221,7 +221,7 @@ func (t *transform) contracts(n, weight *graph.Node, axis int) bool {
 // padHeads spreads heads to the full width, zero outside of each head's channels: [batch, head*row, heads*headDim].
 func padHeads(stack *headStack) *graph.Node {
 	dims := stack.node.Shape().Dimensions
-	eye := graph.Reshape(identity(stack.node.Graph(), dims[1]), 1, dims[1], 1, dims[1], 1)
+	eye := graph.Reshape(identityMatrix(stack.node.Graph(), dims[1]), 1, dims[1], 1, dims[1], 1)
 	padded := graph.Mul(graph.InsertAxes(stack.node, 3), eye)
 	return graph.Reshape(padded, dims[0], dims[1]*dims[2], dims[1]*dims[3])
 }

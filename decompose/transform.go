@@ -570,7 +570,7 @@ func (t *transform) narrowSum(n *graph.Node, r *readout) *bundle {
 			other = other.mapNodes(graph.Neg)
 		}
 		if t.opts.Biases == BiasesShared {
-			return other.share(value, len(t.reaching(n)), channels)
+			return other.spreadBias(value, len(t.reaching(n)), channels)
 		}
 		if t.opts.scores != nil || t.opts.skip(source{kind: Const}) {
 			return other

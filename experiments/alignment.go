@@ -191,7 +191,7 @@ type alignMethod struct {
 
 // alignMethods trains the ways that are compared. A CLIP has one, which is to do nothing.
 func alignMethods(ctx context.Context, s *study.Study, components []string, lambdas []float64) ([]alignMethod, error) {
-	if s.Identity() {
+	if s.IsCLIP() {
 		return []alignMethod{{name: "identity"}}, nil
 	}
 	one, err := s.OneMap(ctx)

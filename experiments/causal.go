@@ -153,7 +153,7 @@ func Causal(ctx context.Context, s *session.Session, config CausalConfig) (Model
 	for seed := range config.Seeds {
 		align := st.Align
 		align.Seed += uint64(seed)
-		if !st.Identity() {
+		if !st.IsCLIP() {
 			aligner, err := st.AlignmentWith(ctx, align, nil)
 			if err != nil {
 				return result, err

@@ -60,16 +60,16 @@ func ablation(result experiments.AblationResult, width vg.Length) (*Figure, erro
 	var entries []entry
 	for i, c := range result.Curves {
 		entries = append(entries, entry{c.Model, lookOf(i)})
-		there, err := forward(c, entries[i].look)
+		ahead, err := forward(c, entries[i].look)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.Model, err)
 		}
-		left.Add(there)
-		andBack, err := back(c, entries[i].look)
+		left.Add(ahead)
+		backward, err := back(c, entries[i].look)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.Model, err)
 		}
-		right.Add(andBack)
+		right.Add(backward)
 	}
 	return newGrid(width, 2.4*vg.Inch, panelsWithin(width, narrowest, 2, 2), entries, []*plot.Plot{left, right}), nil
 }

@@ -252,7 +252,7 @@ func (d *dataset) checkLabels(ctx context.Context) error {
 		if label == nil {
 			continue
 		}
-		err := t.each(ctx, label, func(row int64, v *values) error {
+		err := t.each(ctx, label, func(row int64, v *pageValues) error {
 			for _, at := range v.used() {
 				if value := v.ints[at]; value < -1 || value > most {
 					for i := 0; v.position(i) != at; i++ {
@@ -290,7 +290,7 @@ columns:
 				continue columns
 			}
 			a = append(a, d.columns[k].further[at])
-			err := t.each(ctx, a[k].column, func(_ int64, v *values) error {
+			err := t.each(ctx, a[k].column, func(_ int64, v *pageValues) error {
 				for _, at := range v.used() {
 					value := f.value(v, at)
 					if value == "" || seen[value] {
@@ -319,7 +319,7 @@ columns:
 }
 
 // value is what is stored at a position of a page, in words; "" where it is not known.
-func (f further) value(v *values, at int) string {
+func (f further) value(v *pageValues, at int) string {
 	switch {
 	case at < 0:
 		return ""
@@ -333,7 +333,7 @@ func (f further) value(v *values, at int) string {
 
 // fact finds the label or an attribute of a row of a file. When it was opened all of them could be read; where one no longer
 // can be, the data set is of no use any more: its pictures and hashes are that error.
-func (d *dataset) fact(k int, column *parquet.Column, row int64) (v *values, position int, ok bool) {
+func (d *dataset) fact(k int, column *parquet.Column, row int64) (v *pageValues, position int, ok bool) {
 	v, position, err := d.tables[k].value(d.facts, column, row)
 	if err == nil {
 		return v, position, position >= 0

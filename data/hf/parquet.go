@@ -234,8 +234,8 @@ func (t *table) page(at, end int64) (*page, int64, error) {
 	return p, at + int64(p.compressed), nil
 }
 
-// values are those of a page: bytes or ints, of which some may be null.
-type values struct {
+// pageValues are the values of a page: bytes or ints, of which some may be null.
+type pageValues struct {
 	bytes [][]byte
 	ints  []int64
 	// at are the positions of the page's values in bytes or ints, which are those of a dictionary maybe; absent where a value
@@ -247,7 +247,7 @@ type values struct {
 const absent = ^uint32(0)
 
 // len is the number of values, nulls with them.
-func (v *values) len() int {
+func (v *pageValues) len() int {
 	if v.at != nil {
 		return len(v.at)
 	}
@@ -255,10 +255,10 @@ func (v *values) len() int {
 }
 
 // stored is the number of values that are in memory.
-func (v *values) stored() int { return max(len(v.bytes), len(v.ints)) }
+func (v *pageValues) stored() int { return max(len(v.bytes), len(v.ints)) }
 
 // position is where value i is stored; -1 where it is null.
-func (v *values) position(i int) int {
+func (v *pageValues) position(i int) int {
 	switch {
 	case v.at == nil:
 		return i
@@ -269,7 +269,7 @@ func (v *values) position(i int) int {
 }
 
 // used are the positions of the values that the page has, each once.
-func (v *values) used() []int {
+func (v *pageValues) used() []int {
 	seen := make([]bool, v.stored())
 	var positions []int
 	before := -1
@@ -285,7 +285,7 @@ func (v *values) used() []int {
 }
 
 // read reads a page. The dictionary is that of its column in its row group; it is not used by a dictionary itself.
-func (t *table) read(id chunkID, column *parquet.Column, p page, dictionary *values) (*values, error) {
+func (t *table) read(id chunkID, column *parquet.Column, p page, dictionary *pageValues) (*pageValues, error) {
 	raw := make([]byte, p.compressed)
 	if _, err := t.reader.ReadAt(raw, p.offset); err != nil {
 		return nil, fmt.Errorf("%w: %w", errPage, err)
@@ -342,7 +342,7 @@ func (t *table) read(id chunkID, column *parquet.Column, p page, dictionary *val
 }
 
 // spread puts the values where they are defined.
-func (v *values) spread(defined []uint32, deepest uint32) *values {
+func (v *pageValues) spread(defined []uint32, deepest uint32) *pageValues {
 	next := 0
 	for i, level := range defined {
 		if defined[i] = absent; level == deepest {
@@ -350,12 +350,12 @@ func (v *values) spread(defined []uint32, deepest uint32) *values {
 			next++
 		}
 	}
-	return &values{bytes: v.bytes, ints: v.ints, at: defined}
+	return &pageValues{bytes: v.bytes, ints: v.ints, at: defined}
 }
 
 // decode reads n values, none of them null.
-func decode(b []byte, kind parquet.Kind, encoding format.Encoding, n int, dictionary *values) (v *values, err error) {
-	v = &values{}
+func decode(b []byte, kind parquet.Kind, encoding format.Encoding, n int, dictionary *pageValues) (v *pageValues, err error) {
+	v = &pageValues{}
 	switch {
 	case n == 0 && kind == parquet.ByteArray: // there need not be a dictionary then
 		v.bytes = [][]byte{}
@@ -386,7 +386,7 @@ func decode(b []byte, kind parquet.Kind, encoding format.Encoding, n int, dictio
 }
 
 // pick reads n positions in a dictionary.
-func (v *values) pick(b []byte, n int) (*values, error) {
+func (v *pageValues) pick(b []byte, n int) (*pageValues, error) {
 	if len(b) == 0 {
 		return nil, errPage
 	}
@@ -399,18 +399,18 @@ func (v *values) pick(b []byte, n int) (*values, error) {
 			return nil, errPage
 		}
 	}
-	return &values{bytes: v.bytes, ints: v.ints, at: at}, nil
+	return &pageValues{bytes: v.bytes, ints: v.ints, at: at}, nil
 }
 
 // each hands on all values of a column, page by page. Row is that of the file which the page begins with.
-func (t *table) each(ctx context.Context, column *parquet.Column, do func(row int64, v *values) error) error {
+func (t *table) each(ctx context.Context, column *parquet.Column, do func(row int64, v *pageValues) error) error {
 	for group := range t.Metadata().RowGroups {
 		id := chunkID{group, column.Index()}
 		pages, err := t.findPages(id)
 		if err != nil {
 			return t.failed(column, t.starts[group], err)
 		}
-		var dictionary *values
+		var dictionary *pageValues
 		for _, p := range pages {
 			if err := context.Cause(ctx); err != nil {
 				return err
@@ -460,7 +460,7 @@ type pageID struct {
 }
 
 type cached struct {
-	get  func() (*values, error)
+	get  func() (*pageValues, error)
 	cost int64
 	last int64
 }
@@ -470,7 +470,7 @@ func newPageCache(budget int64) *pageCache {
 }
 
 // get is the page, which read reads unless it is there.
-func (c *pageCache) get(id pageID, cost int64, read func() (*values, error)) (*values, error) {
+func (c *pageCache) get(id pageID, cost int64, read func() (*pageValues, error)) (*pageValues, error) {
 	c.mu.Lock()
 	c.used++
 	entry, ok := c.pages[id]
@@ -496,7 +496,7 @@ func (c *pageCache) get(id pageID, cost int64, read func() (*values, error)) (*v
 
 // value finds the value of a column in a row: its page, and its position there; -1 when it is null. The page is not to be
 // changed.
-func (t *table) value(cache *pageCache, column *parquet.Column, row int64) (v *values, position int, err error) {
+func (t *table) value(cache *pageCache, column *parquet.Column, row int64) (v *pageValues, position int, err error) {
 	group := t.group(row)
 	id := chunkID{group, column.Index()}
 	pages, err := t.pages(id)
@@ -508,12 +508,12 @@ func (t *table) value(cache *pageCache, column *parquet.Column, row int64) (v *v
 	if at < 0 || pages[at].dictionary {
 		return nil, 0, errPage
 	}
-	read := func(i int, dictionary *values) (*values, error) {
-		return cache.get(pageID{t, id, i}, pages[i].cost(), func() (*values, error) {
+	read := func(i int, dictionary *pageValues) (*pageValues, error) {
+		return cache.get(pageID{t, id, i}, pages[i].cost(), func() (*pageValues, error) {
 			return t.read(id, column, pages[i], dictionary)
 		})
 	}
-	var dictionary *values
+	var dictionary *pageValues
 	if pages[0].dictionary {
 		if dictionary, err = read(0, nil); err != nil {
 			return nil, 0, err

@@ -178,7 +178,7 @@ func readAll(t *testing.T, content []byte) {
 	}
 	for _, column := range used {
 		total := int64(0)
-		err := table.each(context.Background(), column, func(row int64, v *values) error {
+		err := table.each(context.Background(), column, func(row int64, v *pageValues) error {
 			if row != total {
 				t.Errorf("row %d behind row %d", row, total)
 			}

@@ -23,7 +23,7 @@ var (
 	imagenet1k []string // WNIDs, sorted
 	words      []string // of each
 	byKitID    []int    // the class of ILSVRC2012_ID i+1
-	names      []string
+	classNames []string
 )
 
 func init() {
@@ -39,7 +39,7 @@ func init() {
 		}
 		byKitID[id-1] = class
 	}
-	names = shortNames()
+	classNames = shortNames()
 }
 
 // shortNames are the first synonyms; where two classes share one, their WNIDs behind all synonyms tell them apart.
@@ -69,7 +69,7 @@ func shortNames() []string {
 func ImageNet1k() []string { return slices.Clone(imagenet1k) }
 
 // Names are the 1000 classes in words, all different: the first synonym of each, or more where two would be called the same.
-func Names() []string { return slices.Clone(names) }
+func Names() []string { return slices.Clone(classNames) }
 
 // Words are all synonyms of a class, such as "tench, Tinca tinca".
 func Words(class int) string { return words[class] }

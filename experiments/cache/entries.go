@@ -106,7 +106,7 @@ func (e Entry) Open() (*Store, error) {
 	if s.inUse, err = os.Open(e.Dir); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	share(s.inUse)
+	markInUse(s.inUse)
 	if err := s.scan(); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
@@ -184,7 +184,7 @@ func removeUnused(path string) (gone bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
-	if !unshared(dir) {
+	if !isUnused(dir) {
 		return false, nil
 	}
 	return true, os.RemoveAll(path)

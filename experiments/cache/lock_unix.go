@@ -8,13 +8,13 @@ import (
 	"syscall"
 )
 
-// share notes that a store's directory is in use, until the file is closed. Where a file system has no locks, nothing is
+// markInUse notes that a store's directory is in use, until the file is closed. Where a file system has no locks, nothing is
 // noted.
-func share(dir *os.File) { _ = lock(dir, syscall.LOCK_SH) }
+func markInUse(dir *os.File) { _ = lock(dir, syscall.LOCK_SH) }
 
-// unshared tells whether nobody has the directory in use; if so, nobody begins to before the file is closed. Where a file
+// isUnused tells whether nobody has the directory in use; if so, nobody begins to before the file is closed. Where a file
 // system has no locks, that is not known, and the directory counts as unused.
-func unshared(dir *os.File) bool {
+func isUnused(dir *os.File) bool {
 	return !errors.Is(lock(dir, syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 

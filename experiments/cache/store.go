@@ -66,7 +66,7 @@ func Open(dir string, key Key) (*Store, error) {
 	}
 	s := newStore(filepath.Join(dir, hash), key, hash)
 	if s.inUse, err = use(s.dir); err != nil {
-		return nil, unusable(err)
+		return nil, unwritable(err)
 	}
 	if err := s.scan(); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
@@ -79,11 +79,11 @@ func Open(dir string, key Key) (*Store, error) {
 		return s, nil
 	}
 	if err := s.clear(); err != nil {
-		return nil, unusable(err)
+		return nil, unwritable(err)
 	}
 	// Written even if it is there: what cannot be written should be known before hours of computing.
 	if err := writeJSON(filepath.Join(s.dir, keyFile), key); err != nil {
-		return nil, unusable(err)
+		return nil, unwritable(err)
 	}
 	return s, nil
 }
@@ -105,7 +105,7 @@ func use(path string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		share(dir) // waits for who is pruning it
+		markInUse(dir) // waits for who is pruning it
 		is, err := dir.Stat()
 		if err != nil {
 			return nil, errors.Join(err, dir.Close())
@@ -181,7 +181,7 @@ func (s *Store) clear() error {
 }
 
 func writeJSON(path string, value any) error {
-	return again(filepath.Dir(path), func() error {
+	return retryOnce(filepath.Dir(path), func() error {
 		return atomicfile.Write(path, func(w io.Writer) error {
 			encoder := json.NewEncoder(w)
 			encoder.SetIndent("", "  ")
@@ -190,9 +190,9 @@ func writeJSON(path string, value any) error {
 	})
 }
 
-// again writes into a directory, and once more if the temporary file disappears: when the clock jumps, another process may
+// retryOnce writes into a directory, and once more if the temporary file disappears: when the clock jumps, another process may
 // take it for abandoned.
-func again(dir string, write func() error) error {
+func retryOnce(dir string, write func() error) error {
 	err := write()
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -203,8 +203,8 @@ func again(dir string, write func() error) error {
 	return write()
 }
 
-// unusable is the error of a cache directory that does not let itself be used. err names the path.
-func unusable(err error) error {
+// unwritable is the error of a cache directory that cannot be written. err names the path.
+func unwritable(err error) error {
 	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
 		if errors.Is(err, full) {
 			return fmt.Errorf("the cache cannot be written: %w; make room and run it again, which goes on from here, or set %s to another directory", err, DirVariable)
@@ -409,7 +409,7 @@ func (s *Store) Put(c Chunk) error {
 		return fmt.Errorf("cache: chunk of picture %d: %w", c.First, err)
 	}
 	var name string
-	err := again(s.dir, func() (err error) {
+	err := retryOnce(s.dir, func() (err error) {
 		name, err = c.write(s.dir, s.hash, s.key.Keep)
 		return err
 	})
@@ -417,7 +417,7 @@ func (s *Store) Put(c Chunk) error {
 	case errors.Is(err, safetensors.ErrTooLarge):
 		return fmt.Errorf("cache: chunk of picture %d: %w; keep bfloat16, whose range is float32's, or float32", c.First, err)
 	case err != nil:
-		return unusable(err)
+		return unwritable(err)
 	}
 	s.accept(c.First, name, len(c.Index))
 	return s.replaced(c.First, name)
@@ -432,7 +432,7 @@ func (s *Store) replaced(first int, name string) error {
 			continue
 		}
 		if err := removeIfThere(filepath.Join(s.dir, old)); err != nil {
-			return unusable(err)
+			return unwritable(err)
 		}
 	}
 	return nil
@@ -452,7 +452,7 @@ func (s *Store) Finish() error {
 		return nil // nothing to write, perhaps nowhere to write it
 	}
 	if err := writeJSON(filepath.Join(s.dir, manifestFile), m); err != nil {
-		return unusable(err)
+		return unwritable(err)
 	}
 	return nil
 }

@@ -121,8 +121,8 @@ func (p *Parts) Choose(positions []int) {
 	p.Pictures = n
 }
 
-// Share keeps, in two extractions from the same data, the pictures that both could read.
-func Share(a, b *Parts) {
+// KeepCommon keeps, in two extractions from the same data, the pictures that both could read.
+func KeepCommon(a, b *Parts) {
 	for _, pair := range [][2]*Parts{{a, b}, {b, a}} {
 		var both []int
 		for position, index := range pair[0].Index {

@@ -76,15 +76,15 @@ func Open(ctx context.Context, options Options) (*Session, error) { return With(
 
 // With is [Open] with things that are open already.
 func With(ctx context.Context, options Options, given Given) (*Session, error) {
-	common, err := share(ctx, &options, given)
+	common, err := openShared(ctx, &options, given)
 	if err != nil {
 		return nil, err
 	}
 	return open(ctx, options, common, given.Model)
 }
 
-// share checks the options, fills in those left open, and opens what does not depend on the model.
-func share(ctx context.Context, options *Options, given Given) (*shared, error) {
+// openShared checks the options, fills in those left open, and opens what does not depend on the model.
+func openShared(ctx context.Context, options *Options, given Given) (*shared, error) {
 	if err := option.Check(options); err != nil {
 		return nil, err
 	}
@@ -531,7 +531,7 @@ func (s *Session) StudyOf(ctx context.Context, ds data.Dataset) (*study.Study, e
 		}
 		made.Align = s.options.align(pictures)
 	}
-	if made.Identity() {
+	if made.IsCLIP() {
 		return made, nil
 	}
 	if err := s.CanRead(ctx); err != nil {

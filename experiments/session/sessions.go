@@ -17,7 +17,7 @@ type Sessions struct {
 
 // Several opens the pictures for several models. The options' Model does not count.
 func Several(ctx context.Context, options Options) (*Sessions, error) {
-	common, err := share(ctx, &options, Given{})
+	common, err := openShared(ctx, &options, Given{})
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func Provenance(sessions ...*Session) (checkpoints, sets map[string]string, err 
 
 // OpenPictures opens the pictures of the options without a model.
 func OpenPictures(ctx context.Context, options Options) (data.Dataset, error) {
-	common, err := share(ctx, &options, Given{})
+	common, err := openShared(ctx, &options, Given{})
 	if err != nil {
 		return nil, err
 	}

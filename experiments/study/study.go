@@ -62,8 +62,8 @@ type Reading struct {
 	templates gomlxvit.Templates
 }
 
-// Identity tells whether the model is a CLIP, whose contributions need no mapping.
-func (s *Study) Identity() bool { return s.Model.Text != nil }
+// IsCLIP reports whether the model is a CLIP, whose contributions need no mapping.
+func (s *Study) IsCLIP() bool { return s.Model.Text != nil }
 
 // Headed is the model with a head.
 func (s *Study) Headed() *gomlxvit.Model {
@@ -76,7 +76,7 @@ func (s *Study) Headed() *gomlxvit.Model {
 // Referenced is the CLIP whose space contributions are read in.
 func (s *Study) Referenced() (*gomlxvit.Model, error) {
 	switch {
-	case s.Identity():
+	case s.IsCLIP():
 		return s.Model, nil
 	case s.Reference == nil:
 		return nil, fmt.Errorf("%s is not a CLIP with a text tower; give one as the reference", s.Model.Name)
@@ -92,7 +92,7 @@ func (s *Study) Open(ctx context.Context) (*Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !s.Identity() {
+	if !s.IsCLIP() {
 		aligner, err := s.Alignment(ctx)
 		if err == nil {
 			err = r.Through(ctx, aligner)
@@ -131,14 +131,14 @@ func (s *Study) Read(ctx context.Context) (*Reading, error) {
 	if r.templates == nil {
 		r.templates = gomlxvit.DefaultTemplates()
 	}
-	if s.Identity() {
+	if s.IsCLIP() {
 		r.Aligned, r.Embeddings = &parts.Contributions, parts.Representation
 	} else {
 		embedded, err := s.Embedded(ctx, s.Extraction, reference)
 		if err != nil {
 			return nil, err
 		}
-		extraction.Share(parts, embedded)
+		extraction.KeepCommon(parts, embedded)
 		if parts.Pictures == 0 {
 			return nil, errors.New("no picture could be read by both the model and the reference")
 		}
@@ -216,7 +216,7 @@ func (p *pairs) contributions() decompose.AlignSource {
 
 // TrainingRepresentations are the training pictures' representations: parts that may lack the contributions.
 func (s *Study) TrainingRepresentations(ctx context.Context) (*extraction.Parts, error) {
-	if !s.Identity() { // they are in memory for the alignment already, or will be
+	if !s.IsCLIP() { // they are in memory for the alignment already, or will be
 		pairs, err := s.trainingPairs(ctx)
 		if err != nil {
 			return nil, err
@@ -268,7 +268,7 @@ func (s *Study) trainingPairs(ctx context.Context) (*pairs, error) {
 	if err != nil {
 		return nil, err
 	}
-	extraction.Share(p.parts, embedded)
+	extraction.KeepCommon(p.parts, embedded)
 	if p.parts.Pictures == 0 {
 		return nil, errors.New("no picture to align on could be read by both the model and the reference")
 	}
@@ -283,7 +283,7 @@ func (s *Study) trainingPairs(ctx context.Context) (*pairs, error) {
 // Prepare reads what alignments are trained on into memory, once, so that the next one begins at once.
 func (s *Study) Prepare(ctx context.Context) error {
 	s.SetDefaults()
-	if s.Identity() {
+	if s.IsCLIP() {
 		return nil
 	}
 	_, err := s.trainingPairs(ctx)
@@ -424,7 +424,7 @@ func (s *Study) aligned(wanted alignment, window int) (a *decompose.Aligner, fil
 
 // align trains an aligner on some form of the training pairs, unless the cache has it.
 func (s *Study) align(ctx context.Context, wanted alignment, form func(*pairs) decompose.AlignSource) (*decompose.Aligner, error) {
-	if s.Identity() {
+	if s.IsCLIP() {
 		return nil, fmt.Errorf("%s is a CLIP with a text tower: its contributions are in the space of its texts already, and nothing is to be aligned", s.Model.Name)
 	}
 	a, file, trainedOn, err := s.aligned(wanted, 0)

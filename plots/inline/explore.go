@@ -106,8 +106,8 @@ func Explore(ctx context.Context, draw func(ctx context.Context, f *Frame) error
 	return err
 }
 
-// again is how long a browser has to answer before it is asked once more to connect.
-const again = 4 * time.Second
+// retryAfter is how long a browser has to answer before it is asked to connect again.
+const retryAfter = 4 * time.Second
 
 // connect shows the controls, and a button Stop, and listens to them. A busy browser loses the connection that GoNB makes,
 // or never has it, so the page watches for a new one and Explore asks for it until the page has answered.
@@ -137,7 +137,7 @@ func connect(ctx context.Context, id, output string, controls []Control, stop, c
 				return
 			case <-answered:
 				return
-			case <-time.After(again):
+			case <-time.After(retryAfter):
 				comms.Start()
 			}
 		}
