@@ -14,7 +14,7 @@ import (
 // Concat is several data sets of the same classes one after the other. It knows the masks of its pictures if all parts do.
 func Concat(parts ...Dataset) (Dataset, error) {
 	if len(parts) == 0 {
-		return nil, errors.New("there are no data sets to put one after the other")
+		return nil, errors.New("there are no data sets to join")
 	}
 	c := concat{parts: parts, starts: make([]int, len(parts)+1)}
 	masked := true

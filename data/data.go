@@ -143,7 +143,7 @@ func open(ctx context.Context, spec string, opts Options) (Dataset, error) {
 		return nil, fmt.Errorf("there is no folder %q: want folder:DIR, or KIND:ARGUMENT with one of the kinds %s", spec, strings.Join(names, ", "))
 	}
 	if kind.OwnLabels && opts.Labels != "" {
-		return nil, fmt.Errorf("its pictures have their own labels, %s cannot be used", opts.Labels)
+		return nil, fmt.Errorf("its pictures have their own labels, so %s cannot be used", opts.Labels)
 	}
 	return kind.Open(ctx, argument, opts)
 }

@@ -24,11 +24,11 @@ func (m *Mask) Check() error {
 	case m == nil:
 		return errors.New("there is no mask")
 	case m.Width < 1 || m.Height < 1 || len(m.Pix) != m.Width*m.Height:
-		return fmt.Errorf("%d values are no mask of %d x %d pixels", len(m.Pix), m.Width, m.Height)
+		return fmt.Errorf("%d values do not make a mask of %d x %d pixels", len(m.Pix), m.Width, m.Height)
 	}
 	for i, v := range m.Pix {
 		if v != MaskBackground && v != MaskObject && v != MaskIgnored {
-			return fmt.Errorf("the mask has the value %d at row %d, column %d: it can be %d, %d or %d", v, i/m.Width, i%m.Width,
+			return fmt.Errorf("the mask has the value %d at row %d, column %d: want %d, %d or %d", v, i/m.Width, i%m.Width,
 				MaskBackground, MaskObject, MaskIgnored)
 		}
 	}
@@ -54,7 +54,7 @@ func MaskOf(ds Dataset, i int) (*Mask, error) {
 		}
 		inner = wrapper.Unwrap()
 	}
-	return nil, fmt.Errorf("%s: nothing is known of where the object is", ds.Item(i).Name)
+	return nil, fmt.Errorf("%s: it is not known where the object is", ds.Item(i).Name)
 }
 
 // HasMasks tells whether ds, or a data set that it wraps, knows masks.

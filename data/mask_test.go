@@ -14,11 +14,11 @@ func TestMaskCheck(t *testing.T) {
 		{"all values", &Mask{3, 1, []uint8{MaskBackground, MaskObject, MaskIgnored}}, ""},
 		{"one pixel", &Mask{1, 1, []uint8{0}}, ""},
 		{"none", nil, "there is no mask"},
-		{"no pixels", &Mask{}, "0 values are no mask of 0 x 0 pixels"},
-		{"too few", &Mask{2, 2, make([]uint8, 3)}, "3 values are no mask of 2 x 2 pixels"},
-		{"too many", &Mask{2, 2, make([]uint8, 5)}, "5 values are no mask of 2 x 2 pixels"},
-		{"negative size", &Mask{-2, -2, make([]uint8, 4)}, "4 values are no mask of -2 x -2 pixels"},
-		{"another value", &Mask{2, 3, []uint8{0, 1, 255, 0, 1, 2}}, "the value 2 at row 2, column 1: it can be 0, 1 or 255"},
+		{"no pixels", &Mask{}, "0 values do not make a mask of 0 x 0 pixels"},
+		{"too few", &Mask{2, 2, make([]uint8, 3)}, "3 values do not make a mask of 2 x 2 pixels"},
+		{"too many", &Mask{2, 2, make([]uint8, 5)}, "5 values do not make a mask of 2 x 2 pixels"},
+		{"negative size", &Mask{-2, -2, make([]uint8, 4)}, "4 values do not make a mask of -2 x -2 pixels"},
+		{"another value", &Mask{2, 3, []uint8{0, 1, 255, 0, 1, 2}}, "the value 2 at row 2, column 1: want 0, 1 or 255"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			err := test.mask.Check()
@@ -43,7 +43,7 @@ func TestMaskOf(t *testing.T) {
 		if HasMasks(without) {
 			t.Errorf("%s: has masks", name)
 		}
-		if _, err := MaskOf(without, 2); err == nil || !strings.Contains(err.Error(), "y/c.png: nothing is known of where the object is") {
+		if _, err := MaskOf(without, 2); err == nil || !strings.Contains(err.Error(), "y/c.png: it is not known where the object is") {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}

@@ -119,7 +119,7 @@ func byNumber(folders []string, named string, _ []string, n int) ([]int, []strin
 		word = match[1]
 		labels[i], _ = strconv.Atoi(match[2]) // nine digits at most
 		if other, twice := byLabel[labels[i]]; twice {
-			return nil, nil, fmt.Errorf("the folders %s and %s are the same number; %s", other, folder, giveLabels)
+			return nil, nil, fmt.Errorf("the folders %s and %s stand for the same number; %s", other, folder, giveLabels)
 		}
 		byLabel[labels[i]] = folder
 	}
@@ -163,7 +163,7 @@ func byWordNet(folders []string, named string, classes []string, n int) ([]int, 
 			if !known && len(folders) == n {
 				return inOrder(folders, named)
 			}
-			return nil, nil, fmt.Errorf("the folder %s is a WordNet id, and none of ImageNet-1k's; %s", folder, giveLabels)
+			return nil, nil, fmt.Errorf("the folder %s is a WordNet id, but not one of ImageNet-1k's; %s", folder, giveLabels)
 		}
 		switch {
 		case n == len(wnid.ImageNet1k()):

@@ -48,14 +48,14 @@ func TestMatchClasses(t *testing.T) {
 			[]string{"the folders class1 to class10 are class numbers from 1 on"}},
 		{"labels", []string{"LABEL_0", "LABEL_1"}, []string{"LABEL_0", "LABEL_1"}, 2, []int{0, 1}, []string{"class indices"}},
 		{"a number too large", []string{"0", "12"}, nil, 12, nil, []string{"the folder 12 is not a class of M, which has 12, from 0 to 11"}},
-		{"a number twice", []string{"01", "1"}, nil, 12, nil, []string{"the folders 01 and 1 are the same number"}},
+		{"a number twice", []string{"01", "1"}, nil, 12, nil, []string{"the folders 01 and 1 stand for the same number"}},
 
 		{"WNIDs", []string{"n01443537", "n15075141"}, nil, 1000, []int{1, 999}, []string{"the folders are WordNet ids, taken as the classes of ImageNet-1k in the order of these ids"}},
 		{"WNIDs, and names", []string{"n01443537", "n15075141"}, wnid.Names(), 1000, []int{1, 999}, []string{"WordNet ids"}},
 		{"WNIDs of a smaller model", []string{"n01440764", "n01443537"}, fish, 3, []int{1, 0}, []string{`the folders are WordNet ids, found among the classes of M by their words: n01440764 is "tench, Tinca tinca"`}},
 		{"WNIDs of a smaller model without names", []string{"n01440764", "n01443537"}, nil, 2, []int{0, 1}, []string{"M does not name its 2 classes: they are taken from the natural order of the folders, as timm counts, from n01440764 to n01443537"}},
 		{"a WNID of another class", []string{"n01440764", "n02123394"}, fish, 3, nil, []string{`the folder n02123394 is "Persian cat", which is the name of 0 classes of M`}},
-		{"a WNID of elsewhere", []string{"n01440764", "n99999999"}, nil, 1000, nil, []string{"the folder n99999999 is a WordNet id, and none of ImageNet-1k's"}},
+		{"a WNID of elsewhere", []string{"n01440764", "n99999999"}, nil, 1000, nil, []string{"the folder n99999999 is a WordNet id, but not one of ImageNet-1k's"}},
 
 		{"mixed case", strings.Split("A C E G I K b d f h j l", " "), nil, 12, []int{0, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9, 11},
 			[]string{"M does not name its 12 classes: they are taken from the natural order of the folders, as timm counts, from A to l; torchvision's order differs: C is class 2 here, and would be class 1 there"}},

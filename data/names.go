@@ -84,7 +84,7 @@ func decodeText(content []byte) (string, error) {
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	for i, line := range bytes.Split(content, []byte("\n")) {
 		if !utf8.Valid(line) || bytes.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' && r != '\r' || r == 0x7f || r == utf8.RuneError }) {
-			return "", fmt.Errorf("line %d is no text in UTF-8: write the file again in that encoding", i+1)
+			return "", fmt.Errorf("line %d is not UTF-8 text: save the file in that encoding", i+1)
 		}
 	}
 	return string(content), nil
@@ -97,7 +97,7 @@ func readNames(text string) ([]string, error) {
 	if trimmed := strings.TrimSpace(text); strings.HasPrefix(trimmed, "{") || strings.HasPrefix(trimmed, "[") {
 		names, err := structuredNames(trimmed)
 		if err != nil {
-			return nil, fmt.Errorf("begins like a list or a dictionary, and cannot be read as one of names: %w", err)
+			return nil, fmt.Errorf("begins like a list or a dictionary, but cannot be read as one of names: %w", err)
 		}
 		return names, nil
 	}
@@ -127,7 +127,7 @@ func addName(byLabel map[int]string, label, name string) error {
 		return fmt.Errorf("label %.60q is not a class index", label)
 	}
 	if old, ok := byLabel[class]; ok && old != name {
-		return fmt.Errorf("class %d is called %.200q, and %.200q before", class, name, old)
+		return fmt.Errorf("class %d is called %.200q here, and %.200q earlier", class, name, old)
 	}
 	byLabel[class] = name
 	return nil
@@ -221,7 +221,7 @@ func jsonOfPython(text string) (string, error) {
 			for inner := rest[1:end]; inner != ""; {
 				r, _, tail, err := strconv.UnquoteChar(inner, c)
 				if err != nil {
-					return "", fmt.Errorf("%.60q is no text", rest[:end+1])
+					return "", fmt.Errorf("%.60q is not a text", rest[:end+1])
 				}
 				content.WriteRune(r)
 				inner = tail
@@ -286,7 +286,7 @@ func lineNames(text string) ([]string, error) {
 		case line == "" && i < len(lines)-1:
 			return nil, fmt.Errorf("line %d is empty: %s", i+1, want)
 		case first == "{" || first == "}" || first == "[" || first == "]" || quotedEntry.MatchString(line):
-			return nil, fmt.Errorf("line %d, %.60q, is part of something else than a list of names: %s", i+1, line, want)
+			return nil, fmt.Errorf("line %d, %.60q, is not part of a list of names: %s", i+1, line, want)
 		}
 		match := itsNumber.FindStringSubmatch(line)
 		numbered = numbered && match != nil && (match[1] == strconv.Itoa(i) || match[1] == strconv.Itoa(i+1))

@@ -62,13 +62,13 @@ func (c AlignConfig) Check() error {
 	finite := func(x float64) bool { return x >= 0 && !math.IsInf(x, 0) }
 	switch {
 	case !finite(c.Lambda):
-		return fmt.Errorf("lambda %g is not a number from 0 on", c.Lambda)
+		return fmt.Errorf("lambda %g is not a finite number of 0 or more", c.Lambda)
 	case !finite(c.LearningRate) || c.LearningRate == 0:
-		return fmt.Errorf("learning rate %g is not above 0", c.LearningRate)
+		return fmt.Errorf("learning rate %g is not a finite number above 0", c.LearningRate)
 	case !finite(c.WeightDecay):
-		return fmt.Errorf("weight decay %g is not a number from 0 on", c.WeightDecay)
+		return fmt.Errorf("weight decay %g is not a finite number of 0 or more", c.WeightDecay)
 	case c.Batch < 1 || c.Epochs < 1 || c.Patience < 0:
-		return fmt.Errorf("batches of %d, %d epochs and a patience of %d cannot be", c.Batch, c.Epochs, c.Patience)
+		return fmt.Errorf("batches of %d, %d epochs and a patience of %d: want at least 1, 1 and 0", c.Batch, c.Epochs, c.Patience)
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func Align(ctx context.Context, backend compute.Backend, source AlignSource, tar
 	rng := rand.New(rand.NewPCG(config.Seed, alignStream))
 	if opts.From != nil {
 		if err := opts.From.fits(a); err != nil {
-			return nil, fmt.Errorf("alignment: the aligner to begin from %w", err)
+			return nil, fmt.Errorf("alignment: the aligner to start from %w", err)
 		}
 		a.Weights, a.Bias = slices.Clone(opts.From.Weights), slices.Clone(opts.From.Bias)
 	} else {
@@ -232,7 +232,7 @@ func unitRows(values []float32, rows int) ([]float32, error) {
 		}
 		norm := math.Sqrt(square)
 		if !(norm > 0) || math.IsInf(norm, 0) {
-			return nil, fmt.Errorf("the embedding of picture %d has length %g and so no direction", i, norm)
+			return nil, fmt.Errorf("the embedding of picture %d has length %g, and therefore no direction", i, norm)
 		}
 		for d, v := range values[i*dim:][:dim] {
 			out[i*dim+d] = float32(float64(v) / norm)
@@ -245,7 +245,7 @@ func unitRows(values []float32, rows int) ([]float32, error) {
 func (a *Aligner) fits(b *Aligner) error {
 	switch {
 	case a.Dim != b.Dim || a.ClipDim != b.ClipDim:
-		return fmt.Errorf("maps from %d to %d dimensions, not from %d to %d", a.Dim, a.ClipDim, b.Dim, b.ClipDim)
+		return fmt.Errorf("maps %d to %d dimensions, not %d to %d", a.Dim, a.ClipDim, b.Dim, b.ClipDim)
 	case !slices.Equal(a.Components, b.Components):
 		return fmt.Errorf("is for other components: %s", differing(a.Components, b.Components))
 	}
@@ -348,7 +348,7 @@ func (r *alignRun) finish() (err error) {
 	}
 	for _, v := range a.Weights {
 		if x := float64(v); math.IsNaN(x) || math.IsInf(x, 0) {
-			return errors.New("alignment: weights are not finite in the end; is the learning rate too large?")
+			return errors.New("alignment: the final weights are not finite; is the learning rate too large?")
 		}
 	}
 	program, err := gomlxvit.NewProgram(r.program.Backend(), "orthogonality", func(in []*graph.Node) []*graph.Node {

@@ -126,10 +126,10 @@ func ReadAligner(path string, origin Origin) (a *Aligner, trainedOn string, err 
 	}
 	switch {
 	case sum != f.Metadata()[alignSum]:
-		return nil, "", fmt.Errorf("%s is damaged: its bytes do not have the hash that it says; remove it and align again", path)
+		return nil, "", fmt.Errorf("%s is damaged: its bytes do not match the hash in it; remove it and align again", path)
 	case len(weights.Shape) != 3 || weights.Shape[0] != len(a.Components) || len(a.Bias) != weights.Shape[2] || len(a.Bias) == 0 ||
 		len(a.Orthogonality) != len(a.Components):
-		return nil, "", fmt.Errorf("%s: weights %v, a bias of %d and %d components do not go together", path, weights.Shape, len(a.Bias), len(a.Components))
+		return nil, "", fmt.Errorf("%s: weights %v, a bias of %d and %d components do not match", path, weights.Shape, len(a.Bias), len(a.Components))
 	}
 	a.Dim, a.ClipDim = weights.Shape[1], weights.Shape[2]
 	for _, v := range a.Weights {
@@ -138,7 +138,7 @@ func ReadAligner(path string, origin Origin) (a *Aligner, trainedOn string, err 
 		}
 	}
 	if what := record.Origin.differs(origin); what != "" {
-		return nil, "", fmt.Errorf("%s was made for other contributions: %s; align anew", path, what)
+		return nil, "", fmt.Errorf("%s was made for other contributions: %s; align again", path, what)
 	}
 	return a, record.TrainedOn, nil
 }

@@ -151,7 +151,7 @@ func scoresOn(c *Contributions, basis []float64) ([][][]float64, error) {
 	case len(basis) == 0 || len(basis)%c.Dim != 0:
 		return nil, fmt.Errorf("%d numbers are not a basis in %d dimensions", len(basis), c.Dim)
 	case c.Pictures < 2:
-		return nil, errors.New("one picture has no variance; take more")
+		return nil, errors.New("one picture has no variance; take two pictures or more")
 	}
 	vectors := len(basis) / c.Dim
 	q := mat.NewDense(vectors, c.Dim, basis)

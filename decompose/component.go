@@ -109,7 +109,7 @@ func ParseComponent(name string) (Component, error) {
 	}
 	// Whatever was overlooked, or read as 0, shows here.
 	if !c.Kind.InBlock() || c.String() != name {
-		return Component{}, fmt.Errorf("%q does not name a component; names are as \"init\", \"layer:07, attn_head:03\" and \"layer:(2,14), mlp\"", name)
+		return Component{}, fmt.Errorf("%q does not name a component; names look like \"init\", \"layer:07, attn_head:03\" and \"layer:(2,14), mlp\"", name)
 	}
 	return c, nil
 }

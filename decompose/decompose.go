@@ -80,7 +80,7 @@ func (l *layerSplit) of(tokens []int) capture {
 			return c
 		}
 	}
-	panic(fmt.Errorf("nothing was captured of %s for the tokens that are read of it", l.block))
+	panic(fmt.Errorf("nothing was captured of %s for the tokens that are read from it", l.block))
 }
 
 // forModel fills in the blocks that were left open and checks them.

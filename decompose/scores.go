@@ -128,7 +128,7 @@ func LogitDirection(w gomlxvit.Weights, arch gomlxvit.Architecture, z, class *gr
 	at := graph.StopGradient(z)
 	logits := arch.Head(w, at)
 	if logits == nil {
-		panic(fmt.Errorf("the model has no classifier head, whose logits are to be taken apart"))
+		panic(fmt.Errorf("the model has no classifier head whose logits could be taken apart"))
 	}
 	leaf := graph.Identity(at)
 	chosen := graph.OneHot(class, logits.Shape().Dim(-1), logits.DType())
@@ -180,7 +180,7 @@ type ScoredComponent struct {
 // NewScorer prepares the scores of a model with a head. Of opts it takes First and End.
 func NewScorer(backend compute.Backend, model *gomlxvit.Model, opts Options) (*Scorer, error) {
 	if model.Arch.NumClasses() == 0 {
-		return nil, fmt.Errorf("%s has no classifier head, whose logits are to be taken apart", model.Name)
+		return nil, fmt.Errorf("%s has no classifier head whose logits could be taken apart", model.Name)
 	}
 	opts, err := opts.forModel(model)
 	if err != nil {

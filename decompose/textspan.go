@@ -42,7 +42,7 @@ func TextSpan(rows []float32, dim int, bank []float32, opts TextSpanOptions) ([]
 	case len(rows) < 2*dim:
 		return nil, errors.New("describing a component takes two pictures or more")
 	case opts.Texts < 0 || opts.Rank < 0:
-		return nil, fmt.Errorf("%d texts of rank %d cannot be", opts.Texts, opts.Rank)
+		return nil, fmt.Errorf("%d texts of rank %d: neither may be negative", opts.Texts, opts.Rank)
 	}
 	if opts.Texts == 0 {
 		opts.Texts = 10

@@ -48,7 +48,7 @@ type AlignmentConfig struct {
 
 func (c *AlignmentConfig) fill(_ context.Context, s *session.Session) (err error) {
 	if s.Options().Aligner != "" {
-		return errors.New("option Aligner: the alignments that are compared are trained here")
+		return errors.New("option Aligner cannot be used: this experiment trains the alignments that it compares")
 	}
 	if c.Lambdas == nil {
 		c.Lambdas = []float64{0}
@@ -117,7 +117,7 @@ func CompareAlignments(ctx context.Context, s *session.Session, config Alignment
 	case classes < 4 || len(model.ClassNames) != classes:
 		return result, fmt.Errorf("%s has a head of %d classes and %d class names; descriptions through its own head need four classes or more with their names", model.Name, classes, len(model.ClassNames))
 	case config.Texts > classes:
-		return result, fmt.Errorf("option Texts: components cannot be described by %d of %d classes", config.Texts, classes)
+		return result, fmt.Errorf("option Texts: %d class names cannot be chosen from %d classes", config.Texts, classes)
 	}
 	if config.Texts == 0 {
 		config.Texts = min(10, classes/4)
@@ -295,7 +295,7 @@ func importanceOf(ctx context.Context, h *heads.Head, p *extraction.Parts) ([]fl
 			at := logits[k*(n+1)*classes:]
 			class := statistics.Argmax(at[:classes])
 			if class < 0 {
-				return nil, errors.New("the head gives no number")
+				return nil, errors.New("the head gives no logits")
 			}
 			whole := heads.CrossEntropy(at[:classes], class)
 			for i := range n {

@@ -42,7 +42,7 @@ type CausalConfig struct {
 	Features []phrases.Feature `json:"features"`                                                                                              // those that the data knows nothing about are an error
 	Ablated  int               `json:"ablated" flag:"ablated" usual:"waterbirds 10, causal 5" min:"1" help:"how many components are ablated"` // 0: 5
 	Order    CausalOrder       `json:"order" flag:"order" default:"share" oneof:"share|correlation" help:"what causal ranks components by: their share of the variance along a feature, or correlation, the paper's variance attributed"`
-	Seeds    int               `json:"seeds" flag:"seeds" default:"5" min:"1" help:"how often everything is repeated, with seeds from --seed on"`
+	Seeds    int               `json:"seeds" flag:"seeds" default:"5" min:"1" help:"how many times everything is repeated, with seeds counted from --seed"`
 	Draws    int               `json:"draws" flag:"draws" default:"400" min:"1" help:"random sets of components for each seed"`
 }
 
@@ -139,7 +139,7 @@ func Causal(ctx context.Context, s *session.Session, config CausalConfig) (Model
 		return result, err
 	}
 	if config.Ablated >= len(r.Components) {
-		return result, fmt.Errorf("%d of %s's %d components cannot be ablated and others be left", config.Ablated, s.Name, len(r.Components))
+		return result, fmt.Errorf("option Ablated: %d components cannot be ablated, because %s has %d and some must be left", config.Ablated, s.Name, len(r.Components))
 	}
 	if st.Training != nil {
 		s.Use(s.Options().AlignData, st.Training)
@@ -313,7 +313,7 @@ func newReadout(ctx context.Context, s *study.Study, training *extraction.Parts,
 		}
 	}
 	if len(labels) == 0 || len(known) == 0 {
-		return nil, fmt.Errorf("feature %s: the truth is known of %d pictures to train on and of %d to test on, and both are needed", feature.Name, len(labels), len(known))
+		return nil, fmt.Errorf("feature %s: the truth is known for %d pictures to train on and %d to test on, and both are needed", feature.Name, len(labels), len(known))
 	}
 
 	// Channels of like size are learnt at like speed, so they are standardised first.

@@ -26,7 +26,7 @@ type DescribeConfig struct {
 	Bank     []string          `json:"-"`
 	Texts    int               `json:"texts" flag:"texts" default:"5" min:"1" help:"how many texts describe a component"` // 0: 5
 	// Rank projects the bank on so many top singular vectors of a component first; 0: not.
-	Rank int `json:"rank,omitempty" flag:"rank" min:"0" help:"project the texts on so many top singular vectors of the component first; 0: not"`
+	Rank int `json:"rank,omitempty" flag:"rank" min:"0" help:"first project the texts onto this many top singular vectors of the component; 0 does not project"`
 }
 
 func (c *DescribeConfig) fill(_ context.Context, s *session.Session) (err error) {

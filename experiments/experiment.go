@@ -182,7 +182,7 @@ func lacksMasks(s *session.Session, _ any) string {
 	if data.HasMasks(s.Data) {
 		return ""
 	}
-	return "nothing is known of where the objects are in the pictures of " + s.Options().Data
+	return "it is not known where the objects are in the pictures of " + s.Options().Data
 }
 
 // lacksTruths says that nothing is known of the features of the pictures.

@@ -37,11 +37,11 @@ type HeatmapConfig struct {
 	// Features are drawn by the instance that the reference finds nearest to the picture, Texts as they are.
 	Features []phrases.Feature `json:"features,omitempty"`
 	Texts    []string          `json:"texts,omitempty"`
-	Heads    int               `json:"heads" flag:"heads" default:"3" min:"1" help:"of how many heads, those that explain a text best, the maps are summed"` // 0: 3
+	Heads    int               `json:"heads" flag:"heads" default:"3" min:"1" help:"how many heads, those that explain a text best, have their maps summed"` // 0: 3
 	// Each draws, instead of their sum, every head by itself, all heads of the decomposed blocks.
 	Each bool `json:"each,omitempty"`
 	// Pictures are those that are drawn over, by their position in the data; nil for the first three.
-	Pictures []int `json:"-" flag:"probes" usual:"0,1,2" min:"0" help:"the pictures that are shown, by their position in the data: image-retrieval finds their neighbours, heatmaps draws over them"`
+	Pictures []int `json:"-" flag:"probes" usual:"0,1,2" min:"0" help:"the pictures to show, by their position in the data: image-retrieval finds their neighbours, heatmaps draws over them"`
 	// Over is another data set whose pictures are drawn over; nil for the session's own. Those of the session say which heads
 	// explain a feature.
 	Over data.Dataset `json:"-"`

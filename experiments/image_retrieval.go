@@ -29,7 +29,7 @@ type ImageRetrievalConfig struct {
 	Features []phrases.Feature `json:"features"` // the properties, each measured against the others
 	// Components is how many are summed for each feature; those without a number take 3. nil for [PaperComponents].
 	Components map[string]int `json:"components,omitempty"`
-	Probes     []int          `json:"probes" flag:"probes" usual:"0,1,2" min:"0" help:"the pictures that are shown, by their position in the data: image-retrieval finds their neighbours, heatmaps draws over them"`
+	Probes     []int          `json:"probes" flag:"probes" usual:"0,1,2" min:"0" help:"the pictures to show, by their position in the data: image-retrieval finds their neighbours, heatmaps draws over them"`
 	Nearest    int            `json:"nearest" flag:"nearest" default:"3" min:"1" help:"pictures found for each probe"` // 0: 3
 	// Counted is how many pictures, from the first on, are probes for the shares; 0: 200.
 	Counted int `json:"counted" flag:"counted" default:"200" min:"1" help:"how many pictures, from the first on, are probes for the shares"`
@@ -122,7 +122,7 @@ func ImageRetrieval(ctx context.Context, s *session.Session, config ImageRetriev
 	}
 	result = ModelImageRetrieval{Model: s.Name, Pictures: r.Pictures}
 	if r.Pictures < 2 {
-		return result, errors.New("one picture alone has none to be compared with")
+		return result, errors.New("a single picture cannot be compared with others; take two pictures or more")
 	}
 	attribution, err := r.Attribute(ctx, config.Features)
 	if err != nil {
@@ -130,7 +130,7 @@ func ImageRetrieval(ctx context.Context, s *session.Session, config ImageRetriev
 	}
 	for _, index := range config.Probes {
 		if _, found := slices.BinarySearch(r.Index, index); !found {
-			return result, fmt.Errorf("there is no picture %d among the %d that were read, to be a probe", index, r.Pictures)
+			return result, fmt.Errorf("option Probes: picture %d is not among the %d that were read", index, r.Pictures)
 		}
 		result.Probes = append(result.Probes, ImageProbe{Picture: index, Name: r.Data.Item(index).Name})
 	}
@@ -145,7 +145,7 @@ func ImageRetrieval(ctx context.Context, s *session.Session, config ImageRetriev
 		order := decompose.Order(decompose.Margin(attribution.Attributed, f))
 		chosen := order[:min(max(count, 0), len(order))]
 		if len(chosen) == 0 {
-			return result, fmt.Errorf("feature %s: %d components cannot be summed", feature.Name, count)
+			return result, fmt.Errorf("feature %s: the number of components to sum is %d; it must be at least 1", feature.Name, count)
 		}
 		rows := unitOrZero(r.Sum(chosen), r.Dim)
 		truth := truths(r.Data, r.Index, feature.Name)

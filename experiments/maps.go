@@ -99,7 +99,7 @@ func newMapper(e *extraction.Extraction, method string) (mapper, error) {
 		s, err := saliency.NewChefer(e.Backend, e.Model)
 		return saliencyMapper{s}, err
 	}
-	return nil, fmt.Errorf("there is no way to segment that is called %q", method)
+	return nil, fmt.Errorf("unknown segmentation method %q", method)
 }
 
 // saliencyMapper makes the maps of the methods of package saliency.

@@ -27,7 +27,7 @@ import (
 // RankingConfig says what is ranked by. Zero fields stand for the paper's values.
 type RankingConfig struct {
 	Features  []phrases.Feature `json:"features"`
-	Instances int               `json:"instances" flag:"instances" default:"4" min:"1" help:"texts of each feature that are ranked by, from the first on"` // 0: 4
+	Instances int               `json:"instances" flag:"instances" default:"4" min:"1" help:"how many texts of each feature pictures are ranked by, from the first on"` // 0: 4
 }
 
 func (c *RankingConfig) fill(_ context.Context, s *session.Session) (err error) {

@@ -134,9 +134,9 @@ func TestImageRetrieval(t *testing.T) {
 	require.Greater(t, result.Shares[0].Share, 1.5*result.Shares[0].Base)
 
 	for want, config := range map[string]experiments.ImageRetrievalConfig{
-		"there is no picture 150":             {Features: features, Probes: []int{150}},
-		"option Probes: -1 is not at least 0": {Features: features, Probes: []int{-1}},
-		"-2 components":                       {Features: features, Components: map[string]int{"color": -2}},
+		"option Probes: picture 150 is not among": {Features: features, Probes: []int{150}},
+		"option Probes: -1 is not at least 0":     {Features: features, Probes: []int{-1}},
+		"-2 components":                           {Features: features, Components: map[string]int{"color": -2}},
 	} {
 		_, err := experiments.ImageRetrieval(t.Context(), s, config)
 		require.ErrorContains(t, err, want)
@@ -266,7 +266,7 @@ func TestAlign(t *testing.T) {
 	given := smallSession(t, "deit-mini", sharedCache(t), func(o *session.Options) { o.Aligner = file })
 	require.Equal(t, r.Aligned.Values, readingOf(t, given).Aligned.Values)
 	_, err = experiments.Align(t.Context(), given, experiments.SweepConfig{})
-	require.ErrorContains(t, err, "option Aligner: alignments are trained here")
+	require.ErrorContains(t, err, "option Aligner cannot be used: the alignments are trained here")
 
 	warm, err := experiments.Align(t.Context(), smallSession(t, "deit-mini", sharedCache(t), func(o *session.Options) {
 		o.Lambda, o.AlignEpochs = new(0.5), 1
@@ -275,7 +275,7 @@ func TestAlign(t *testing.T) {
 	require.Equal(t, 10, warm.Steps, "an epoch of 300 pictures, 32 at a time")
 	require.Greater(t, warm.Cosine, aligned.Cosine-0.05)
 	_, err = experiments.Sweep(t.Context(), s, experiments.SweepConfig{From: file, Lambdas: []float64{0, 1}})
-	require.ErrorContains(t, err, "option From does not go with option Lambdas")
+	require.ErrorContains(t, err, "option From cannot be used with option Lambdas")
 	_, err = experiments.Sweep(t.Context(), s, experiments.SweepConfig{From: file + "x"})
 	require.ErrorContains(t, err, "option From: ")
 }

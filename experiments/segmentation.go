@@ -94,9 +94,9 @@ func Segmentation(ctx context.Context, s *session.Session, config SegmentationCo
 	e.SetDefaults()
 	switch {
 	case !data.HasMasks(e.Data):
-		return result, errors.New("nothing is known of where the objects of these pictures are; segmentation needs pictures with masks")
+		return result, errors.New("it is not known where the objects are in these pictures; segmentation needs pictures with masks")
 	case e.Orient:
-		return result, errors.New("option Orient does not go with masks, which lie as the files have the pictures")
+		return result, errors.New("option Orient cannot be used with masks, which have the orientation of the picture files")
 	}
 	if err := e.CheckLabels(e.Model.Arch.NumClasses()); err != nil {
 		return result, err

@@ -23,17 +23,17 @@ import (
 // SweepConfig says which alignments are trained.
 type SweepConfig struct {
 	// Lambdas are the weights of the orthogonality; nil for the session's alone.
-	Lambdas []float64 `json:"lambdas" flag:"sweep" min:"0" help:"values of lambda, separated by commas, instead of --lambda"`
+	Lambdas []float64 `json:"lambdas" flag:"sweep" min:"0" help:"values of lambda, separated by commas, in place of --lambda"`
 	// From is a file with an alignment to begin at; "" for at random.
-	From string `json:"from,omitempty" flag:"from" help:"an alignment to begin at, such as one for another lambda: then a few hundred steps are enough"`
+	From string `json:"from,omitempty" flag:"from" help:"an alignment to start from, such as one for another lambda: a few hundred steps are then enough"`
 }
 
 func (c *SweepConfig) fill(_ context.Context, s *session.Session) error {
 	if s.Options().Aligner != "" {
-		return errors.New("option Aligner: alignments are trained here")
+		return errors.New("option Aligner cannot be used: the alignments are trained here")
 	}
 	if c.From != "" && len(c.Lambdas) > 1 {
-		return errors.New("option From does not go with option Lambdas")
+		return errors.New("option From cannot be used with option Lambdas")
 	}
 	if len(c.Lambdas) == 0 {
 		c.Lambdas = []float64{*s.Options().Lambda}

@@ -22,10 +22,10 @@ func All() []Experiment {
 		}, Ablation, func(curves []AblationCurve) AblationResult { return AblationResult{Curves: curves} }),
 		define(Experiment{
 			Name: "text-retrieval", Number: "2", Options: read, ready: reads,
-			About: "pictures found by a text in what groups of components say",
+			About: "pictures that groups of components find for a text",
 			Title: "Pictures found by a text",
-			Claim: "The components to which a feature is attributed most find, by themselves, pictures that show what a text about that " +
-				"feature says; the further down the order, the less.",
+			Claim: "The components that a feature is most attributed to find, on their own, pictures that show what a text about that " +
+				"feature describes; the further down the order, the less.",
 		}, TextRetrieval, func(all []ModelTextRetrieval) TextRetrievalResult {
 			return TextRetrievalResult{Top: all[0].Top, Models: all}
 		}),
@@ -38,22 +38,22 @@ func All() []Experiment {
 		}, Ranking, func(models []ModelRanking) RankingResult { return RankingResult{Models: models} }),
 		define(Experiment{
 			Name: "image-retrieval", Number: "4", Options: read, ready: reads,
-			About: "pictures that are like another one in colour, in place, ...",
+			About: "pictures that resemble another one in colour, in place, ...",
 			Title: "Pictures found by a picture",
-			Claim: "A few components chosen for one property find pictures that are like a given one in this property, whatever else they show.",
+			Claim: "A few components chosen for one property find pictures that resemble a given one in that property, whatever else they show.",
 		}, ImageRetrieval, func(all []ModelImageRetrieval) ImageRetrievalResult { return ImageRetrievalResult{Models: all} }),
 		define(Experiment{
 			Name: "heatmaps", Number: "5", Options: read, ready: reads,
-			About: "where in a picture heads find what a text says",
+			About: "where in a picture heads find what a text describes",
 			Title: "Token heatmaps",
-			Claim: "Split further by image token, the heads that carry a feature show where in a picture what a text says comes from.",
+			Claim: "Split further by image token, the heads that carry a feature show where in a picture they find what a text describes.",
 		}, Heatmaps, func(all []ModelHeatmaps) HeatmapResult { return HeatmapResult{Models: all} }),
 		define(Experiment{
 			Name: "segmentation", Number: "6, Table", Options: append(slices.Clone(session.Classified), "blocks"), ready: classifies, lacks: lacksMasks,
-			About: "objects found by what image tokens add to the logit of the class, against GradCAM and Chefer et al.",
+			About: "objects outlined by what image tokens add to the logit of the class, compared with GradCAM and Chefer et al.",
 			Title: "Zero-shot segmentation",
 			Claim: "What the image tokens add to the logit of the true class outlines its object, for every model better than GradCAM and, " +
-				"where that can be applied, the method of Chefer et al.",
+				"where it can be applied, the method of Chefer et al.",
 			Compare: func(r Result, checkpoints map[string]string, data string, _ any) Comparison {
 				return CompareSegmentation(r.(SegmentationResult), checkpoints, otherPictures(data, "pixelimagenet", "imagenet-s"))
 			},
@@ -61,9 +61,9 @@ func All() []Experiment {
 		define(Experiment{
 			Name: "waterbirds", Number: "7, Table 3", ready: reads, lacks: lacksBirds,
 			Options: append([]string{"blocks", "classes", "templates", "training", "alignment", "aligner", "bank", "seed"}, session.Loading...),
-			About:   "birds at the wrong place, before and after the components that carry the place are ablated",
+			About:   "birds in the wrong place, before and after the components that carry the place are ablated",
 			Title:   "Spurious correlations (Waterbirds)",
-			Claim: "Replacing by their mean the ten components that carry the background more than the bird raises the accuracy of the worst " +
+			Claim: "Replacing the ten components that carry the background more than the bird by their mean raises the accuracy of the worst " +
 				"group of every model, and the mean of the groups too.",
 			Compare: func(r Result, checkpoints map[string]string, _ string, config any) Comparison {
 				return CompareWaterbirds(r.(WaterbirdsResult), checkpoints, otherPictures(config.(WaterbirdsConfig).Uncorrelated, "waterbirds"))
@@ -72,14 +72,14 @@ func All() []Experiment {
 		define(Experiment{
 			Name: "alignment", Number: "8, Table 1", ready: readsAndClassifies,
 			Options: append([]string{"data", "blocks", "classes", "templates", "head", "training", "alignment", "bank", "seed"}, session.Loading...),
-			About:   "ways into CLIP's space compared, and components in words",
+			About:   "ways of mapping into CLIP's space compared, and components in words",
 			Title:   "Alignment quality",
-			Claim: "A linear map for each component, kept near an isometry, takes contributions into CLIP's space so that texts describe them " +
-				"as the model's own head does, more often than with one map for all or with maps that are free.",
+			Claim: "A linear map for each component, kept close to an isometry, takes contributions into CLIP's space so that texts describe " +
+				"them as the model's own head does, more often than with one map for all or with unconstrained maps.",
 		}, CompareAlignments, func(models []ModelAlignment) AlignmentResult { return AlignmentResult{Models: models} }),
 		define(Experiment{
 			Name: "causal", Options: read, Trains: true, ready: reads, lacks: lacksTruths,
-			About: "what read-outs of a feature lose with the components that carry it",
+			About: "how much worse a feature is read out without the components that carry it",
 			Title: "Causal test",
 		}, Causal, func(models []ModelCausalTest) CausalResult { return CausalResult{Models: models} }),
 	}
@@ -122,7 +122,7 @@ func Find(name string) (Experiment, error) {
 		}
 		names = append(names, e.Name)
 	}
-	return Experiment{}, fmt.Errorf("experiment %q is not known (known: %s)", name, strings.Join(names, ", "))
+	return Experiment{}, fmt.Errorf("unknown experiment %q (known: %s)", name, strings.Join(names, ", "))
 }
 
 // otherPictures says that pictures are not of the kinds that the paper's are, "" where they are.

@@ -81,7 +81,7 @@ func TestFind(t *testing.T) {
 		require.Equal(t, e.Title, found.Title)
 	}
 	_, err := experiments.Find("frob")
-	require.ErrorContains(t, err, `experiment "frob" is not known (known: ablation, text-retrieval, `)
+	require.ErrorContains(t, err, `unknown experiment "frob" (known: ablation, text-retrieval, `)
 }
 
 // TestRun runs a row of the table with one model and with two.
@@ -146,7 +146,7 @@ func TestLacks(t *testing.T) {
 	noise := sessionOf(t, extraction.Extraction{Backend: tiny.Backend(t), Model: tiny.Model(t), Data: tiny.Noise{N: 2}, CacheDir: t.TempDir()})
 	drawn := smallSession(t, "clip-mini", sharedCache(t))
 	lacking := map[string]string{
-		"segmentation": "nothing is known of where the objects are in the pictures of pictures given",
+		"segmentation": "it is not known where the objects are in the pictures of pictures given",
 		"causal":       "nothing is known of the pictures of pictures given beside their classes",
 		"waterbirds":   "it takes pictures of birds, named as option Correlated and option Uncorrelated",
 	}

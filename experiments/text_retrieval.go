@@ -29,10 +29,10 @@ import (
 
 // TextRetrievalConfig says what is looked for. Zero fields stand for the paper's values.
 type TextRetrievalConfig struct {
-	Features []phrases.Feature `json:"features"`                                                                      // every instance is a probe
-	Group    int               `json:"group" flag:"group" default:"3" min:"1" help:"components in a group"`           // 0: 3
-	Groups   int               `json:"groups" flag:"groups" default:"4" min:"1" help:"groups, from the first on"`     // 0: 4
-	Top      int               `json:"top" flag:"top" default:"9" min:"1" help:"pictures that are counted in shares"` // 0: 9
+	Features []phrases.Feature `json:"features"`                                                                                            // every instance is a probe
+	Group    int               `json:"group" flag:"group" default:"3" min:"1" help:"components in a group"`                                 // 0: 3
+	Groups   int               `json:"groups" flag:"groups" default:"4" min:"1" help:"groups, from the first on"`                           // 0: 4
+	Top      int               `json:"top" flag:"top" default:"9" min:"1" help:"how many of the best pictures the shares are counted over"` // 0: 9
 }
 
 func (c *TextRetrievalConfig) fill(_ context.Context, s *session.Session) (err error) {

@@ -32,12 +32,12 @@ import (
 type WaterbirdsConfig struct {
 	// Correlated and Uncorrelated are the pictures: of birds at the place that fits most of them, on 80 % of which a head is
 	// trained, and of birds at any place.
-	Correlated   string `json:"-" flag:"correlated" default:"scenes-birds:6000:1:correlated" help:"pictures of birds at the place that fits most of them; a head is trained on 80 % of these"`
-	Uncorrelated string `json:"-" flag:"uncorrelated" default:"scenes-birds:2000:2:uncorrelated" help:"pictures of birds at any place, such as waterbirds:DIR:test"`
+	Correlated   string `json:"-" flag:"correlated" default:"scenes-birds:6000:1:correlated" help:"pictures of birds, most of them in the place that fits them; a head is trained on 80 % of these"`
+	Uncorrelated string `json:"-" flag:"uncorrelated" default:"scenes-birds:2000:2:uncorrelated" help:"pictures of birds in any place, such as waterbirds:DIR:test"`
 	// Spurious and Core are the texts about what must not tell and what may; without names, those of the list Features.
 	Spurious phrases.Feature `json:"spurious"`
 	Core     phrases.Feature `json:"core"`
-	Features string          `json:"-" flag:"features" usual:"waterbirds, or scenes-birds for drawn ones" help:"the two features spurious and core: a shipped list or a file with a line FEATURE: INSTANCE, INSTANCE, ... for each"`
+	Features string          `json:"-" flag:"features" usual:"waterbirds, or scenes-birds for drawn ones" help:"the two features spurious and core: a shipped list or a file with a line FEATURE: INSTANCE, INSTANCE, ... for each of them"`
 	Ablated  int             `json:"ablated" flag:"ablated" usual:"waterbirds 10, causal 5" min:"1" help:"how many components are ablated"` // 0: 10
 	Steps    int             `json:"steps"`                                                                                                 // components ablated at the end of the curve; 0: half as many again
 	// Bank holds texts for the words of the components ablated; nil for the session's.
@@ -53,7 +53,7 @@ func (c *WaterbirdsConfig) fill(_ context.Context, s *session.Session) error {
 	}
 	drawn := session.Drawn(c.Uncorrelated)
 	if session.Drawn(c.Correlated) != drawn {
-		return fmt.Errorf("option Correlated %s and option Uncorrelated %s are not of one world; name both", c.Correlated, c.Uncorrelated)
+		return fmt.Errorf("option Correlated %s and option Uncorrelated %s do not belong together; name both", c.Correlated, c.Uncorrelated)
 	}
 	if c.Features == "" {
 		if c.Features = "waterbirds"; drawn {
@@ -85,7 +85,7 @@ func (c *WaterbirdsConfig) choose(features []phrases.Feature) error {
 		}
 	}
 	if c.Spurious.Name == "" || c.Core.Name == "" {
-		return errors.New("waterbirds wants two features, spurious and core")
+		return errors.New("waterbirds needs two features, spurious and core")
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ func SplitBirds(correlated, uncorrelated data.Dataset, seed uint64) (BirdData, e
 		}
 		for i := range ds.Len() {
 			if place := data.Attributes(ds, i)[birdPlace]; place == "" {
-				return BirdData{}, fmt.Errorf("nothing is known of the place of %s: Waterbirds needs the attribute %q", ds.Item(i).Name, birdPlace)
+				return BirdData{}, fmt.Errorf("the place of %s is not known: Waterbirds needs the attribute %q", ds.Item(i).Name, birdPlace)
 			}
 		}
 	}
@@ -209,7 +209,7 @@ func SplitBirds(correlated, uncorrelated data.Dataset, seed uint64) (BirdData, e
 	return BirdData{Train: data.Subset(correlated, train), Test: test}, err
 }
 
-// Waterbirds measures how a model tells birds at the wrong place, before and after components are ablated. The session's own
+// Waterbirds measures how a model tells birds in the wrong place, before and after components are ablated. The session's own
 // pictures do not count.
 func Waterbirds(ctx context.Context, s *session.Session, config WaterbirdsConfig) (ModelWaterbirds, error) {
 	result := ModelWaterbirds{Model: s.Name}
@@ -221,7 +221,7 @@ func Waterbirds(ctx context.Context, s *session.Session, config WaterbirdsConfig
 		config.Steps = result.Ablated + result.Ablated/2
 	}
 	if config.Steps < result.Ablated {
-		return result, fmt.Errorf("%d components cannot be ablated on the way to %d", result.Ablated, config.Steps)
+		return result, fmt.Errorf("%d components cannot be ablated within %d steps", result.Ablated, config.Steps)
 	}
 	birds, err := config.open(ctx, s)
 	if err != nil {
@@ -311,7 +311,7 @@ func (m *ModelWaterbirds) measure(ctx context.Context, s *study.Study, r *study.
 		place := data.Attributes(r.Data, index)[birdPlace]
 		group := groups[[2]string{birds[label], place}]
 		if group == nil {
-			return fmt.Errorf("%s is at the place %q; Waterbirds has land and water", r.Data.Item(index).Name, place)
+			return fmt.Errorf("%s is in the place %q; Waterbirds knows land and water", r.Data.Item(index).Name, place)
 		}
 		heads.Ablate(rows, r.Representation[position*r.Dim:][:r.Dim], func(component int) []float32 {
 			return r.Row(component, position)
@@ -331,7 +331,7 @@ func (m *ModelWaterbirds) measure(ctx context.Context, s *study.Study, r *study.
 		for _, place := range []string{"land", "water"} {
 			group := groups[[2]string{bird, place}]
 			if group.Pictures == 0 {
-				return errors.New("there is no picture of a " + bird + " at the " + place)
+				return errors.New("there is no picture of a " + bird + " on " + place)
 			}
 			for step := range group.Accuracy {
 				group.Accuracy[step] /= float64(group.Pictures)

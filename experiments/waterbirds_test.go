@@ -40,7 +40,7 @@ func TestSplitBirds(t *testing.T) {
 	require.ErrorContains(t, err, "must be of two classes")
 	placeless := tiny.Noise{N: 5, ClassNames: []string{"landbird", "waterbird"}}
 	_, err = experiments.SplitBirds(placeless, placeless, 0)
-	require.ErrorContains(t, err, "nothing is known of the place of noise-0")
+	require.ErrorContains(t, err, "the place of noise-0 is not known")
 }
 
 func hashed(t *testing.T, ds data.Dataset) string {

@@ -57,7 +57,7 @@ func Draw(result experiments.Result, sessions []*session.Session) ([]Drawing, er
 	case experiments.Words, experiments.Aligned:
 		return nil, nil // tables say all
 	}
-	return nil, fmt.Errorf("a %T is not drawn", result)
+	return nil, fmt.Errorf("there is no figure for a %T", result)
 }
 
 // one is the drawing of a figure of all models.

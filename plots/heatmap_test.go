@@ -198,7 +198,7 @@ func TestHeatmapContactRefuses(t *testing.T) {
 		`picture 3 (scene 3): component "layer:07, attn_head:00" twice`: func(p *experiments.HeatmapPicture) {
 			p.Panels[1].Components = p.Panels[0].Components
 		},
-		`picture 3 (scene 3): panels of "a red bird" and "sea": a contact result has one text`: func(p *experiments.HeatmapPicture) {
+		`picture 3 (scene 3): panels of "a red bird" and "sea": a contact sheet has one text`: func(p *experiments.HeatmapPicture) {
 			p.Panels[2].Text = "sea"
 		},
 		"picture 3 (scene 3): panel 2 (a red bird): limit is 0": func(p *experiments.HeatmapPicture) { p.Panels[1].Limit = 0 },

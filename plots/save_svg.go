@@ -90,13 +90,13 @@ func readTables(ttf []byte) (fontTables, error) {
 		record := ttf[12+16*i:]
 		offset, length := int64(binary.BigEndian.Uint32(record[8:])), int64(binary.BigEndian.Uint32(record[12:]))
 		if offset+length > int64(len(ttf)) {
-			return nil, fmt.Errorf("font: table %q ends behind the file", record[:4])
+			return nil, fmt.Errorf("font: table %q ends after the end of the file", record[:4])
 		}
 		tables[string(record[:4])] = ttf[offset : offset+length]
 	}
 	for name, least := range map[string]int{"head": 54, "hhea": 36, "maxp": 32, "hmtx": 4, "loca": 4, "glyf": 0, "OS/2": 78, "post": 32} {
 		if table, ok := tables[name]; !ok || len(table) < least {
-			return nil, fmt.Errorf("font: no table %s, or too short a one", name)
+			return nil, fmt.Errorf("font: table %s is missing or too short", name)
 		}
 	}
 	return tables, nil

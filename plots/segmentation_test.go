@@ -144,7 +144,7 @@ func TestSegmentationSheetRefuses(t *testing.T) {
 	refuse("picture 5 (five.jpg): no such file", lost{}, squares(8), all, as)
 	refuse("picture 5 (five.jpg): no such mask", plain{}, noMasks{}, all, as)
 	refuse("picture 5 (five.jpg): there is no mask", plain{}, (*others)(nil), all, as)
-	refuse("picture 5 (five.jpg): 3 values are no mask", plain{}, &others{Width: 2, Height: 2, Pix: make([]uint8, 3)}, all, as)
+	refuse("picture 5 (five.jpg): 3 values do not make a mask", plain{}, &others{Width: 2, Height: 2, Pix: make([]uint8, 3)}, all, as)
 	refuse("picture 5 (five.jpg): the mask of 2 x 1 pixels has another shape", plain{}, &others{Width: 2, Height: 1, Pix: make([]uint8, 2)}, all, as)
 	for want, spoil := range map[string]func(m *experiments.ModelSegmentation){
 		"no examples": func(m *experiments.ModelSegmentation) { m.Examples = nil },

@@ -162,7 +162,7 @@ func newTextColumn(f experiments.FeatureRetrieval, p experiments.TextProbe, grou
 		return column, errors.New("no groups of components")
 	}
 	if len(p.Found) != len(f.Groups) {
-		return column, fmt.Errorf("%d groups found something, there are %d", len(p.Found), len(f.Groups))
+		return column, fmt.Errorf("%d groups have results, but there are %d", len(p.Found), len(f.Groups))
 	}
 	if p.Share != nil {
 		if len(p.Share) != len(f.Groups) {

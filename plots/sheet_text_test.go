@@ -152,7 +152,7 @@ func TestTextRetrievalRefuses(t *testing.T) {
 		`color, "blue": no groups of components`: func(f *experiments.FeatureRetrieval, _ *experiments.TextProbe) {
 			f.Groups = nil
 		},
-		`color, "blue": 1 groups found something, there are 2`: func(_ *experiments.FeatureRetrieval, p *experiments.TextProbe) {
+		`color, "blue": 1 groups have results, but there are 2`: func(_ *experiments.FeatureRetrieval, p *experiments.TextProbe) {
 			p.Found = p.Found[1:]
 		},
 		`color, "blue": 1 shares for 2 groups`: func(_ *experiments.FeatureRetrieval, p *experiments.TextProbe) {

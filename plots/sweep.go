@@ -106,7 +106,7 @@ func checkSweep(c experiments.SweepCurve) error {
 			return err
 		}
 		if p.Lambda < 0 || p.Lambda <= before {
-			return fmt.Errorf("lambda %v after %v: want ascending ones from 0 on", p.Lambda, before)
+			return fmt.Errorf("lambda %v after %v: want ascending values of 0 or more", p.Lambda, before)
 		}
 		before = p.Lambda
 		err := cmp.Or(within("cosine similarity", p.Cosine, -1, 1), finite("orthogonality", p.Orthogonality),

@@ -88,7 +88,7 @@ func waterbirds(result experiments.WaterbirdsResult, width vg.Length) (*Figure, 
 		panels = append(panels, p)
 	}
 	if len(birds.names) > 2 || len(places.names) > 2 {
-		return nil, fmt.Errorf("%d kinds of birds and %d of places, it shows 2 of each",
+		return nil, fmt.Errorf("%d kinds of birds and %d of places: the figure shows 2 of each",
 			len(birds.names), len(places.names))
 	}
 	chosen := "ablated in the table"

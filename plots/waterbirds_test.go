@@ -64,5 +64,5 @@ func TestWaterbirdsRefuses(t *testing.T) {
 	m := birds("a", 0.2, 21)
 	m.Groups[3].Place = "the moon"
 	_, err = plots.Waterbirds(experiments.WaterbirdsResult{Models: []experiments.ModelWaterbirds{m}})
-	wantError(t, err, "waterbirds figure: 2 kinds of birds and 3 of places, it shows 2 of each")
+	wantError(t, err, "waterbirds figure: 2 kinds of birds and 3 of places: the figure shows 2 of each")
 }

@@ -19,13 +19,13 @@ func newAlign() *cobra.Command {
 		Short: "Map what the components of a model contribute into the space of a CLIP",
 		Long: `Train a linear map for each component that takes its contributions into the joint
 space of pictures and texts of a CLIP (CompAlign): the mapped contributions of a
-picture sum to what is near to CLIP's own embedding of it. --lambda weighs how near
-the maps are to isometries. The model is run once; training reads its contributions
-from the cache.
+picture sum to a vector close to CLIP's own embedding of it. --lambda is the weight of
+keeping the maps close to isometries. The model is run once; training reads its
+contributions from the cache.
 
-It is trained on --align-data and measured on --data. Into --out go the maps
-(` + alignerFile + `), table.csv with the orthogonality of each component's map,
-and result.json.
+It is trained on --align-data and measured on --data. The maps (` + alignerFile + `),
+table.csv with the orthogonality of each component's map, and result.json are written
+to --out.
 
 --sweep trains for several values of lambda and draws alignment quality and
 orthogonality against it.`,
@@ -36,9 +36,9 @@ orthogonality against it.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch {
 			case len(config.Lambdas) > 0 && config.From != "":
-				return usagef("--from does not go with --sweep")
+				return usagef("--from cannot be used with --sweep")
 			case len(config.Lambdas) > 0 && c.Flags().Changed("lambda"):
-				return usagef("--lambda does not go with --sweep")
+				return usagef("--lambda cannot be used with --sweep")
 			}
 			r.models = []string{r.options.Model}
 			return r.run(c, func(_ *session.Sessions, all []*session.Session) error {

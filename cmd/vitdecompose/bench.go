@@ -30,12 +30,12 @@ func newBench() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench [align|store|pipeline|scale]",
 		Short: "Measure forward pass, decomposition and token split of a model, alignment, the cache, or a whole extraction",
-		Long: `Measure images per second of the forward pass, of the forward pass with the heads
-and MLPs of all blocks and of some, and with the token split of these; their ratios
-to the forward pass, and peak memory. The jobs run in turn, round by round, so that the ratios
-hold on a machine whose speed drifts.
+		Long: `Measure images per second of the forward pass, of the forward pass with the heads and
+MLPs of all blocks and of the late ones, and with the token split of those; their ratios
+to the forward pass, and peak memory. The jobs run in turn, round by round, so that the
+ratios hold on a machine whose speed drifts.
 
-With --peer-python, a python that has torch and timm runs the same forward pass in turn.`,
+With --peer-python, a Python that has torch and timm runs the same forward pass in turn.`,
 		Example: `  vitdecompose bench --model deit_base_patch16_224 --random-weights --batch 8
   vitdecompose bench --model deit-mini --batch 32 --json bench.json`,
 		Args: cobra.NoArgs,
@@ -107,11 +107,11 @@ func newBenchAlign(jsonFile *string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "align",
 		Short: "Measure the training of an alignment",
-		Long: `Measure the training of an alignment on random contributions of the size that DeiT-B's
-late blocks have: seconds per epoch, from --rounds steps with and without the orthogonality
+		Long: `Measure the training of an alignment on random contributions as large as those of
+DeiT-B's late blocks: seconds per epoch, from --rounds steps with and without the orthogonality
 term, and peak memory.
 
-With --peer-python, a python that has torch takes the same steps in turn.`,
+With --peer-python, a Python that has torch takes the same steps in turn.`,
 		Example: `  vitdecompose bench align --rounds 20 --peer-python python3`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -158,9 +158,9 @@ func newBenchStore(jsonFile *string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "store",
 		Short: "Measure the cache",
-		Long: `Measure the cache with contributions of the size that DeiT-B's late blocks have:
-megabytes per second of writing (to the disk), verifying and reading (what was just
-written), for each type of --keep, and peak memory.`,
+		Long: `Measure the cache with contributions as large as those of DeiT-B's late blocks:
+megabytes per second of writing (to the disk), verifying, and reading what was just
+written, for each type that --keep can name, and peak memory.`,
 		Example: `  vitdecompose bench store --pictures 5000 --dir /data`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -212,9 +212,9 @@ func newBenchPipeline(jsonFile *string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "pipeline",
 		Short: "Measure an extraction as a whole",
-		Long: `Measure an extraction as a whole, from JPEG files (drawn ones of ImageNet's size unless
+		Long: `Measure an extraction as a whole, from JPEG files (drawn ones as large as ImageNet's unless
 --data names others) to a store: images per second, how much of the time devices waited
-for pictures or for the store, and memory early and late.`,
+for pictures or for the store, and memory at the beginning and later.`,
 		Example: `  vitdecompose bench pipeline --model deit_base_patch16_224 --random-weights --pictures 400
   vitdecompose bench pipeline --model deit-mini --data photos --batch 64`,
 		Args: cobra.NoArgs,
@@ -288,9 +288,9 @@ func newBenchScale(jsonFile *string) *cobra.Command {
 		Use:   "scale",
 		Short: "Measure models at their best batch, on one and several devices",
 		Long: `Measure models (the paper's six architectures with random weights, unless --model names
-some) at the batch that is fastest: images per second of the forward pass and of the
-decomposition, which share of the speed of a matrix product that is, how far --precision
-bfloat16 is from float32, and what several --devices give together.`,
+others) at their fastest batch: images per second of the forward pass and of the
+decomposition, what share of the speed of a matrix product that is, how far --precision
+bfloat16 is from float32, and how fast several --devices are together.`,
 		Example: `  vitdecompose bench scale --batches 4,8,16 --devices 1,2
   vitdecompose bench scale --model deit-mini,swin-mini`,
 		Args: cobra.NoArgs,

@@ -16,8 +16,8 @@ import (
 func newCache() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cache (list|verify|prune|export)",
-		Short: "Look after the decomposed pictures that are kept on disk",
-		Long: `Look after the decomposed pictures that are kept on disk.
+		Short: "Manage the decomposed pictures that are kept on disk",
+		Long: `Manage the decomposed pictures that are kept on disk.
 
 Every experiment keeps what it decomposes, so that a second run, or one that was
 interrupted, does not compute it again. A store is what one model made of one data set;
@@ -114,7 +114,7 @@ func find(entries []cache.Entry, beginnings []string) ([]cache.Entry, error) {
 		case matches == 0 || beginning == "":
 			return nil, fmt.Errorf("no store's hash begins with %q; `vitdecompose cache list` lists them", beginning)
 		case matches > 1:
-			return nil, fmt.Errorf("%d stores' hashes begin with %q; give more of it", matches, beginning)
+			return nil, fmt.Errorf("the hashes of %d stores begin with %q; give more characters", matches, beginning)
 		}
 	}
 	return found, nil
@@ -142,7 +142,7 @@ func verifyStores(c *cobra.Command, entries []cache.Entry, args []string) error 
 		bad += len(wrong)
 	}
 	if bad > 0 {
-		return fmt.Errorf("%d files are wrong; the runs that need them compute them again", bad)
+		return fmt.Errorf("%d files are wrong; the next runs that need them compute them again", bad)
 	}
 	return nil
 }
@@ -189,7 +189,8 @@ DuckDB read as one: contributions (index, component, contribution), a row for ea
 and component, and pictures (index, representation, logits), a row for each picture.
 
 The index is a picture's position in the data. The components' names are in components.json,
-which is written last: where it is, all is there. An earlier export into --out is removed.`,
+which is written last: if it is there, the export is complete. An earlier export in --out is
+removed.`,
 		Example: `  vitdecompose cache export 3fa9c1 --out contributions
   vitdecompose cache export 3fa9c1 --format parquet --out tables
   python3 -c 'import pandas; print(pandas.read_parquet("tables/contributions"))'`,

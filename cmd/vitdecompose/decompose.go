@@ -25,7 +25,7 @@ import (
 // decomposing are the options of decompose.
 type decomposing struct {
 	Split  string `flag:"split" default:"heads" oneof:"heads|attns|tokens" help:"heads, attns (heads together) or tokens (heads by source token)"`
-	Biases string `flag:"biases" default:"const" oneof:"const|shared" help:"const (biases are a component of their own) or shared (over the components)"`
+	Biases string `flag:"biases" default:"const" oneof:"const|shared" help:"const (biases are a component by themselves) or shared (divided among the components)"`
 	Pixels string `flag:"pixels" help:"safetensors file with the tensor pixels, input or pixel_values [N,3,H,W], normalised"`
 	Out    string `flag:"out" help:"safetensors file to write"`
 }
@@ -55,13 +55,13 @@ The largest difference between the sum and the representation is printed.`,
 			job := decomposition{split: decompose.Split(own.Split), biases: decompose.Biases(own.Biases), out: own.Out}
 			switch {
 			case (len(files) == 0) == (own.Pixels == ""):
-				return usagef("name pictures, or --pixels FILE, not both")
+				return usagef("name either pictures or --pixels FILE")
 			case own.Pixels != "" && options.Orient:
-				return usagef("--orient does not go with --pixels")
+				return usagef("--orient cannot be used with --pixels")
 			case job.out == "":
 				return usagef("--out FILE is missing")
 			case job.split == decompose.Tokens && job.biases == decompose.BiasesShared:
-				return usagef("--biases shared does not go with --split tokens")
+				return usagef("--biases shared cannot be used with --split tokens")
 			}
 			return job.decompose(c, options, files, own.Pixels)
 		},
@@ -172,10 +172,10 @@ func openPixels(path string, side int) (*pixelFile, error) {
 			continue
 		}
 		if want := []int{3, side, side}; len(info.Shape) != 4 || !slices.Equal(info.Shape[1:], want) || info.Shape[0] == 0 {
-			return nil, fmt.Errorf("--pixels %s: tensor %s is %v, the model wants [N, 3, %d, %d]", path, name, info.Shape, side, side)
+			return nil, fmt.Errorf("--pixels %s: tensor %s is %v, the model needs [N, 3, %d, %d]", path, name, info.Shape, side, side)
 		}
 		if !slices.Contains([]safetensors.DType{safetensors.F32, safetensors.F16, safetensors.BF16, safetensors.F64}, info.DType) {
-			return nil, fmt.Errorf("--pixels %s: tensor %s holds %s, the model wants normalised pixels in F32, F16, BF16 or F64", path, name, info.DType)
+			return nil, fmt.Errorf("--pixels %s: tensor %s has type %s, the model needs normalised pixels in F32, F16, BF16 or F64", path, name, info.DType)
 		}
 		pixels, err := f.Float32(name)
 		if err != nil {

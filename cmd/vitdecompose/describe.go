@@ -17,12 +17,12 @@ func newDescribe() *cobra.Command {
 	r, config := &runner{groups: e.Options}, e.NewConfig()
 	c := &cobra.Command{
 		Use:   "describe",
-		Short: "Say in words what the components of a model carry",
-		Long: `Say in words what each component of a model carries: its share of the variance of
+		Short: "Put into words what the components of a model carry",
+		Long: `Put into words what each component of a model carries: its share of the variance of
 the representation, the feature that it carries most (CompAttribute), and the texts of
 a bank that span what it contributes to the pictures (TextSpan).
 
-With --out the same is written as table.csv and result.json.`,
+With --out this is also written to table.csv and result.json.`,
 		Example: `  vitdecompose describe --model deit-mini
   vitdecompose describe --model clip-mini --blocks 3.. --texts 8
   vitdecompose describe --model deit-mini --bank my-texts.txt --features my-features.txt --out results/words`,

@@ -15,10 +15,11 @@ import (
 func newDoctor() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Show what computes, what is cached, and what is missing",
+		Short: "Show the backend, what is cached, and what is missing",
 		Long: `Show the backend and its devices, the XLA plugin and whether its hash is right,
-the caches and their sizes, versions, cores and memory, what to do about what is
-missing, and whether the notebooks have their kernel. The exit code is 1 when the backend does not open.`,
+the caches and their sizes, versions, cores and memory, whether the notebooks have
+their kernel, and what to do about anything missing. The exit code is 1 when the
+backend does not open.`,
 		Example: `  vitdecompose doctor
   GOMLX_BACKEND=xla:cuda vitdecompose doctor`,
 		Args: cobra.NoArgs,

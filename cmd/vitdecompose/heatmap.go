@@ -20,9 +20,9 @@ import (
 // heatmap draws over pictures of the user's own.
 type heatmap struct {
 	Texts   []string
-	Class   string `flag:"class" usual:"the best one" help:"the class whose logit is taken apart: its name or its index"`
-	Contact bool   `flag:"contact" help:"draw every head by itself, and not only their sum"`
-	Heads   int    `flag:"heads" default:"3" min:"1" help:"of how many heads, those that explain a text best, the maps are summed"`
+	Class   string `flag:"class" usual:"the best one" help:"the class whose logit is taken apart: its name or index"`
+	Contact bool   `flag:"contact" help:"draw every head separately, not only their sum"`
+	Heads   int    `flag:"heads" default:"3" min:"1" help:"how many heads, those that explain a text best, have their maps summed"`
 	Out     string `flag:"out" usual:"results/heatmap" help:"directory for the figures and numbers"`
 
 	c       *cobra.Command
@@ -45,10 +45,10 @@ func newHeatmap() *cobra.Command {
 that attention heads read, at the places of these tokens, red where they speak for it and
 blue where they speak against.
 
-Without --text it is the logit of a class of the model's own head that is taken apart, the
-best one or that of --class. With --text it is the product with the text in CLIP's space;
-the heads that explain the text best are found on the pictures of --data. --contact draws
-every head by itself.`,
+Without --text the logit of a class is taken apart: the model's best class, or that of
+--class. With --text it is the product with the text in CLIP's space; the heads that
+explain the text best are found on the pictures of --data. --contact draws every head
+separately.`,
 		Example: `  vitdecompose heatmap --model hf:timm/vit_small_patch16_224.augreg_in1k photo.jpg
   vitdecompose heatmap --model deit-mini --text "a red car" --text forest drawing.png
   vitdecompose heatmap --model DIR --class 281 --contact cat.jpg --out results/cat`,
@@ -79,7 +79,7 @@ every head by itself.`,
 // check refuses flags that do not go together.
 func (r *heatmap) check() error {
 	if len(r.Texts) > 0 && r.Class != "" {
-		return usagef("--text and --class do not go together")
+		return usagef("--text and --class cannot be used together")
 	}
 	groups, way := ofTexts, "without --text"
 	if len(r.Texts) > 0 {
@@ -252,13 +252,13 @@ func classIndex(class string, names []string, classes int) (int, error) {
 	for i, name := range names {
 		if strings.EqualFold(name, class) {
 			if found >= 0 {
-				return 0, fmt.Errorf("--class %s: classes %d and %d are both called so; give the index", class, found, i)
+				return 0, fmt.Errorf("--class %s: classes %d and %d both have that name; give the index", class, found, i)
 			}
 			found = i
 		}
 	}
 	if found < 0 {
-		return 0, fmt.Errorf("--class %s: no class of the model is called so; give its index, 0 to %d, or the names of the classes with --class-names%s", class, classes-1, some(names))
+		return 0, fmt.Errorf("--class %s: the model has no class of that name; give its index, 0 to %d, or the names of the classes with --class-names%s", class, classes-1, some(names))
 	}
 	return found, nil
 }

@@ -14,20 +14,20 @@ func newKernel() *cobra.Command {
 	var prefix string
 	c := &cobra.Command{
 		Use:   "kernel install",
-		Short: "Make the notebooks' kernel known to a JupyterLab that you have",
-		Long: `Make the notebooks' kernel known to a JupyterLab that you have.
+		Short: "Register the notebooks' kernel with a JupyterLab that you already have",
+		Long: `Register the notebooks' kernel with a JupyterLab that you already have.
 
 ` + "`make lab`" + ` opens a JupyterLab of its own and needs no installation. For another one,
 ` + "`make kernel`" + ` builds what the kernel consists of, and kernel install writes a
-kernelspec that names this checkout to where Jupyter looks for it: the directory of the
-user, or that of a virtual environment. Where the checkout is moved, install again.`,
+kernelspec that names this checkout to where Jupyter looks for it: the user's own
+directory, or that of a virtual environment. If the checkout is moved, install again.`,
 		Example: `  vitdecompose kernel install
   vitdecompose kernel install --prefix "$VIRTUAL_ENV"`,
 		ValidArgs: []string{"install"},
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if user && prefix != "" {
-				return usagef("--user and --prefix do not go together")
+				return usagef("--user and --prefix cannot be used together")
 			}
 			checkout, err := kernel.Find()
 			if err != nil {

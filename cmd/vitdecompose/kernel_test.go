@@ -42,7 +42,7 @@ func TestKernelInstallRefuses(t *testing.T) {
 	for line, want := range map[string]string{
 		"kernel":                           "accepts 1 arg(s), received 0",
 		"kernel start":                     `invalid argument "start"`,
-		"kernel install --user --prefix x": "--user and --prefix do not go together",
+		"kernel install --user --prefix x": "--user and --prefix cannot be used together",
 	} {
 		code, _, stderr := runLine(t, line)
 		require.Equal(t, exitUsage, code, line)

@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 The representation of a picture is written as a sum of what each attention head,
 MLP and convolution of the model adds to it (RepDecompose, arXiv 2406.01583).
 
-GOMLX_BACKEND chooses what computes: xla:cpu, xla:cuda, xla:tpu or go.`,
+GOMLX_BACKEND chooses the backend: xla:cpu, xla:cuda, xla:tpu or go.`,
 		Example: `  vitdecompose doctor
   vitdecompose run ablation --out results/ablation`,
 		SilenceErrors: true,

@@ -65,9 +65,9 @@ interrupted, does not compute them again.`,
 				return usagef("name an experiment: %s or all", strings.Join(names, ", "))
 			}
 			if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
-				return usagef("experiment %q is not known, did you mean %s?", args[0], strings.Join(similar, " or "))
+				return usagef("unknown experiment %q, did you mean %s?", args[0], strings.Join(similar, " or "))
 			}
-			return usagef("experiment %q is not known (known: %s, all)", args[0], strings.Join(names, ", "))
+			return usagef("unknown experiment %q (known: %s, all)", args[0], strings.Join(names, ", "))
 		},
 	}
 	c.SuggestionsMinimumDistance = 2
@@ -115,7 +115,7 @@ func newRunAll() *cobra.Command {
 	c := &cobra.Command{
 		Use: "all", Short: "all experiments, and a page with everything", Args: cobra.NoArgs,
 		Long: `Run all experiments, each into a sub-folder of --out, and write a page with everything,
-index.html. What the pictures lack, masks for example, leaves an experiment out.`,
+index.html. An experiment that needs what the pictures lack, masks for example, is left out.`,
 		Example: `  vitdecompose run all --out results/all`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return r.run(c, func(sessions *session.Sessions, all []*session.Session) error {
@@ -163,7 +163,7 @@ func (r *runner) run(c *cobra.Command, do func(*session.Sessions, []*session.Ses
 // check says what cannot be, before anything is opened.
 func (r *runner) check() error {
 	if len(r.models) == 0 {
-		return usagef("--model names no model")
+		return usagef("--model is empty: name a model")
 	}
 	for i, name := range r.models {
 		if slices.Contains(r.models[:i], name) {
@@ -171,7 +171,7 @@ func (r *runner) check() error {
 		}
 	}
 	if len(r.models) > 1 && (r.options.Blocks != "" || r.options.Aligner != "") {
-		return usagef("--blocks and --aligner belong to one model: name one with --model")
+		return usagef("--blocks and --aligner are for a single model: name just one with --model")
 	}
 	return nil
 }

@@ -15,14 +15,14 @@ func newSetup() *cobra.Command {
 	var device string
 	c := &cobra.Command{
 		Use:   "setup",
-		Short: "Fetch the XLA plugin that computes, where it is missing",
-		Long: `Fetch the XLA plugin that computes, where it is missing.
+		Short: "Fetch the XLA plugin if it is missing",
+		Long: `Fetch the XLA plugin if it is missing.
 
 For the CPU the plugin is the one already installed (in a directory that
 PJRT_PLUGIN_LIBRARY_PATH names, or where go-xla puts it), else the one of go-xla's
-release, else the one in a Python package. It is kept in the cache directory of
-the user once its SHA-256 is right. Where none can be reached, the pure-Go backend
-computes, about 50 times slower, and setup says so.
+release, else the one in a Python package. It is kept in the user's cache directory
+once its SHA-256 has been checked. If none can be reached, the pure-Go backend is used,
+which is about 50 times slower, and setup says so.
 
 The default device is the one that GOMLX_BACKEND names, else the CPU.`,
 		Example: `  vitdecompose setup

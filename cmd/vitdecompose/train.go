@@ -27,12 +27,12 @@ func newTrain() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "train MODEL",
 		Short: "Train one of the small models that ship with the program",
-		Long: `Train one of the small models that ship with the program, by its recipe, on drawn
-scenes. --out receives a checkpoint directory: configuration, weights and a model
+		Long: `Train one of the small models that ship with the program by its recipe, on drawn
+scenes. A checkpoint directory is written to --out: configuration, weights and a model
 card. Models: ` + names + `.
 
 Training that was interrupted goes on where it stopped when the same command is
-given again, and comes to the same weights.`,
+given again, and ends with the same weights.`,
 		Example: `  vitdecompose train deit-mini --out checkpoints/deit-mini`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

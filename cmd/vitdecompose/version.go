@@ -13,7 +13,7 @@ import (
 func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
-		Short:   "Print the versions of the program and of the libraries that compute",
+		Short:   "Print the versions of the program and of the libraries that results depend on",
 		Example: `  vitdecompose version`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

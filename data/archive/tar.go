@@ -90,11 +90,11 @@ func IndexTar(archive io.ReaderAt, size int64, limits Limits) ([]Entry, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w (behind byte %d)", err, next)
+		return nil, fmt.Errorf("%w (after byte %d)", err, next)
 	}
 	// An archive ends with blocks of zeros. One that was cut between two entries has none.
 	if position() <= next {
-		return nil, fmt.Errorf("ends at byte %d without the mark of an archive's end: it is cut short", size)
+		return nil, fmt.Errorf("ends at byte %d without an end-of-archive mark: it is cut short", size)
 	}
 	return entries, nil
 }
@@ -154,11 +154,11 @@ func eachEntry(reader *tar.Reader, limits Limits, each func(header *tar.Header, 
 // plain is the name of a regular file that leads nowhere else.
 func plain(header *tar.Header) (string, error) {
 	if header.Typeflag != tar.TypeReg {
-		return "", fmt.Errorf("%.200q is %s, and not a regular file", header.Name, kind(header.Typeflag))
+		return "", fmt.Errorf("%.200q is %s, not a regular file", header.Name, kind(header.Typeflag))
 	}
 	for key := range header.PAXRecords {
 		if strings.HasPrefix(key, "GNU.sparse.") {
-			return "", fmt.Errorf("%.200q is %s, and not a regular file", header.Name, kind(tar.TypeGNUSparse))
+			return "", fmt.Errorf("%.200q is %s, not a regular file", header.Name, kind(tar.TypeGNUSparse))
 		}
 	}
 	name := strings.TrimPrefix(header.Name, "./")

@@ -105,7 +105,7 @@ func TestIndexTarRefuses(t *testing.T) {
 		{"backslash", tar.Header{Typeflag: tar.TypeReg, Name: `..\x`}, Limits{}, "is not the name of a file below"},
 		{"drive", tar.Header{Typeflag: tar.TypeReg, Name: "c:/x"}, Limits{}, "is not the name of a file below"},
 		{"long name", tar.Header{Typeflag: tar.TypeReg, Name: strings.Repeat("x", maxName+1)}, Limits{}, "is not the name of a file below"},
-		{"symbolic link", tar.Header{Typeflag: tar.TypeSymlink, Name: "a", Linkname: "/etc/passwd"}, Limits{}, `"a" is a link, and not a regular file`},
+		{"symbolic link", tar.Header{Typeflag: tar.TypeSymlink, Name: "a", Linkname: "/etc/passwd"}, Limits{}, `"a" is a link, not a regular file`},
 		{"hard link", tar.Header{Typeflag: tar.TypeLink, Name: "a", Linkname: "b"}, Limits{}, "is a link"},
 		{"device", tar.Header{Typeflag: tar.TypeBlock, Name: "a"}, Limits{}, "is a device"},
 		{"pipe", tar.Header{Typeflag: tar.TypeFifo, Name: "a"}, Limits{}, "is a pipe"},
@@ -163,7 +163,7 @@ func TestCut(t *testing.T) {
 			t.Errorf("cut at byte %d of %d: error %v", n, len(archive), err)
 		}
 	}
-	if _, err := index(archive[:end], Limits{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("ends at byte %d without the mark", end)) {
+	if _, err := index(archive[:end], Limits{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("ends at byte %d without an end-of-archive mark", end)) {
 		t.Errorf("cut behind the last entry: error %v", err)
 	}
 }

@@ -79,7 +79,7 @@ func Create(path string) (*File, error) {
 		}
 		return &File{temp: temp, target: target}, nil
 	}
-	return nil, fmt.Errorf("%s: no free name for a temporary file beside it", path)
+	return nil, fmt.Errorf("%s: there is no free name for a temporary file in its directory", path)
 }
 
 // kind names what a mode that is not a regular file's stands for.

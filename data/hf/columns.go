@@ -83,7 +83,7 @@ func (t *table) columns(want choice) (c columns, err error) {
 		return c, err
 	}
 	if image == "" {
-		return c, errors.New("has no column of pictures: want one that is a struct with bytes, as the library datasets stores its feature Image")
+		return c, errors.New("has no column of pictures: want a struct with the field bytes, as the library datasets stores its feature Image")
 	}
 	label, err := pick("labels", "label", labels, ofType("ClassLabel"), usualLabels, want.label)
 	if err != nil {
@@ -142,7 +142,7 @@ func pick(what, field string, all map[string]*parquet.Column, described func(nam
 			return name, nil
 		}
 	}
-	return "", fmt.Errorf("has %s in the columns %s: say which, with :%s=%s behind it", what, strings.Join(names, ", "), field, names[0])
+	return "", fmt.Errorf("has %s in the columns %s: say which by adding :%s=%s", what, strings.Join(names, ", "), field, names[0])
 }
 
 func orNone(names []string) string {

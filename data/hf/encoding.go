@@ -56,7 +56,7 @@ func decompress(codec format.CompressionCodec, packed []byte, size int) (content
 			content, err = d.DecodeAll(packed, nil)
 		}
 	default:
-		return nil, fmt.Errorf("its columns are compressed with %s, which is not read: write it with snappy, gzip or zstd", codec)
+		return nil, fmt.Errorf("its columns are compressed with %s, which is not supported: write it with snappy, gzip or zstd", codec)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errPage, err)

@@ -83,7 +83,7 @@ func chooseFiles(names []string, split string) ([]string, error) {
 	case len(known) == 0:
 		return nil, errNone
 	case split == "" && len(known) > 1:
-		return nil, fmt.Errorf("has the splits %s: say which, with :%s behind it", strings.Join(known, ", "), known[0])
+		return nil, fmt.Errorf("has the splits %s: say which by adding :%s", strings.Join(known, ", "), known[0])
 	case split == "":
 		split = known[0]
 	}

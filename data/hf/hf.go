@@ -45,7 +45,7 @@ import (
 
 func init() {
 	data.Register(data.Kind{
-		Name: "hf", Argument: "PATH or OWNER/REPO[/FOLDER][:SPLIT]", OwnLabels: true, Help: "parquet files of pictures, on the disk or from the Hugging Face Hub",
+		Name: "hf", Argument: "PATH or OWNER/REPO[/FOLDER][:SPLIT]", OwnLabels: true, Help: "parquet files of pictures, on disk or from the Hugging Face Hub",
 		Open: func(ctx context.Context, argument string, _ data.Options) (data.Dataset, error) {
 			return open(ctx, argument)
 		},
@@ -147,7 +147,7 @@ func find(ctx context.Context, place, split string) ([]string, error) {
 	switch {
 	case err == nil && !info.IsDir():
 		if of := splitOf(filepath.ToSlash(place)); split != "" && of != "" && of != canonical(split) {
-			return nil, fmt.Errorf("%s is of the split %s", place, of)
+			return nil, fmt.Errorf("%s belongs to the split %s", place, of)
 		}
 		return []string{place}, nil
 	case err == nil:
@@ -180,7 +180,7 @@ func find(ctx context.Context, place, split string) ([]string, error) {
 		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, folder) })
 		files, err := chooseFiles(names, split)
 		if errors.Is(err, errNone) && !hasRevision {
-			err = fmt.Errorf("%w: try the revision that the Hub makes of them, hf:%s@refs/convert/parquet", err, repo)
+			err = fmt.Errorf("%w: try the revision that the Hub converts, hf:%s@refs/convert/parquet", err, repo)
 		}
 		return files, err
 	})
@@ -216,7 +216,7 @@ func (d *dataset) read(ctx context.Context, files []string, want choice) error {
 		d.columns = append(d.columns, c)
 		rows := int(t.NumRows())
 		if rows > math.MaxInt32-d.Len() {
-			return fmt.Errorf("%s: that is more than %d pictures", file, math.MaxInt32)
+			return fmt.Errorf("%s: the data set has more than %d pictures", file, math.MaxInt32)
 		}
 		d.starts = append(d.starts, d.Len()+rows)
 	}

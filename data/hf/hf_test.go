@@ -317,11 +317,11 @@ func TestColumns(t *testing.T) {
 		want         string // of the error
 	}{
 		{"plain bytes", "", parquetOf(t, "", 9, &parquet.Snappy, []plain{{p, 5, "t"}}), 7, 5, ""},
-		{"two of pictures", "", parquetOf(t, "", 9, &parquet.Snappy, twoRows), 0, 0, "has pictures in the columns a, b: say which, with :image=a behind it"},
+		{"two of pictures", "", parquetOf(t, "", 9, &parquet.Snappy, twoRows), 0, 0, "has pictures in the columns a, b: say which by adding :image=a"},
 		{"the first", ":image=a", parquetOf(t, "", 9, &parquet.Snappy, twoRows), 1, -1, ""},
 		{"the second, with labels", ":train:image=b:label=fine", parquetOf(t, "", 9, &parquet.Snappy, twoRows), 2, 1, ""},
 		{"the metadata says which", "", parquetOf(t, `{"info":{"features":{"b":{"_type":"Image"},"fine":{"_type":"ClassLabel","names":["x","y"]}}}}`, 9, &parquet.Snappy, twoRows), 2, 1, ""},
-		{"two of labels", ":image=a", parquetOf(t, classes("fine", "big"), 9, &parquet.Snappy, twoRows), 0, 0, "has labels in the columns big, fine: say which, with :label=big behind it"},
+		{"two of labels", ":image=a", parquetOf(t, classes("fine", "big"), 9, &parquet.Snappy, twoRows), 0, 0, "has labels in the columns big, fine: say which by adding :label=big"},
 		{"one of two labels", ":image=a:label=big", parquetOf(t, classes("fine", "big"), 9, &parquet.Snappy, twoRows), 1, 0, ""},
 		{"no such column", ":image=c", parquetOf(t, "", 9, &parquet.Snappy, twoRows), 0, 0, `has no column "c" of pictures (there is a, b)`},
 		{"no such label", ":image=a:label=c", parquetOf(t, "", 9, &parquet.Snappy, twoRows), 0, 0, `has no column "c" of labels (there is none)`},
@@ -441,19 +441,19 @@ func TestOpenErrors(t *testing.T) {
 		{"nowhere", "DIR/nowhere", nil, "there is no file or directory DIR/nowhere"},
 		{"no parquet", "DIR", map[string][]byte{"a.csv": nil}, "DIR: has no parquet files"},
 		{"no split", "DIR:test", map[string][]byte{"train.parquet": good}, "has no split test: there is train"},
-		{"several splits", "DIR", map[string][]byte{"train.parquet": good, "val.parquet": good}, "has the splits train, validation: say which, with :train behind it"},
+		{"several splits", "DIR", map[string][]byte{"train.parquet": good, "val.parquet": good}, "has the splits train, validation: say which by adding :train"},
 		{"two folders", "DIR:train", map[string][]byte{"a/train.parquet": good, "b/train.parquet": good}, "in more than one folder, a and b"},
 		{"a file is missing", "DIR", map[string][]byte{"train-00000-of-00003.parquet": good, "train-00002-of-00003.parquet": good},
 			"has 2 of the 3 files of the split train: train-00001-of-00003.parquet is missing"},
 		{"two versions", "DIR", map[string][]byte{"train-00000-of-00001.parquet": good, "train-00000-of-00002.parquet": good, "train-00001-of-00002.parquet": good},
 			"two versions of the split train"},
-		{"split of a file", "DIR/test.parquet:train", map[string][]byte{"test.parquet": good}, "test.parquet is of the split test"},
+		{"split of a file", "DIR/test.parquet:train", map[string][]byte{"test.parquet": good}, "test.parquet belongs to the split test"},
 		{"other classes", "DIR", map[string][]byte{"train-00000-of-00002.parquet": good,
 			"train-00001-of-00002.parquet": parquetOf(t, strings.Replace(metadata, "swan", "goose", 1), 4, &parquet.Snappy, rows(t, 1, 3))}, "train-00001-of-00002.parquet: has other labels or classes"},
 		{"empty", "DIR/x.parquet", map[string][]byte{"x.parquet": nil}, "x.parquet: has 0 bytes, which is too short"},
 		{"text", "DIR/x.parquet", map[string][]byte{"x.parquet": []byte("this is not a parquet file")}, "x.parquet: does not end like a parquet file"},
-		{"huge footer", "DIR/x.parquet", map[string][]byte{"x.parquet": []byte("PAR1xxxxxxxx\xff\xff\xff\xffPAR1")}, "x.parquet: has a footer of 4294967295 bytes, which cannot be"},
-		{"codec", "DIR", map[string][]byte{"x.parquet": parquetOf(t, metadata, 4, &parquet.Lz4Raw, rows(t, 1, 3))}, "compressed with LZ4_RAW, which is not read"},
+		{"huge footer", "DIR/x.parquet", map[string][]byte{"x.parquet": []byte("PAR1xxxxxxxx\xff\xff\xff\xffPAR1")}, "x.parquet: claims a footer of 4294967295 bytes, which is impossible"},
+		{"codec", "DIR", map[string][]byte{"x.parquet": parquetOf(t, metadata, 4, &parquet.Lz4Raw, rows(t, 1, 3))}, "compressed with LZ4_RAW, which is not supported"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -528,7 +528,7 @@ func TestHub(t *testing.T) {
 	for argument, want := range map[string]string{
 		"owner/birds":           "hf:owner/birds: has the splits test, train: say which",
 		"owner/birds:train":     "in more than one folder, large and small: name the folder too",
-		"owner/birds/tiny":      "hf:owner/birds: has no parquet files: try the revision that the Hub makes of them, hf:owner/birds@refs/convert/parquet",
+		"owner/birds/tiny":      "hf:owner/birds: has no parquet files: try the revision that the Hub converts, hf:owner/birds@refs/convert/parquet",
 		"owner/absent":          "check the name",
 		"owner/birds@../x:test": "hf:owner/repo",
 	} {

@@ -70,11 +70,11 @@ func readTable(r io.ReaderAt, size int64) (*table, error) {
 		return nil, err
 	}
 	if string(tail[4:]) != "PAR1" {
-		return nil, errors.New("does not end like a parquet file: it is none, or cut short")
+		return nil, errors.New("does not end like a parquet file: it is not one, or is cut short")
 	}
 	length := int64(binary.LittleEndian.Uint32(tail))
 	if length > size-frame || length > maxFooter {
-		return nil, fmt.Errorf("has a footer of %d bytes, which cannot be", length)
+		return nil, fmt.Errorf("claims a footer of %d bytes, which is impossible", length)
 	}
 	footer := make([]byte, length)
 	if _, err := r.ReadAt(footer, size-8-length); err != nil {
@@ -89,13 +89,13 @@ func readTable(r io.ReaderAt, size int64) (*table, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("is no parquet file that can be read: %w", err)
+		return nil, fmt.Errorf("is not a parquet file that can be read: %w", err)
 	}
 	t.starts = []int64{0}
 	rows := int64(0)
 	for _, group := range t.Metadata().RowGroups {
 		if group.NumRows < 0 || group.NumRows > maxRows-rows {
-			return nil, fmt.Errorf("has a row group of %d rows, which cannot be", group.NumRows)
+			return nil, fmt.Errorf("claims a row group of %d rows, which is impossible", group.NumRows)
 		}
 		rows += group.NumRows
 		t.starts = append(t.starts, rows)
@@ -291,7 +291,7 @@ func (t *table) read(id chunkID, column *parquet.Column, p page, dictionary *pag
 		return nil, fmt.Errorf("%w: %w", errPage, err)
 	}
 	if p.crc != 0 && crc32.ChecksumIEEE(raw) != p.crc {
-		return nil, fmt.Errorf("%w: its checksum is another", errPage)
+		return nil, fmt.Errorf("%w: its checksum does not match", errPage)
 	}
 	codec := t.Metadata().RowGroups[id.group].Columns[id.column].MetaData.Codec
 	var levels []byte
@@ -379,7 +379,7 @@ func decode(b []byte, kind parquet.Kind, encoding format.Encoding, n int, dictio
 	case (kind == parquet.Int32 || kind == parquet.Int64) && encoding == format.DeltaBinaryPacked:
 		v.ints, _, err = deltaInts(b, n)
 	default:
-		return nil, fmt.Errorf("its values are encoded with %s, which is not read for %s: write it with the plain encoding or with dictionaries",
+		return nil, fmt.Errorf("its values are encoded with %s, which is not supported for %s: write it with the plain encoding or with dictionaries",
 			encoding, kind)
 	}
 	return v, err

@@ -122,7 +122,7 @@ func (r repository) receive(ctx context.Context, path string, got *received) err
 }
 
 // errPage says that what came is not the file, but what a proxy or a page for logging in shows to people.
-var errPage = errors.New("sends a web page in its place: check the network (a proxy, a page for logging in) and HF_ENDPOINT")
+var errPage = errors.New("sends a web page in place of the file: check the network (a proxy, a page for logging in) and HF_ENDPOINT")
 
 // isPage tells whether a file begins like a web page and is not called like one.
 func isPage(name string, begin []byte) bool {
@@ -143,7 +143,7 @@ func (r repository) receivePart(ctx context.Context, path string, got *received)
 	if response.StatusCode != http.StatusPartialContent {
 		got.restart(response.ContentLength)
 	} else if at := response.Header.Get("Content-Range"); !strings.HasPrefix(at, fmt.Sprintf("bytes %d-", got.size)) {
-		return fmt.Errorf("the server sends %q where it was asked for what follows byte %d", at, got.size)
+		return fmt.Errorf("the server sends %q, but was asked for the bytes after %d", at, got.size)
 	}
 	// More than was announced is not read to its end.
 	limit := int64(1) << 62

@@ -299,8 +299,8 @@ func TestAnswers(t *testing.T) {
 		{"bad request", "/api/", "", 400, 1 << 20, "refuses it: status 400", "check the name"},
 		{"control characters", "/api/", `{"error": "a\u001b[2Jb"}`, 404, 1 << 20, `a\x1b[2Jb`, "\x1b"},
 		{"a long reason", "/api/", `{"error": "` + strings.Repeat("x", 4000) + `"}`, 404, 1 << 20, " bytes … ", strings.Repeat("x", 400)},
-		{"a page in place of the description", "/api/", "<html></html>", 200, 1 << 20, "the answer is no description of a repository", ""},
-		{"a page in place of a file", "/resolve/", " <!DOCTYPE HTML><html></html>", 200, 1 << 20, "sends a web page in its place", ""},
+		{"a page in place of the description", "/api/", "<html></html>", 200, 1 << 20, "the answer does not describe a repository", ""},
+		{"a page in place of a file", "/resolve/", " <!DOCTYPE HTML><html></html>", 200, 1 << 20, "sends a web page in place of the file", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var asked atomic.Int32
@@ -346,7 +346,7 @@ func TestUnknownHash(t *testing.T) {
 	}
 	for range 2 {
 		_, err := one("model.safetensors")
-		check(t, "a page", err, "model.safetensors cannot be downloaded", "sends a web page in its place")
+		check(t, "a page", err, "model.safetensors cannot be downloaded", "sends a web page in place of the file")
 	}
 	if s, err := one("index.html"); err != nil || s.Path("index.html") == "" {
 		t.Errorf("a page that is one: %v", err)

@@ -242,7 +242,7 @@ func (d *dataset) scan() error {
 			continue
 		}
 		if !wnid.Valid(name) {
-			return fmt.Errorf("the sub-folder %s is not called like a synset (nNNNNNNNN)", name)
+			return fmt.Errorf("the sub-folder %s is not named after a synset (nNNNNNNNN)", name)
 		}
 		pictures, err := os.ReadDir(filepath.Join(d.path, name))
 		if err != nil {
@@ -284,7 +284,7 @@ func (d *dataset) index() error {
 			}
 			for _, e := range inner {
 				if !isPicture(e.Name) {
-					return fmt.Errorf("%s: has %s, which is no picture", entry.Name, e.Name)
+					return fmt.Errorf("%s: has %s, which is not a picture", entry.Name, e.Name)
 				}
 				d.items = append(d.items, item{name: match[1] + "/" + path.Base(e.Name), offset: entry.Offset + e.Offset, size: e.Size})
 			}
@@ -363,7 +363,7 @@ func (d *dataset) label(dirs []string) error {
 				return fmt.Errorf("%s: %s is not one of the %d synsets of ImageNet-1k", d.path, synset, numClasses)
 			}
 		case number == 0:
-			return fmt.Errorf("%s: %s is not called like a picture of the validation set (ILSVRC2012_val_00000001.JPEG): give labels in a CSV file",
+			return fmt.Errorf("%s: %s does not have the name of a picture of the validation set (ILSVRC2012_val_00000001.JPEG): give labels in a CSV file",
 				d.path, it.name)
 		default:
 			var ok bool

@@ -133,7 +133,7 @@ func parseAnswers(content []byte) (map[int]int, error) {
 		synset, _, _ := strings.Cut(row[prediction], " ")
 		label, ok := wnid.Index(synset)
 		if _, twice := labels[number]; number < 1 || !ok || twice {
-			return fmt.Errorf("line %d: %.60q of %.60q is not a class of a picture that no line before has", line, synset, row[picture])
+			return fmt.Errorf("line %d: %.60q of %.60q is not a class, or an earlier line has the picture already", line, synset, row[picture])
 		}
 		labels[number] = label
 		return nil

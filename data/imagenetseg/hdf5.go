@@ -95,7 +95,7 @@ func openHDF5(r io.ReaderAt, size int64) (*hdf5, error) {
 		h := &hdf5{r: r, base: at, size: uint64(size - at), root: binary.LittleEndian.Uint64(block[64:])}
 		return h, nil
 	}
-	return nil, errors.New("is not an HDF5 file, as which MATLAB 7.3 writes its own")
+	return nil, errors.New("is not an HDF5 file, the format that MATLAB 7.3 writes")
 }
 
 // read reads n bytes at an address.
@@ -153,7 +153,7 @@ func (h *hdf5) messages(address uint64) ([]message, error) {
 			m.data, rest = rest[8:8+n], rest[8+n:]
 			switch {
 			case flags&shared != 0 && m.kind == messageDatatype:
-				return nil, fmt.Errorf("has an array of a named type, at %d, which is not read", address)
+				return nil, fmt.Errorf("has an array of a named type, at %d, which is not supported", address)
 			case m.kind == messageContinuation && n >= 16:
 				blocks = append(blocks, block{binary.LittleEndian.Uint64(m.data), binary.LittleEndian.Uint64(m.data[8:])})
 			}
@@ -339,7 +339,7 @@ func (d *array) datatype(b []byte) error {
 	case d.class == classFixedPoint && d.width >= 1 && d.width <= 8 && b[1]&bigEndian == 0:
 	case d.class == classReference && d.width == offsetSize && b[1]&15 == objectReference:
 	default:
-		return fmt.Errorf("has an array, at %d, of a type that is not read: want whole numbers or references", d.address)
+		return fmt.Errorf("has an array, at %d, of a type that is not supported: want whole numbers or references", d.address)
 	}
 	return nil
 }
@@ -364,7 +364,7 @@ func (d *array) pipeline(b []byte) error {
 		}
 		id, name, values := binary.LittleEndian.Uint16(b), 0, 0
 		if id != filterDeflate && id != filterShuffle {
-			return fmt.Errorf("has an array, at %d, that is stored with the filter %d; deflate (1) and shuffle (2) are read", d.address, id)
+			return fmt.Errorf("has an array, at %d, that is stored with the filter %d; only deflate (1) and shuffle (2) are supported", d.address, id)
 		}
 		if version == 1 {
 			name, values = int(binary.LittleEndian.Uint16(b[2:])), int(binary.LittleEndian.Uint16(b[6:]))

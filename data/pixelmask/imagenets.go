@@ -102,7 +102,7 @@ func classIDs(dir string, folders []string) (ids []string, listed string, err er
 	case slices.Contains(editions, n):
 		return folders, "the folders", nil
 	}
-	return nil, "", fmt.Errorf("%s: has pictures of %d classes, not of 50, 300 or 919, and so it is not known what the numbers in the masks mean: put ImageNetS_categories_im50.txt (im300, im919) there", dir, n)
+	return nil, "", fmt.Errorf("%s: has pictures of %d classes, not of 50, 300 or 919, so it is not known what the numbers in the masks mean: put ImageNetS_categories_im50.txt (im300, im919) there", dir, n)
 }
 
 // lists are the lists of classes in a directory, by their number of classes.

@@ -35,7 +35,7 @@ func openPixelImageNet(argument string) (Source, error) {
 			mask := masks[sub][stem]
 			switch {
 			case pictures[sub][stem] == "":
-				return Source{}, fmt.Errorf("%s: there is no picture of that name in %s", filepath.Join(maskDir, sub, mask), filepath.Join(pictureDir, sub))
+				return Source{}, fmt.Errorf("%s: there is no picture for it in %s", filepath.Join(maskDir, sub, mask), filepath.Join(pictureDir, sub))
 			case mask != stem+".png":
 				return Source{}, fmt.Errorf("%s: want the extension .png in lower case", filepath.Join(maskDir, sub, mask))
 			}

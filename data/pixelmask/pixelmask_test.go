@@ -400,7 +400,7 @@ func TestPixelImageNetErrors(t *testing.T) {
 		{"no pictures", "DIR", good[5:], []string{"DIR: has no directory images, train or val"}},
 		{"pictures nowhere", "DIR/masks:DIR/train", good, []string{"DIR/train: there is no such directory"}},
 		{"masks nowhere", "DIR/mask:DIR/images", good, []string{"DIR/mask: there is no such directory"}},
-		{"missing picture", "DIR", append(slices.Clone(good[:2]), good[3:]...), []string{"DIR/masks/n01443537/n01443537_3.png: there is no picture of that name in DIR/images/n01443537"}},
+		{"missing picture", "DIR", append(slices.Clone(good[:2]), good[3:]...), []string{"DIR/masks/n01443537/n01443537_3.png: there is no picture for it in DIR/images/n01443537"}},
 		{"folders without masks", "DIR", append(good[:1:1], file{"masks/n01440764/a.txt", nil}), []string{"DIR/masks: has no files .png"}},
 		{"upper case", "DIR", append(good, file{"masks/n01440764/n01440764_1.PNG", nil}), []string{"DIR/masks/n01440764/n01440764_1.PNG: want the extension .png"}},
 	} {

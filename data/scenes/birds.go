@@ -60,7 +60,7 @@ func openBirds(argument string) (*Birds, error) {
 		return nil, err
 	}
 	if strings.Count(argument, ":") > 1 && way != correlated && way != uncorrelated {
-		return nil, fmt.Errorf("%q is not a way to put birds at places: want %s or %s", way, correlated, uncorrelated)
+		return nil, fmt.Errorf("%q does not say how birds are put in places: want %s or %s", way, correlated, uncorrelated)
 	}
 	return NewBirds(seed, n, way == correlated), nil
 }

@@ -140,9 +140,9 @@ func TestBirdsErrors(t *testing.T) {
 		"scenes-birds:0":               "is not a number",
 		"scenes-birds:5:x":             `"x" is not a seed`,
 		"scenes-birds:5:4294967296":    "want 0 to 4294967295",
-		"scenes-birds:5:1:sometimes":   `"sometimes" is not a way`,
-		"scenes-birds:5:1:":            `"" is not a way`,
-		"scenes-birds:5:1:correlated:": "is not a way",
+		"scenes-birds:5:1:sometimes":   `"sometimes" does not say how`,
+		"scenes-birds:5:1:":            `"" does not say how`,
+		"scenes-birds:5:1:correlated:": "does not say how",
 	} {
 		if _, err := data.Open(spec, data.Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", spec, err, want)

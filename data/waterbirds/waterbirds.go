@@ -90,7 +90,7 @@ func open(argument string) (*dataset, error) {
 	case errors.Is(err, fs.ErrNotExist) && (split == "" || split == all):
 		d.birds, err = readFolders(dir)
 	case errors.Is(err, fs.ErrNotExist):
-		err = fmt.Errorf("%w: without it there are no splits", err)
+		err = fmt.Errorf("%w: without it the splits are not known", err)
 	}
 	if err != nil {
 		return nil, err
@@ -210,7 +210,7 @@ func readFolders(dir string) ([]bird, error) {
 			stem := strings.TrimSuffix(name, ext)
 			place := placeNumber(stem[strings.LastIndexByte(stem, '_')+1:])
 			if place < 0 {
-				return nil, fmt.Errorf("%s: the name does not end in _land or _water, which would be the place", filepath.Join(dir, folder, name))
+				return nil, fmt.Errorf("%s: the name does not end in _land or _water, which says the place", filepath.Join(dir, folder, name))
 			}
 			birds = append(birds, bird{folder + "/" + name, int8(class), int8(place)})
 		}

@@ -158,7 +158,7 @@ func TestErrors(t *testing.T) {
 		{"nowhere", "DIR/nowhere", nil, "DIR/nowhere: no such file"},
 		{"no directory at all", "DIR/metadata.csv", original(t), "not a directory"},
 		{"empty directory", "DIR", nil, "DIR: has neither metadata.csv nor two folders of landbirds and waterbirds"},
-		{"splits without metadata", "DIR:train", cleaned(t), "DIR/metadata.csv: no such file or directory: without it there are no splits"},
+		{"splits without metadata", "DIR:train", cleaned(t), "DIR/metadata.csv: no such file or directory: without it the splits are not known"},
 		{"empty", "DIR", rows(""), "DIR/metadata.csv: is empty: want a header with the columns img_filename, y, split and place"},
 		{"y twice", "DIR", rows("img_filename,y,split,place,y\n001.Black_footed_Albatross/a_1.jpg,1,2,0,0\n"), `DIR/metadata.csv: has the column "y" twice`},
 		{"header only", "DIR", rows(header), "DIR/metadata.csv: names no pictures"},
@@ -203,7 +203,7 @@ func TestErrors(t *testing.T) {
 			}
 		})
 	}
-	if _, err := data.Open("waterbirds:x", data.Options{Labels: "l.csv"}); err == nil || !strings.Contains(err.Error(), "data waterbirds:x: its pictures have their own labels, l.csv cannot be used") {
+	if _, err := data.Open("waterbirds:x", data.Options{Labels: "l.csv"}); err == nil || !strings.Contains(err.Error(), "data waterbirds:x: its pictures have their own labels, so l.csv cannot be used") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -294,5 +294,5 @@ func Example() {
 	// waterbirds:DIR:train, where DIR is waterbird_complete95_forest2water2.
 	_, err := data.Open("waterbirds:/nowhere:train", data.Options{})
 	fmt.Println(err)
-	// Output: data waterbirds:/nowhere:train: stat /nowhere/metadata.csv: no such file or directory: without it there are no splits
+	// Output: data waterbirds:/nowhere:train: stat /nowhere/metadata.csv: no such file or directory: without it the splits are not known
 }

@@ -72,7 +72,7 @@ func TestReadBank(t *testing.T) {
 		checkError(t, err, path+".none")
 	}
 	_, err := OpenBank("generals")
-	checkError(t, err, `texts "generals": no such file, and none ships of this name (there are scenes, general)`)
+	checkError(t, err, `texts "generals": no such file, and none of that name ships with the program (there are scenes, general)`)
 	if err := os.WriteFile(path, []byte("a\n\xff"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func parseFeature(line string) (Feature, error) {
 		key := strings.ToLower(instance)
 		switch {
 		case instance == "":
-			return Feature{}, fmt.Errorf("the feature %.60q has an empty instance: a comma too many", name)
+			return Feature{}, fmt.Errorf("the feature %.60q has an empty instance: remove a comma", name)
 		case seen[key]:
 			return Feature{}, fmt.Errorf("the feature %.60q has the instance %.60q twice", name, instance)
 		}

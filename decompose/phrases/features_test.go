@@ -104,7 +104,7 @@ func TestReadFeatures(t *testing.T) {
 		checkError(t, err, path+".none")
 	}
 	_, err := OpenFeatures("rankings")
-	checkError(t, err, `features "rankings": no such file, and none ships of this name (there are retrieval, ranking, heatmaps, waterbirds, scenes, scenes-birds)`)
+	checkError(t, err, `features "rankings": no such file, and none of that name ships with the program (there are retrieval, ranking, heatmaps, waterbirds, scenes, scenes-birds)`)
 	if err := os.WriteFile(path, []byte("a b\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

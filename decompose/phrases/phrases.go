@@ -93,7 +93,7 @@ func open[T any](nameOrPath, kind string, shipped []string, ship, readFile func(
 	}
 	opened, err := readFile(nameOrPath)
 	if errors.Is(err, fs.ErrNotExist) {
-		return opened, fmt.Errorf("%s %q: no such file, and none ships of this name (there are %s)", kind, nameOrPath, strings.Join(shipped, ", "))
+		return opened, fmt.Errorf("%s %q: no such file, and none of that name ships with the program (there are %s)", kind, nameOrPath, strings.Join(shipped, ", "))
 	}
 	return opened, err
 }

@@ -26,12 +26,12 @@ import (
 type ScaleConfig struct {
 	// Batches are the batch sizes tried, ascending. A model is not tried with larger ones once two in a row were no faster
 	// than the best by [fasterBy], or one did not fit into memory.
-	Batches []int `json:"batches" flag:"batches" default:"1,2,4,8,16,32,64,128,256,512" min:"1" max:"4096" help:"the batches to try, until a larger one is no faster"`
+	Batches []int `json:"batches" flag:"batches" default:"1,2,4,8,16,32,64,128,256,512" min:"1" max:"4096" help:"batch sizes to try, until a larger one is no faster"`
 	Rounds  int   `json:"rounds" flag:"rounds" default:"3" min:"1" help:"times each job is run"`
 	// Devices are the numbers of devices measured at the best batch; 1 is always among them.
 	Devices []int `json:"devices" flag:"devices" default:"1" min:"1" help:"numbers of devices to measure, such as 1,2,4"`
 	// Side is the side of the square matrices whose product gives the peak; 0 means 2048 on a CPU and 8192 on accelerators.
-	Side int `json:"side" flag:"side" min:"1" usual:"2048, on accelerators 8192" help:"side of the square matrices whose product counts as the peak"`
+	Side int `json:"side" flag:"side" min:"1" usual:"2048, on accelerators 8192" help:"side of the square matrices whose product is taken as the peak"`
 	// Log gets a line for each step, nil for none.
 	Log io.Writer `json:"-"`
 }

@@ -53,7 +53,7 @@ func Dir() (string, error) {
 	if base == "" {
 		users, err := os.UserCacheDir()
 		if err != nil {
-			return "", fmt.Errorf("no place for a cache: %w; set %s to a directory", err, DirVariable)
+			return "", fmt.Errorf("there is no directory for the cache: %w; set %s to a directory", err, DirVariable)
 		}
 		base = filepath.Join(users, "vitdecompose")
 	}
@@ -138,7 +138,7 @@ func (k Key) Hash() (string, error) {
 		}
 	}
 	if k.Keep != "" && k.Keep != Float16 && k.Keep != BFloat16 {
-		return "", fmt.Errorf("cache: contributions cannot be kept as %s; %s, %s or nothing for float32", k.Keep, Float16, BFloat16)
+		return "", fmt.Errorf("cache: contributions cannot be stored as %s; want %s, %s, or nothing for float32", k.Keep, Float16, BFloat16)
 	}
 	text, err := json.Marshal(struct {
 		Format int `json:"format"`

@@ -90,7 +90,7 @@ func (s *Store) ExportNumPy(dir string) (err error) {
 // beginExport makes dir, without what an earlier export left there. A store that is not complete is an error.
 func (s *Store) beginExport(dir string) error {
 	if missing := s.Missing(); len(missing) > 0 {
-		return fmt.Errorf("cache: %s is not complete: %d chunks are missing; run what made it again first", s.dir, len(missing))
+		return fmt.Errorf("cache: %s is not complete: %d chunks are missing; run the command that made it again first", s.dir, len(missing))
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err

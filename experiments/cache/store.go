@@ -415,7 +415,7 @@ func (s *Store) Put(c Chunk) error {
 	})
 	switch {
 	case errors.Is(err, safetensors.ErrTooLarge):
-		return fmt.Errorf("cache: chunk of picture %d: %w; keep bfloat16, whose range is float32's, or float32", c.First, err)
+		return fmt.Errorf("cache: chunk of picture %d: %w; store them as bfloat16, whose range is that of float32, or as float32", c.First, err)
 	case err != nil:
 		return unwritable(err)
 	}

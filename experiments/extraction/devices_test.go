@@ -97,7 +97,7 @@ func TestSeveralDevicesFault(t *testing.T) {
 	e.Devices = b.NumDevices() + 1
 	e.Data = tiny.Noise{N: 40}
 	_, err = e.Extract(t.Context())
-	require.ErrorContains(t, err, "devices are to share the work, and the backend has")
+	require.ErrorContains(t, err, "devices were asked for, but the backend has")
 }
 
 // In bfloat16 the contributions are others, near those in float32, and the store is one of its own.

@@ -60,7 +60,7 @@ type Extraction struct {
 // on where it stopped when it is called again. The store counts as in use until it is closed.
 func (e *Extraction) Extract(ctx context.Context) (*cache.Store, error) {
 	if e.Options.Split == decompose.Tokens {
-		return nil, errors.New("the token split is too large to be kept; it is run picture by picture")
+		return nil, errors.New("a token split is too large to be stored; run it picture by picture")
 	}
 	e.SetDefaults()
 	decomposer, err := decompose.New(e.Backend, e.Model, e.Options)
@@ -192,7 +192,7 @@ func (e *Extraction) PictureKey() (cache.Key, error) {
 // they compute on. All stages hold a few batches at most.
 func (e *Extraction) compute(ctx context.Context, store *cache.Store, missing []int, title string, run RunBatch) error {
 	if n := e.Backend.NumDevices(); e.Devices > n {
-		return fmt.Errorf("%d devices are to share the work, and the backend has %d", e.Devices, n)
+		return fmt.Errorf("option Devices: %d devices were asked for, but the backend has %d", e.Devices, n)
 	}
 	source := chunkSource{data: e.Data, firsts: missing, batch: e.Batch, pictures: e.Pictures}
 	e.Progress.Start(title, source.Len())
@@ -338,10 +338,10 @@ func (s chunkSource) Picture(i int) (*picture.Picture, error) { return s.data.Pi
 // rounding there is, is told.
 func (e *Extraction) CheckExact(exactness, rounding float64) error {
 	if precision := e.Model.Precision(); precision != "float32" {
-		e.Warn(fmt.Errorf("%s: matrix products take %s: components sum to the representation up to %.1e of it", e.Model.Name, precision, exactness))
+		e.Warn(fmt.Errorf("%s: matrix products use %s: the sum of the components is within %.1e of the representation, relative to its largest value", e.Model.Name, precision, exactness))
 	}
 	if rounding > 0 {
-		e.Warn(fmt.Errorf("%s: contributions are kept as %s: they sum to the representation up to %.1e of it, rounding allows %.1e", e.Model.Name, e.Keep, exactness, rounding))
+		e.Warn(fmt.Errorf("%s: contributions are stored as %s: their sum is within %.1e of the representation, relative to its largest value; rounding explains up to %.1e", e.Model.Name, e.Keep, exactness, rounding))
 	}
 	return checkRounded(e.Model, exactness, rounding)
 }
@@ -361,7 +361,7 @@ func checkRounded(model *gomlxvit.Model, exactness, rounding float64) error {
 	if exactness <= allowed {
 		return nil
 	}
-	return fmt.Errorf("%s: the components differ from the representation by %.1e of it, which is more than rounding; do weights or pictures hold NaN, or numbers too large for float32?", model.Name, exactness)
+	return fmt.Errorf("%s: the sum of the components differs from the representation by %.1e, relative to its largest value, which is more than rounding explains; do weights or pictures hold NaN, or numbers too large for float32?", model.Name, exactness)
 }
 
 // Exactness is the largest |sum of components - representation| of a chunk over its largest |representation|.

@@ -50,7 +50,7 @@ type LeftOut struct {
 // Shards opens the store of the extraction and the model's decomposition. The caller closes it.
 func (e Extraction) Shards() (*Sharded, error) {
 	if e.Options.Split == decompose.Tokens {
-		return nil, errors.New("the token split is too large to be kept; it is run picture by picture")
+		return nil, errors.New("a token split is too large to be stored; run it picture by picture")
 	}
 	e.SetDefaults()
 	e.Devices = 1 // processes share the work

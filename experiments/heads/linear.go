@@ -58,7 +58,7 @@ const maxClasses = 1 << 16
 // same model, data and configuration reads it there; nothing is decomposed then.
 func Train(ctx context.Context, e extraction.Extraction, config Config) (*Linear, error) {
 	if config.Epochs < 0 || config.Batch < 0 || !(config.LearningRate >= 0) || math.IsInf(config.LearningRate, 0) {
-		return nil, fmt.Errorf("linear head: %d epochs, batches of %d and a learning rate of %g cannot be", config.Epochs, config.Batch, config.LearningRate)
+		return nil, fmt.Errorf("linear head: %d epochs, batches of %d and a learning rate of %g: none of them may be negative", config.Epochs, config.Batch, config.LearningRate)
 	}
 	if config.Epochs == 0 {
 		config.Epochs = 10
@@ -339,7 +339,7 @@ func readHead(file, key string, classes, dim int) (head *Linear, err error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if sum != f.Metadata()[headSum] {
-		return nil, fmt.Errorf("%s is damaged: its bytes do not have the hash that it says", file)
+		return nil, fmt.Errorf("%s is damaged: its bytes do not match the hash in it", file)
 	}
 	var record headRecord
 	if err := json.Unmarshal([]byte(text), &record); err != nil {

@@ -77,8 +77,8 @@ func TestFitLinear(t *testing.T) {
 		rows[i*dim+int(labels[i])] += 2
 	}
 	for name, config := range map[string]Config{
-		"a last batch that is not whole": {Epochs: 10, LearningRate: 1e-3, Batch: 8, Seed: 5},
-		"one batch":                      {Epochs: 20, LearningRate: 1e-2, Batch: 64},
+		"a last batch that is incomplete": {Epochs: 10, LearningRate: 1e-3, Batch: 8, Seed: 5},
+		"one batch":                       {Epochs: 20, LearningRate: 1e-2, Batch: 64},
 	} {
 		t.Run(name, func(t *testing.T) {
 			weight, bias, loss, err := Fit(t.Context(), b, rows, labels, classes, config, progress.Silent)

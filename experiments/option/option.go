@@ -189,7 +189,7 @@ func (o Option) read(v reflect.Value, text string) error {
 	case reflect.Uint64:
 		n, err := strconv.ParseUint(text, 10, 64)
 		v.SetUint(n)
-		return wrong(err, text, "a whole number from 0 on")
+		return wrong(err, text, "a whole number of 0 or more")
 	case reflect.Float64:
 		x, err := strconv.ParseFloat(text, 64)
 		v.SetFloat(x)

@@ -67,7 +67,7 @@ func TestSet(t *testing.T) {
 	for flag, wrong := range map[string][2]string{
 		"batch":  {"0", "option Batch: 0 is not at least 1"},
 		"lambda": {"much", `option Lambda: "much" is not a number`},
-		"seed":   {"-1", `option Seed: "-1" is not a whole number from 0 on`},
+		"seed":   {"-1", `option Seed: "-1" is not a whole number of 0 or more`},
 		"probes": {"1,x", `option Probes: "x" is not a whole number`},
 		"keep":   {"", "option Keep: it is empty"},
 		"orient": {"so", `option Orient: "so" is not true or false`},

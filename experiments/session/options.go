@@ -16,41 +16,41 @@ type Options struct {
 	Model string `flag:"model" group:"model" default:"deit-mini" help:"the model: a shipped one, a checkpoint directory or hf:owner/repo"`
 
 	ImageSize     int    `flag:"image-size" group:"input" min:"1" usual:"the checkpoint's" help:"side of the input pictures (position embeddings are resampled)"`
-	Precision     string `flag:"precision" group:"input" default:"float32" oneof:"float32|bfloat16" help:"of the numbers that matrix products multiply: float32, or bfloat16, much faster on GPUs and TPUs and off by some thousandths"`
+	Precision     string `flag:"precision" group:"input" default:"float32" oneof:"float32|bfloat16" help:"type of the operands of matrix products: float32, or bfloat16, which is much faster on GPUs and TPUs and off by a few thousandths"`
 	RandomWeights bool   `flag:"random-weights" group:"random" help:"give an architecture of the registry random weights"`
 	Blocks        string `flag:"blocks" group:"blocks" usual:"those of the paper" help:"blocks to take apart, such as 7..11, 7.. or, in a staged model, (2,14).."`
 
 	ClassNames string `flag:"class-names" group:"classes" help:"file with the names of the classes: one a line, or CSV with the columns label and name; they give a CLIP its zero-shot head"`
-	Templates  string `flag:"templates" group:"templates" usual:"a set of the program's own" help:"file with the wordings that texts about classes and features are put into, one a line with {} for the class"`
+	Templates  string `flag:"templates" group:"templates" usual:"a built-in set" help:"file with the wordings for texts about classes and features, one a line with {} for the class"`
 	HeadData   string `flag:"head-data" group:"head" usual:"for scenes scenes:8000:1" help:"pictures to train a linear head on, for a model without one; named as for --data"`
 	HeadLabels string `flag:"head-labels" group:"head" help:"CSV file with the columns file,label for the pictures of --head-data"`
 
 	Data     string  `flag:"data" group:"data" default:"scenes:1000" help:"pictures: a directory (a sub-folder for each class), KIND:PATH, or scenes:N[:SEED[:PART]]"`
 	Labels   string  `flag:"labels" group:"data" help:"CSV file with the columns file,label (class index) for the pictures of a directory"`
 	Pictures int     `flag:"pictures" group:"data" min:"0" usual:"all" help:"take only the first N pictures"`
-	Shuffle  *uint64 `flag:"shuffle" group:"data" usual:"their own" help:"take the pictures in an order drawn by this seed"`
+	Shuffle  *uint64 `flag:"shuffle" group:"data" usual:"their own" help:"take the pictures in a random order given by this seed"`
 
 	Orient bool `flag:"orient" group:"orient" help:"turn photos upright by their EXIF orientation (timm and open_clip do not)"`
 	MaxBad int  `flag:"max-bad" group:"bad" min:"0" help:"leave out up to N pictures that cannot be read"`
 	Batch  int  `flag:"batch" group:"batch" default:"8" min:"1" max:"4096" help:"pictures computed at a time"`
 
-	Keep     string `flag:"keep" group:"keep" default:"float32" oneof:"float32|float16|bfloat16" help:"how contributions are kept in the cache: float32, or float16 or bfloat16 in half the room, rounded"`
+	Keep     string `flag:"keep" group:"keep" default:"float32" oneof:"float32|float16|bfloat16" help:"type in which contributions are stored in the cache: float32, or float16 or bfloat16, which are rounded and take half the space"`
 	Devices  int    `flag:"devices" group:"store" min:"1" usual:"all of an accelerator, one of a CPU" record:"no" help:"devices of the backend that share the work"`
 	CacheDir string `flag:"cache" group:"store" usual:"the user's cache directory" record:"no" help:"directory where contributions, heads and alignments are kept"`
 
-	Reference     string   `flag:"reference" group:"alignment" usual:"the shipped clip-ref-mini" help:"the CLIP through whose space components meet texts: a shipped one, a checkpoint directory or hf:owner/repo (a model that is a CLIP needs none)"`
+	Reference     string   `flag:"reference" group:"alignment" usual:"the shipped clip-ref-mini" help:"the CLIP in whose space components are compared with texts: a shipped one, a checkpoint directory or hf:owner/repo (a model that is a CLIP needs none)"`
 	AlignData     string   `flag:"align-data" group:"training" usual:"for scenes scenes:8000:1" help:"pictures to align on, named as for --data"`
 	AlignPictures int      `flag:"align-pictures" group:"training" min:"0" usual:"all" help:"align on only the first N pictures of --align-data"`
-	Lambda        *float64 `flag:"lambda" group:"alignment" default:"1" min:"0" help:"weight of the orthogonality of the maps into CLIP's space; 0 leaves them free"`
-	AlignEpochs   int      `flag:"align-epochs" group:"alignment" min:"1" usual:"2, or for at least 2000 steps" help:"how often at most the alignment goes through its pictures"`
+	Lambda        *float64 `flag:"lambda" group:"alignment" default:"1" min:"0" help:"weight that keeps the maps into CLIP's space close to orthogonal; 0 leaves them free"`
+	AlignEpochs   int      `flag:"align-epochs" group:"alignment" min:"1" usual:"2, or for at least 2000 steps" help:"how many times at most the alignment goes through its pictures"`
 	AlignRate     float64  `flag:"align-rate" group:"alignment" min:"0" usual:"3e-4, or 1e-3 with fewer than 640000 pictures" help:"learning rate of the alignment"`
 	AlignBatch    int      `flag:"align-batch" group:"alignment" min:"1" usual:"32" help:"pictures in a batch of the alignment"`
-	AlignPatience *int     `flag:"align-patience" group:"alignment" min:"0" usual:"50, or 0 with fewer than 640000 pictures" help:"batches without a new least loss that end the alignment, 0 for none"`
+	AlignPatience *int     `flag:"align-patience" group:"alignment" min:"0" usual:"50, or 0 with fewer than 640000 pictures" help:"stop the alignment after this many batches without a lower loss; 0 never stops it"`
 	Aligner       string   `flag:"aligner" group:"aligner" help:"an alignment written by align, instead of training one"`
 
-	Features string `flag:"features" group:"features" usual:"a list that fits the experiment and the pictures" help:"the features: a shipped list (scenes, retrieval, ranking, heatmaps, ...) or a file with a line FEATURE: INSTANCE, INSTANCE, ... for each"`
-	Bank     string `flag:"bank" group:"bank" usual:"scenes, or general where the reference knows photographs" help:"the texts that components are described by: a shipped bank (scenes, general) or a file with one a line"`
-	Seed     uint64 `flag:"seed" group:"seed" help:"of whatever is drawn at random"`
+	Features string `flag:"features" group:"features" usual:"a list that fits the experiment and the pictures" help:"the features: a shipped list (scenes, retrieval, ranking, heatmaps, ...) or a file with a line FEATURE: INSTANCE, INSTANCE, ... for each feature"`
+	Bank     string `flag:"bank" group:"bank" usual:"scenes, or general where the reference knows photographs" help:"the texts that describe components: a shipped bank (scenes, general) or a file with one a line"`
+	Seed     uint64 `flag:"seed" group:"seed" help:"seed of everything that is drawn at random"`
 
 	// Progress shows how far long work has come, Warn is called with pictures left out and with cached files that were not
 	// good, and Note with each assumption that changes a number; nil for silence.

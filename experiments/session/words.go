@@ -19,7 +19,7 @@ func (s *Session) Features(given []phrases.Feature, usual, drawn string) ([]phra
 	case len(given) > 0:
 		return given, nil
 	case given != nil:
-		return nil, errors.New("there are no features to ask about")
+		return nil, errors.New("there are no features")
 	}
 	name := s.options.Features
 	if name == "" {

@@ -139,7 +139,7 @@ func (d *diskContributions) load(chunk *diskChunk) error {
 	for _, position := range chunk.index {
 		row, found := slices.BinarySearch(read.Index, position)
 		if !found {
-			return fmt.Errorf("the chunk of picture %d has lost picture %d while it was used; run it again", chunk.first, position)
+			return fmt.Errorf("the chunk of picture %d lost picture %d while it was in use; run it again", chunk.first, position)
 		}
 		rows = append(rows, row)
 	}

@@ -425,7 +425,7 @@ func (s *Study) aligned(wanted alignment, window int) (a *decompose.Aligner, fil
 // align trains an aligner on some form of the training pairs, unless the cache has it.
 func (s *Study) align(ctx context.Context, wanted alignment, form func(*pairs) decompose.AlignSource) (*decompose.Aligner, error) {
 	if s.IsCLIP() {
-		return nil, fmt.Errorf("%s is a CLIP with a text tower: its contributions are in the space of its texts already, and nothing is to be aligned", s.Model.Name)
+		return nil, fmt.Errorf("%s is a CLIP with a text tower: its contributions are already in the space of its texts and need no alignment", s.Model.Name)
 	}
 	a, file, trainedOn, err := s.aligned(wanted, 0)
 	if a != nil || err != nil {

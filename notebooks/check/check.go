@@ -100,7 +100,7 @@ func Notebook(r io.Reader) error {
 	}
 	switch {
 	case last < 0:
-		failed = append(failed, errors.New("there is no cell with code"))
+		failed = append(failed, errors.New("there is no code cell"))
 	case len(failed) == 0 && n.Cells[last].lastLine() != Done:
 		fail(n.Cells[last], "is the last one and its output does not end with the line %s, but with %q",
 			Done, shorten(n.Cells[last].lastLine()))

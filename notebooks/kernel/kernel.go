@@ -59,7 +59,7 @@ func find(from ...string) (Checkout, error) {
 			}
 		}
 	}
-	return "", errors.New("no checkout of vitdecompose here: the notebook kernel needs its source; call bin/vitdecompose of a checkout")
+	return "", errors.New("there is no checkout of vitdecompose here: the notebook kernel needs its source; run bin/vitdecompose from a checkout")
 }
 
 // isCheckout tells whether the directory's go.mod begins with this module.
@@ -177,7 +177,7 @@ func UserDir() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("no home for the kernelspec: %w; set JUPYTER_DATA_DIR or name a --prefix", err)
+		return "", fmt.Errorf("there is no directory for the kernelspec: %w; set JUPYTER_DATA_DIR or name a --prefix", err)
 	}
 	switch runtime.GOOS {
 	case "darwin":

@@ -105,7 +105,7 @@ func Image(picture image.Image) {
 func Published(experiment string) {
 	table, ok := experiments.Published(experiment)
 	if !ok {
-		Check(fmt.Errorf("no published numbers of %s are known", experiment))
+		Check(fmt.Errorf("there are no published numbers for %s", experiment))
 	}
 	Check(show(func(f *Frame) error {
 		f.Printf("%s: %s", table.Source, table.Data)

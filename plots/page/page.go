@@ -96,7 +96,7 @@ func ReadFigure(dir, base, alt, caption string) (Figure, error) {
 			*format.content, err = os.ReadFile(path)
 		}
 		if err != nil {
-			return Figure{}, fmt.Errorf("page: the figure %s is not whole: %w", base, err)
+			return Figure{}, fmt.Errorf("page: the figure %s is incomplete: %w", base, err)
 		}
 		f.Links = append(f.Links, Link{strings.ToUpper(format.extension[1:]), base + format.extension})
 	}
@@ -126,7 +126,7 @@ func render(out io.Writer, p Page) error {
 	v := view{Page: p}
 	for i, s := range p.Sections {
 		if !sectionName.MatchString(s.Name) || seen[s.Name] {
-			return fmt.Errorf("section %d cannot be called %q: the name must be of lower-case letters, digits and hyphens, and new",
+			return fmt.Errorf("section %d has the name %q: a name must consist of lower-case letters, digits and hyphens, and be unique",
 				i+1, s.Name)
 		}
 		seen[s.Name] = true
@@ -225,18 +225,18 @@ const enlarged = 1.35
 func viewFigure(f Figure) (figureView, error) {
 	v := figureView{Figure: f}
 	if f.Alt == "" {
-		return v, errors.New("nothing says what is to be seen (Alt)")
+		return v, errors.New("there is no text that says what is shown (Alt)")
 	}
 	if len(f.PNG) > 0 {
 		config, err := png.DecodeConfig(bytes.NewReader(f.PNG))
 		if err != nil {
-			return v, fmt.Errorf("it is no PNG picture: %w", err)
+			return v, fmt.Errorf("it is not a PNG picture: %w", err)
 		}
 		onScreen := func(pixels int) int { return int(enlarged * 96 / plots.PNGResolution * float64(pixels)) }
 		v.Width, v.Height = onScreen(config.Width), onScreen(config.Height)
 	}
 	if len(f.SVG) > 0 && !bytes.HasPrefix(f.SVG, []byte("<?xml")) && !bytes.HasPrefix(f.SVG, []byte("<svg")) {
-		return v, errors.New("it is no SVG picture")
+		return v, errors.New("it is not an SVG picture")
 	}
 	// As the source of an img element, an SVG picture runs no scripts and loads nothing.
 	kind, content := "image/png", f.PNG
@@ -256,7 +256,7 @@ func viewLinks(links []Link) ([]linkView, error) {
 	var views []linkView
 	for _, l := range links {
 		if !fs.ValidPath(l.Path) {
-			return nil, fmt.Errorf("%q is no path from the page's directory", l.Path)
+			return nil, fmt.Errorf("%q is not a path below the page's directory", l.Path)
 		}
 		views = append(views, linkView{l.Text, (&url.URL{Path: l.Path}).String()})
 	}

@@ -336,19 +336,19 @@ func TestPageChoosesPicture(t *testing.T) {
 
 func TestPageRefuses(t *testing.T) {
 	for want, spoil := range map[string]func(p *page.Page){
-		"no title":                                                       func(p *page.Page) { p.Title = "" },
-		"no sections":                                                    func(p *page.Page) { p.Sections = nil },
-		`section 2 cannot be called "ablation"`:                          func(p *page.Page) { p.Sections[1].Name = "ablation" },
-		`section 2 cannot be called ""`:                                  func(p *page.Page) { p.Sections[1].Name = "" },
-		`section 2 cannot be called "a b"`:                               func(p *page.Page) { p.Sections[1].Name = "a b" },
-		`section 1 cannot be called "settings"`:                          func(p *page.Page) { p.Sections[0].Name = "settings" },
-		"section ablation: no title":                                     func(p *page.Page) { p.Sections[0].Title = "" },
-		"section ablation: figure 1: nothing says what":                  func(p *page.Page) { p.Sections[0].Figures[0].Alt = "" },
+		"no title":                          func(p *page.Page) { p.Title = "" },
+		"no sections":                       func(p *page.Page) { p.Sections = nil },
+		`section 2 has the name "ablation"`: func(p *page.Page) { p.Sections[1].Name = "ablation" },
+		`section 2 has the name ""`:         func(p *page.Page) { p.Sections[1].Name = "" },
+		`section 2 has the name "a b"`:      func(p *page.Page) { p.Sections[1].Name = "a b" },
+		`section 1 has the name "settings"`: func(p *page.Page) { p.Sections[0].Name = "settings" },
+		"section ablation: no title":        func(p *page.Page) { p.Sections[0].Title = "" },
+		"section ablation: figure 1: there is no text that says what":    func(p *page.Page) { p.Sections[0].Figures[0].Alt = "" },
 		"section ablation: figure 1: it is empty":                        func(p *page.Page) { p.Sections[0].Figures[0].PNG = nil },
-		"section ablation: figure 1: it is no PNG picture":               func(p *page.Page) { p.Sections[0].Figures[0].PNG = []byte(circle) },
-		"section waterbirds: figure 1: it is no SVG picture":             func(p *page.Page) { p.Sections[1].Figures[0].SVG = dot },
-		`section ablation: figure 1: "../a.pdf" is no path`:              func(p *page.Page) { p.Sections[0].Figures[0].Links[0].Path = "../a.pdf" },
-		`section ablation: table 1: "https://a.b/c" is no path`:          func(p *page.Page) { p.Sections[0].Tables[0].Links[0].Path = "https://a.b/c" },
+		"section ablation: figure 1: it is not a PNG picture":            func(p *page.Page) { p.Sections[0].Figures[0].PNG = []byte(circle) },
+		"section waterbirds: figure 1: it is not an SVG picture":         func(p *page.Page) { p.Sections[1].Figures[0].SVG = dot },
+		`section ablation: figure 1: "../a.pdf" is not a path`:           func(p *page.Page) { p.Sections[0].Figures[0].Links[0].Path = "../a.pdf" },
+		`section ablation: table 1: "https://a.b/c" is not a path`:       func(p *page.Page) { p.Sections[0].Tables[0].Links[0].Path = "https://a.b/c" },
 		"section ablation: table 1: no columns":                          func(p *page.Page) { p.Sections[0].Tables[0].Table = results.Table{} },
 		"section ablation: table 1: row 2 has 1 cells, the header 2":     func(p *page.Page) { p.Sections[0].Tables[0].Table.Rows[1] = []string{"1"} },
 		"section waterbirds: comparison: no rows":                        func(p *page.Page) { p.Sections[1].Comparison.Compared = nil },
@@ -377,7 +377,7 @@ func TestReadFigure(t *testing.T) {
 	}
 	for name, content := range map[string]string{"f.svg": circle, "f.png": string(dot), "f.pdf": "%PDF-"} {
 		_, err := page.ReadFigure(dir, "sub/f", "alt", "caption")
-		if err == nil || !strings.Contains(err.Error(), "sub/f is not whole") {
+		if err == nil || !strings.Contains(err.Error(), "sub/f is incomplete") {
 			t.Errorf("without %s: error %v", name, err)
 		}
 		if err := os.WriteFile(filepath.Join(dir, "sub", name), []byte(content), 0o666); err != nil {

@@ -311,7 +311,7 @@ func (d *Decoder) scanHeader(body []byte) (s scanHeader, err error) {
 		bad = bad || n != 1
 	}
 	if bad {
-		return s, FormatError("a scan has a part of the coefficients that cannot be")
+		return s, FormatError("a scan has an invalid range of coefficients")
 	}
 	return s, nil
 }

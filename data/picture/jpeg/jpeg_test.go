@@ -201,7 +201,7 @@ func TestErrors(t *testing.T) {
 		"no quantisation":       {drop(baseline, markerDQT), "quantisation table is missing"},
 		"no Huffman table":      {drop(progressive, markerDHT), "Huffman table is missing"},
 		"Huffman overflow":      {edit(baseline, markerDHT, 5, 3), "Huffman table is damaged"},
-		"spectral selection":    {edit(progressive, markerSOS, 11, 1), "coefficients that cannot be"},
+		"spectral selection":    {edit(progressive, markerSOS, 11, 1), "invalid range of coefficients"},
 		"a scan alone":          {firstScan, "without its last scans"},
 		"end in the data":       {append(bytes.Clone(baseline[:len(baseline)-40]), 0xff, markerEOI), "end before the picture"},
 		"no scan":               {append(bytes.Clone(baseline[:bytes.Index(baseline, []byte{0xff, markerSOS})]), 0xff, markerEOI), "ends without a picture"},

@@ -21,9 +21,9 @@ type Job struct {
 	// named.
 	session.Options
 	Split  string `flag:"split" default:"heads" oneof:"heads|attns" help:"heads or attns (heads together)"`
-	Biases string `flag:"biases" default:"const" oneof:"const|shared" help:"const (biases are a component of their own) or shared (over the components)"`
+	Biases string `flag:"biases" default:"const" oneof:"const|shared" help:"const (biases are a component by themselves) or shared (divided among the components)"`
 	Chunks int    `flag:"chunks" default:"16" min:"1" help:"chunks of a shard: what a worker takes at a time"`
-	Store  string `flag:"store" help:"absolute path of the directory of the store, which all workers see"`
+	Store  string `flag:"store" help:"absolute path of the directory of the store, which all workers must be able to reach"`
 }
 
 // Groups are those of [session.Options] that a job has.
@@ -42,7 +42,7 @@ func (j Job) Check() error {
 	case j.Data == "":
 		return errors.New("option Data is missing")
 	case j.Store == "":
-		return errors.New("option Store is missing: name the directory of the store, which all workers see")
+		return errors.New("option Store is missing: name the directory of the store, which all workers must be able to reach")
 	case !filepath.IsAbs(j.Store):
 		return fmt.Errorf("option Store %s is not an absolute path, and workers run in other directories", j.Store)
 	}

@@ -77,7 +77,7 @@ func try(ctx context.Context, runner string, job Job, limit time.Duration) (Tota
 		if totals, complete = totalsOf(result); complete {
 			return totals, nil
 		}
-		err = errors.New("the runner says that the job is done, but the store is not complete; the workers' logs tell why")
+		err = errors.New("the runner says that the job is done, but the store is not complete; see the workers' logs")
 	}
 	if failure, ok := failures.LoadAndDelete(job.id()); ok {
 		err = failure.(error)
