@@ -130,7 +130,7 @@ func TestAttributesWithoutLabels(t *testing.T) {
 	}
 }
 
-// wrapped is a data set behind another, as those that change labels are.
+// wrapped is a data set inside another, like those that change labels.
 type wrapped struct{ Dataset }
 
 func (w wrapped) Unwrap() Dataset { return w.Dataset }

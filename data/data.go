@@ -101,7 +101,7 @@ func Kinds() []Kind {
 	return slices.SortedFunc(maps.Values(registry.kinds), func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// HasKind tells whether a kind of that name is registered.
+// HasKind reports whether a kind of that name is registered.
 func HasKind(name string) bool {
 	registry.Lock()
 	defer registry.Unlock()

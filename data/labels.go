@@ -148,7 +148,7 @@ type Indexed interface {
 	IndexedLabels() bool
 }
 
-// HasIndexedLabels tells whether ds, or a data set that it wraps or is a subset of, is [Indexed].
+// HasIndexedLabels reports whether ds, or a data set that it wraps or is a subset of, is [Indexed].
 func HasIndexedLabels(ds Dataset) bool {
 	switch ds := ds.(type) {
 	case Indexed:

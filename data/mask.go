@@ -57,7 +57,7 @@ func MaskOf(ds Dataset, i int) (*Mask, error) {
 	return nil, fmt.Errorf("%s: it is not known where the object is", ds.Item(i).Name)
 }
 
-// HasMasks tells whether ds, or a data set that it wraps, knows masks.
+// HasMasks reports whether ds, or a data set that it wraps, knows masks.
 func HasMasks(ds Dataset) bool {
 	for ds != nil {
 		if _, ok := ds.(Masked); ok {

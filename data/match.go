@@ -13,7 +13,7 @@ import (
 	"vitdecompose/data/wnid"
 )
 
-// MatchLabels makes the labels of a data set mean the classes of a model, which has so many and may know their names; named
+// MatchLabels maps the labels of a data set to the classes of a model, given their number and perhaps their names; named
 // is what messages call it. Labels from a file are class indices already (the data set has no class names then), and so are
 // those of an [Indexed] data set for models with as many classes. Else [MatchClasses] says what the data set's classes are.
 // The assumptions are a line for each thing that was concluded and not known.
@@ -45,12 +45,12 @@ func MatchLabels(ds Dataset, named string, classes []string, n int) (matched Dat
 // these rules the first that fits counts:
 //
 //  1. The folders are called as classes of the model are.
-//  2. All are numbers, or numbers behind one word such as "class": class indices; from 1 on where they begin at 1.
+//  2. All are numbers, or numbers after one word such as "class": class indices; from 1 on where they begin at 1.
 //  3. All are WordNet ids: the classes of ImageNet-1k, in its order for a model of 1000 classes, else found by their words.
 //  4. Their names are the model's but for case, spaces, underscores and hyphens, or are a synonym of one of them.
 //  5. The model's classes have no names, and there are as many folders: the natural order ignoring case, as timm counts.
 //
-// All but the first are told in the assumptions. What no rule fits is an error, and so is a name that two classes share.
+// All but the first are reported as assumptions. What no rule fits is an error, and so is a name that two classes share.
 func MatchClasses(folders []string, named string, classes []string, n int) (labels []int, assumptions []string, err error) {
 	if placeholders(classes) {
 		classes = nil
@@ -74,7 +74,7 @@ const giveLabels = "give the labels in a CSV file (columns file,label)"
 
 var placeholder = regexp.MustCompile(`(?i)^(?:label|class)?[ _-]?(\d+)$`)
 
-// placeholders tells whether the names are but numbers: class i is called i, or LABEL_i.
+// placeholders reports whether the names are but numbers: class i is called i, or LABEL_i.
 func placeholders(classes []string) bool {
 	for i, name := range classes {
 		if match := placeholder.FindStringSubmatch(name); match == nil || match[1] != strconv.Itoa(i) {

@@ -35,7 +35,7 @@ type AlignConfig struct {
 	Seed uint64 `json:"seed"`
 }
 
-// DefaultAlignConfig is how to train, with lambda 1, on so many pictures. From 640,000 on that is as arXiv 2406.01583
+// DefaultAlignConfig is how to train, with lambda 1, on that many pictures. From 640,000 on it is as arXiv 2406.01583
 // trains on ImageNet: two epochs at most, ended early by the loss of batches. Fewer are gone through more often, for at
 // least 2000 steps, in steps three times as large and without an early end: maps that begin near zero need that many to
 // become orthogonal.
@@ -50,14 +50,14 @@ func DefaultAlignConfig(pictures int) AlignConfig {
 }
 
 // Warm is the configuration for an alignment that begins at one for another lambda ([AlignOptions].From) and so needs a few
-// hundred steps only, on so many pictures.
+// hundred steps only, on that many pictures.
 func (c AlignConfig) Warm(pictures int) AlignConfig {
 	perEpoch := max(1, (pictures+c.Batch-1)/max(c.Batch, 1))
 	c.Epochs = min(c.Epochs, (300+perEpoch-1)/perEpoch)
 	return c
 }
 
-// Check tells what cannot be, if anything.
+// Check returns an error for a configuration that cannot be used.
 func (c AlignConfig) Check() error {
 	finite := func(x float64) bool { return x >= 0 && !math.IsInf(x, 0) }
 	switch {
@@ -92,12 +92,12 @@ type Aligner struct {
 
 // AlignOptions are what training needs to know beyond the configuration.
 type AlignOptions struct {
-	// From is where the weights begin, instead of at random: an aligner for a neighbouring lambda. It stays as it is.
+	// From is what the weights start from, instead of random ones: an aligner for a neighbouring lambda. It is not changed.
 	From *Aligner
-	// Progress hears of every picture; nil for silence.
+	// Progress is called after every picture; it may be nil.
 	Progress progress.Reporter
-	// Observe hears the two terms of a batch's loss before its step, the second not yet times lambda; may be nil. At
-	// lambda 0 the second is not computed and 0.
+	// Observe is called with the two terms of a batch's loss before its step, the second not yet multiplied by lambda; it
+	// may be nil. At lambda 0 the second is not computed, and 0.
 	Observe func(step int, cosine, orthogonality float64)
 }
 
@@ -110,7 +110,7 @@ type AlignSource interface {
 	Sizes() (components []string, pictures, dim int)
 	// Order draws in which order the pictures, from 0 on, are gone through in an epoch: each once.
 	Order(rng *rand.Rand) []int
-	// Picture copies the contributions to a picture into x [component, dim]. It is asked for pictures in an order that Order
+	// Picture copies the contributions to a picture into x [component, dim]. Pictures are requested in an order that Order
 	// gave.
 	Picture(picture int, x []float32) error
 }
@@ -218,7 +218,7 @@ func normal(rng *rand.Rand, deviation float64, size int) []float32 {
 	return numbers
 }
 
-// unitRows scales rows, of which there are so many, to length 1.
+// unitRows scales the given number of rows to length 1.
 func unitRows(values []float32, rows int) ([]float32, error) {
 	if rows == 0 || len(values) == 0 || len(values)%rows != 0 {
 		return nil, fmt.Errorf("%d numbers are not the embeddings of %d pictures", len(values), rows)
@@ -241,7 +241,7 @@ func unitRows(values []float32, rows int) ([]float32, error) {
 	return out, nil
 }
 
-// fits tells whether the maps of a are of the same components and spaces as those of b.
+// fits reports whether the maps of a are of the same components and spaces as those of b.
 func (a *Aligner) fits(b *Aligner) error {
 	switch {
 	case a.Dim != b.Dim || a.ClipDim != b.ClipDim:
@@ -377,7 +377,7 @@ func (r *alignRun) finish() (err error) {
 // close frees what the training holds on the device.
 func (r *alignRun) close() {
 	for _, t := range r.state {
-		_ = t.FinalizeAll() // what cannot be freed now is when the process ends
+		_ = t.FinalizeAll() // what cannot be freed now is freed when the process ends
 	}
 	if r.program != nil {
 		r.program.Close()

@@ -9,7 +9,7 @@ import (
 	"vitdecompose/decompose"
 )
 
-// Whatever is in a file, it is an aligner that hangs together or an error.
+// Whatever is in a file, reading it gives a consistent aligner or an error.
 func FuzzReadAligner(f *testing.F) {
 	a := &decompose.Aligner{
 		Components: []string{"init", "layer:00, mlp"}, Dim: 2, ClipDim: 1, Weights: []float32{1, 2, 3, 4}, Bias: []float32{5},

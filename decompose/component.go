@@ -107,7 +107,7 @@ func ParseComponent(name string) (Component, error) {
 	} else {
 		c.Block.Index, c.Block.Order = plain(block), plain(block)
 	}
-	// Whatever was overlooked, or read as 0, shows here.
+	// Anything overlooked, or read as 0, shows up here.
 	if !c.Kind.InBlock() || c.String() != name {
 		return Component{}, fmt.Errorf("%q does not name a component; names look like \"init\", \"layer:07, attn_head:03\" and \"layer:(2,14), mlp\"", name)
 	}

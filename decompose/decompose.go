@@ -153,7 +153,7 @@ type Decomposer struct {
 	keys     map[mark.Block][]Key
 }
 
-// outputs says what a graph returns behind representation and logits: pieces, and weights and values of captured layers.
+// outputs says what a graph returns after representation and logits: pieces, and weights and values of captured layers.
 type outputs struct {
 	pieces   [][]Key
 	captures []capture // their nodes are not used, only what they mean

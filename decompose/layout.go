@@ -32,7 +32,7 @@ func (t *transform) knownLayout(dims []int, hasChannels bool) layout {
 }
 
 // withRows gives the dimensions of a node of this layout with other tokens: all on the last token axis, so that the
-// rank stays. A node without token axes cannot take several rows, except as a batch of its own.
+// rank stays. A node without token axes cannot take several rows, except as a separate batch.
 func (l layout) withRows(batch, rows int) []int {
 	dims := []int{batch}
 	if len(l.tokenDims) == 0 {

@@ -9,7 +9,7 @@ import (
 	"vitdecompose/gomlxvit/mark"
 )
 
-// readout says what of a node's tokens is needed further on: rows of weighted sums over some of its tokens,
+// readout says what is needed of a node's tokens further on: rows of weighted sums over some of its tokens,
 //
 //	row k = Σ_j weights[b, k, j] * x[b, tokens[j], :]
 //

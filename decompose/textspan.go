@@ -12,7 +12,7 @@ import (
 // TextSpanOptions say how a component is described. Zero fields stand for the values in their comments.
 type TextSpanOptions struct {
 	Texts int // how many texts are looked for; 0: 10
-	// Rank projects the texts on the span of so many top right singular vectors of the data first; 0: not.
+	// Rank first projects the texts onto the span of this many top right singular vectors of the data; 0 does not project.
 	Rank int
 }
 

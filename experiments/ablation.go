@@ -48,7 +48,7 @@ type AblationResult struct {
 	Curves []AblationCurve `json:"curves"`
 }
 
-// Check tells what is missing in the curve, if anything is: it must have a component at least, and accuracies between
+// Check returns what is missing in the curve, if anything: it must have a component at least, and accuracies between
 // 0 and 1, one more than components.
 func (c AblationCurve) Check() error {
 	if len(c.Order) == 0 {
@@ -86,7 +86,7 @@ func (c AblationCurve) LayersBack() []float64 {
 
 func layersAblated(order []string) []float64 {
 	components, err := decompose.ParseComponents(order)
-	if err != nil { // names of somebody else's: each stands for itself
+	if err != nil { // foreign names: each stands for itself
 		components = make([]decompose.Component, len(order))
 	}
 	ablated := make([]float64, 1, len(order)+1)
@@ -135,7 +135,7 @@ func (r AblationResult) Table() results.Table {
 	return table
 }
 
-// AblationConfig is empty: the layer ablation has no settings of its own.
+// AblationConfig is empty: the layer ablation has no settings.
 type AblationConfig struct{}
 
 func (c *AblationConfig) fill(context.Context, *session.Session) error { return nil }

@@ -352,7 +352,7 @@ func newReadout(ctx context.Context, s *study.Study, training *extraction.Parts,
 	return out, nil
 }
 
-// readoutConfig trains a read-out on so many pictures for ten epochs, or for at least 1000 steps.
+// readoutConfig trains a read-out on that many pictures for ten epochs, or for at least 1000 steps.
 func readoutConfig(pictures int, seed uint64) heads.Config {
 	const batch, steps = 64, 1000
 	perEpoch := (pictures + batch - 1) / batch

@@ -25,7 +25,7 @@ type DescribeConfig struct {
 	Features []phrases.Feature `json:"features"`
 	Bank     []string          `json:"-"`
 	Texts    int               `json:"texts" flag:"texts" default:"5" min:"1" help:"how many texts describe a component"` // 0: 5
-	// Rank projects the bank on so many top singular vectors of a component first; 0: not.
+	// Rank first projects the bank onto this many top singular vectors of a component; 0 does not project.
 	Rank int `json:"rank,omitempty" flag:"rank" min:"0" help:"first project the texts onto this many top singular vectors of the component; 0 does not project"`
 }
 

@@ -12,8 +12,8 @@ import (
 	"vitdecompose/experiments/session"
 )
 
-// Experiment is a row of the table of [All]: everything that is said of an experiment, for whoever runs it, draws it, lists it
-// or writes about it.
+// Experiment is a row of the table of [All]: everything that there is to say about an experiment, for the code that runs it,
+// draws it, lists it or writes about it.
 type Experiment struct {
 	// Name is what it is run by, Number what the paper calls it; "" for what the paper does not have.
 	Name, Number string
@@ -21,7 +21,7 @@ type Experiment struct {
 	About, Title, Claim string
 	// Options are the groups of [session.Options] that it uses. Those of its configuration come on top.
 	Options []string
-	// Trains tells whether the pictures to align on are of use to a model that needs no alignment too.
+	// Trains reports whether the pictures to align on are also used by a model that needs no alignment.
 	Trains bool
 
 	// NewConfig makes a configuration with everything left open: a pointer to one of this package's structs. Its options are
@@ -104,7 +104,7 @@ type configuration[C any] interface {
 	fill(ctx context.Context, s *session.Session) error
 }
 
-// summarised is the result of one model: lines for those who watch.
+// summarised is the result of one model as lines to print.
 type summarised interface{ Summary() []string }
 
 // define completes a row of the table: run does the work for one model, collect puts the models together.

@@ -38,7 +38,7 @@ type HeatmapConfig struct {
 	Features []phrases.Feature `json:"features,omitempty"`
 	Texts    []string          `json:"texts,omitempty"`
 	Heads    int               `json:"heads" flag:"heads" default:"3" min:"1" help:"how many heads, those that explain a text best, have their maps summed"` // 0: 3
-	// Each draws, instead of their sum, every head by itself, all heads of the decomposed blocks.
+	// Each draws every head of the decomposed blocks separately instead of their sum.
 	Each bool `json:"each,omitempty"`
 	// Pictures are those that are drawn over, by their position in the data; nil for the first three.
 	Pictures []int `json:"-" flag:"probes" usual:"0,1,2" min:"0" help:"the pictures to show, by their position in the data: image-retrieval finds their neighbours, heatmaps draws over them"`
@@ -70,7 +70,7 @@ type drawn struct {
 // HeatmapPanel is what some components draw of one text over one picture: for each position of the grid the product of
 // what they contributed from the token there, in CLIP's space, with the text's embedding.
 type HeatmapPanel struct {
-	// Feature is the feature that the text is an instance of; empty for a text of its own.
+	// Feature is the feature that the text is an instance of; empty for a text that belongs to no feature.
 	Feature string `json:"feature,omitempty"`
 	Text    string `json:"text"`
 	// Components are those whose maps are summed.
@@ -274,14 +274,14 @@ type ClassHeatmapConfig struct {
 	Pictures []int
 	// Over is another data set whose pictures are drawn over; nil for the session's own.
 	Over data.Dataset
-	// Each draws, beside the sum, every component by itself.
+	// Each draws every component separately, in addition to the sum.
 	Each bool
 	// Class is the class whose logit it is; nil for the best of each picture.
 	Class *int
 }
 
 // ClassHeatmaps draws over pictures what the tokens add to the logit of a class: of every component that has tokens in the
-// blocks of the paper's segmentation, or the session's, their sum first and, with Each, every component by itself.
+// blocks of the paper's segmentation, or the session's, their sum first and, with Each, every component separately.
 func ClassHeatmaps(ctx context.Context, s *session.Session, config ClassHeatmapConfig) (ModelHeatmaps, error) {
 	result := ModelHeatmaps{Model: s.Name}
 	model, err := s.Classifier(ctx)

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rooms are the row that data flows along: a package knows those of its own room and of the rooms before it.
+// rooms are the row that data flows along: a package may import those of its own room and of the rooms before it.
 var rooms = []string{"data", "gomlxvit", "decompose", "experiments", "plots", "cmd"}
 
 // beside are the rooms that stand beside the row. They use what the first room has, and only the last one uses them.

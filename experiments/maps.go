@@ -31,7 +31,7 @@ type mapper interface {
 }
 
 // mapPictures makes the maps of a method for the true classes, or reads them from the cache. A picture without a label gets one of
-// class 0, which nobody should look at.
+// class 0, which is meaningless.
 func mapPictures(ctx context.Context, e extraction.Extraction, method string) (*pictureMaps, error) {
 	e.SetDefaults()
 	e.Devices = 1

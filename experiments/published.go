@@ -19,7 +19,7 @@ type PublishedRow struct {
 // PublishedTable are the numbers that the paper reports of an experiment, of full-size models on photographs.
 type PublishedTable struct {
 	Experiment string // as run calls it
-	Source     string // where they stand
+	Source     string // where they are published
 	URL        string
 	Data       string // what they are of
 	Measures   []string
@@ -105,7 +105,7 @@ func (t PublishedTable) Of(checkpoint string) []PublishedRow {
 	return rows
 }
 
-// isPaperCheckpoint tells whether a name means a checkpoint of the paper.
+// isPaperCheckpoint reports whether a name means a checkpoint of the paper.
 func isPaperCheckpoint(name, checkpoint string) bool {
 	if repo, ok := strings.CutPrefix(name, "hf:"); ok {
 		name, _, _ = strings.Cut(repo, "@")

@@ -135,7 +135,7 @@ func TestSessionLacks(t *testing.T) {
 	lacks("option Reference: deit-mini has no text tower", session.Options{Reference: "deit-mini"}, text)
 	lacks("option Templates: ", session.Options{Templates: filepath.Join(folder, "none.txt")}, text)
 	lacks("option HeadData: dino-mini has no classifier head", session.Options{Model: "dino-mini", Data: folder}, ablation)
-	lacks("are not of one world", session.Options{}, birds(experiments.WaterbirdsConfig{Uncorrelated: "waterbirds:DIR:test"}))
+	lacks("do not belong together", session.Options{}, birds(experiments.WaterbirdsConfig{Uncorrelated: "waterbirds:DIR:test"}))
 	lacks("option Correlated: ", session.Options{}, birds(experiments.WaterbirdsConfig{Correlated: "scenes-birds:x"}))
 	features := filepath.Join(t.TempDir(), "features.txt")
 	require.NoError(t, os.WriteFile(features, []byte("Spurious: water, land\n"), 0o666))

@@ -85,7 +85,7 @@ func All() []Experiment {
 	}
 }
 
-// Describing is [Describe] as an experiment of its own, which the paper does not have and [All] does not list.
+// Describing is [Describe] as an experiment that the paper does not have and [All] does not list.
 func Describing() Experiment {
 	return define(Experiment{
 		Name: "describe", Options: append(slices.Clone(session.Read), "features", "bank"), ready: reads,

@@ -47,7 +47,7 @@ type Match struct {
 	Name    string `json:"name"`
 	// Score is the dot product with the probe's text, or the cosine with the probe picture.
 	Score float64 `json:"score"`
-	// True tells whether the picture has what was looked for; nil where the data does not know.
+	// True reports whether the picture has what was looked for; nil where the data does not know.
 	True *bool `json:"true,omitempty"`
 }
 

@@ -25,7 +25,7 @@ import (
 //
 // A linear head learns to tell land birds from water birds on pictures in which nine of ten are at the place that fits them,
 // and so learns the place too. Components are sorted by the variance attributed to texts about places minus that attributed
-// to texts about birds. With the first of them replaced by their mean, the birds at the wrong place are told better: the
+// to texts about birds. With the first of them replaced by their mean, the birds in the wrong place are classified better: the
 // paper's worst group gains 1 to 24 points.
 
 // WaterbirdsConfig says how it is done. Zero fields stand for the paper's values.
@@ -107,7 +107,7 @@ func (c *WaterbirdsConfig) open(ctx context.Context, s *session.Session) (BirdDa
 	return birds, nil
 }
 
-// head is the model with a head that tells the two classes: a CLIP's made of words, and for others a linear one, whatever
+// head is the model with a head for the two classes: a CLIP's made of words, and for others a linear one, whatever
 // head they have.
 func (c *WaterbirdsConfig) head(ctx context.Context, s *session.Session, birds BirdData) (*gomlxvit.Model, error) {
 	if s.Model.Text == nil {
@@ -130,7 +130,7 @@ type BirdData struct {
 	Test  data.Dataset // all others, and the uncorrelated ones
 }
 
-// The attribute that the groups of Waterbirds are told apart by.
+// The attribute that distinguishes the groups of Waterbirds.
 const birdPlace = "place"
 
 // BirdGroup is the pictures of one kind of bird at one kind of place.
@@ -209,8 +209,8 @@ func SplitBirds(correlated, uncorrelated data.Dataset, seed uint64) (BirdData, e
 	return BirdData{Train: data.Subset(correlated, train), Test: test}, err
 }
 
-// Waterbirds measures how a model tells birds in the wrong place, before and after components are ablated. The session's own
-// pictures do not count.
+// Waterbirds measures how well a model classifies birds in the wrong place, before and after components are ablated. The
+// session's own pictures do not count.
 func Waterbirds(ctx context.Context, s *session.Session, config WaterbirdsConfig) (ModelWaterbirds, error) {
 	result := ModelWaterbirds{Model: s.Name}
 	if err := config.fill(ctx, s); err != nil {
@@ -284,7 +284,7 @@ func (m *ModelWaterbirds) describe(ctx context.Context, r *study.Reading, bank [
 	return nil
 }
 
-// measure counts, in each group, the pictures that the head tells rightly with more and more components ablated.
+// measure counts, in each group, the pictures that the head classifies rightly with more and more components ablated.
 func (m *ModelWaterbirds) measure(ctx context.Context, s *study.Study, r *study.Reading, order []int) error {
 	head, err := heads.Of(s.Backend, s.Headed())
 	if err != nil {

@@ -133,7 +133,7 @@ func TestWaterbirds(t *testing.T) {
 	}{
 		"more in the table than in the curve": {func(c *experiments.WaterbirdsConfig) { c.Steps = 2 }, "cannot be ablated"},
 		"none":                                {func(c *experiments.WaterbirdsConfig) { c.Ablated = -1 }, "option Ablated: -1 is not at least 1"},
-		"another world":                       {func(c *experiments.WaterbirdsConfig) { c.Uncorrelated = "waterbirds:DIR:test" }, "are not of one world"},
+		"another world":                       {func(c *experiments.WaterbirdsConfig) { c.Uncorrelated = "waterbirds:DIR:test" }, "do not belong together"},
 		"no birds":                            {func(c *experiments.WaterbirdsConfig) { c.Correlated = "scenes:5" }, "must be of two classes"},
 	} {
 		t.Run(name, func(t *testing.T) {

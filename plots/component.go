@@ -21,7 +21,7 @@ func shortName(name string) string {
 	return c.Short()
 }
 
-// listComponents names components behind a lead in lines no wider than width. Where not all fit one by one, heads and blocks
+// listComponents names components after a lead in lines no wider than width. Where not all fit one by one, heads and blocks
 // that follow one another are taken together, and where that does not fit either, as many are named as fit, and then how many
 // more there are.
 func listComponents(lead string, names []string, style draw.TextStyle, width vg.Length, lines int) []string {
@@ -58,7 +58,7 @@ func inRuns(names []string) []string {
 	if err != nil {
 		return nil
 	}
-	// A sublayer that all blocks of a stage have is a run of its own.
+	// A sublayer that all blocks of a stage have is a separate run.
 	stage := func(c decompose.Component) decompose.Component { c.Block.Index = 0; return c }
 	slices.SortStableFunc(components, func(a, b decompose.Component) int {
 		return cmp.Or(stage(a).CompareBlock(stage(b)), strings.Compare(a.Block.Sublayer, b.Block.Sublayer), a.CompareBlock(b),
@@ -98,7 +98,7 @@ func inRuns(names []string) []string {
 	return strings.Fields(strings.Join(words, ", "))
 }
 
-// follows says whether the block of a component comes right behind that of another in the same stage.
+// follows says whether the block of a component comes right after that of another in the same stage.
 func follows(c, before decompose.Component) bool {
 	return c.Kind.InBlock() && before.Kind.InBlock() && c.Block.Stage == before.Block.Stage && c.Block.Index == before.Block.Index+1
 }
@@ -131,7 +131,7 @@ func wrapped(text string, style draw.TextStyle, width vg.Length) []string {
 	return []string{text}
 }
 
-// fill puts words into lines no wider than width, and reports whether so many lines are enough.
+// fill puts words into lines no wider than width, and reports whether that many lines are enough.
 func fill(words []string, style draw.TextStyle, width vg.Length, lines int) (filled []string, ok bool) {
 	for _, word := range words {
 		last := len(filled) - 1

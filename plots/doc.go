@@ -10,6 +10,6 @@
 //
 // What was retrieved is drawn as a [Sheet], which shows pictures of an [Album]. Tables are written by [Markdown].
 //
-// The style is in style.go: text readable at the size a figure has on paper, colours that colour-blind readers tell
-// apart, and for those who print in grey a marker and a dash of its own for every curve.
+// The style is in style.go: text readable at the size a figure has on paper, colours that colour-blind readers can
+// tell apart, and a marker and dash for every curve, for those who print in grey.
 package plots

@@ -16,7 +16,7 @@ type Figure struct {
 	Width, Height vg.Length
 
 	relayout
-	panels [][]*plot.Plot // by row, all rows of one length; nil behind the last panel
+	panels [][]*plot.Plot // by row, all rows of one length; nil after the last panel
 	legend legend
 }
 

@@ -19,7 +19,7 @@ import (
 
 // HeatmapOptions say how much [Heatmaps] shows; 0 is the default.
 type HeatmapOptions struct {
-	Pictures int // the first so many, 8 by default
+	Pictures int // how many of the first are shown, 8 by default
 	Columns  int // most panels side by side, 6 by default
 }
 
@@ -157,7 +157,7 @@ func bars(panels []experiments.HeatmapPanel, side, apart vg.Length) box {
 }
 
 // bar is a colour bar with its ends and its middle in numbers. Its colours are those from lowest, which is -1 or 0, to 1, and
-// stand for values of so many units.
+// stand for values of that many units.
 func bar(of func(v float64) color.RGBA, lowest, unit float64, width vg.Length) box {
 	size := vg.Point{X: onPixel(width), Y: onPixel(4)}
 	count := func(length vg.Length) int { return int(math.Round(float64(length / printPixel))) }

@@ -25,7 +25,7 @@ const (
 
 // HeatmapContact draws what every component draws of one text over one picture: a row for each attention layer, with its
 // heads side by side, that with the strongest score first, from the last layer, which writes most directly, down. An MLP stands
-// behind the heads of its layer, what belongs to no attention in a row of its own. Each panel holds one component. Short rows
+// after the heads of its layer, and what belongs to no attention in a separate row. Each panel holds one component. Short rows
 // stand in several bands side by side.
 func HeatmapContact(model string, picture experiments.HeatmapPicture, album Album) (*Sheet, error) {
 	return laidOut("heatmap contact sheet: "+model, PageWidth, func(width vg.Length) (*Sheet, error) {
@@ -80,7 +80,7 @@ func heatmapContact(model string, picture experiments.HeatmapPicture, album Albu
 		boxes[i] = l.row(r, thumb, size, !one)
 		high += boxes[i].height
 	}
-	// One band behind the other, each about as high.
+	// One band after the other, each about as high.
 	var bands []box
 	for i := 0; i < len(boxes); {
 		var own []box
@@ -127,7 +127,7 @@ func newContactLayout(rows []contactRow, width vg.Length) contactLayout {
 	return l
 }
 
-// row is a row of panels behind its name, with colour bars where panels differ in their limits.
+// row is a row of panels after its name, with colour bars where panels differ in their limits.
 func (l contactLayout) row(r contactRow, picture image.Image, size vg.Point, barred bool) box {
 	small := textStyle(smallSize)
 	name := line(r.name(), small, l.gutter-3, size.Y/2+1+0.35*smallSize)
@@ -241,7 +241,7 @@ func contactRows(panels []experiments.HeatmapPanel) ([]contactRow, error) {
 	if len(rows) == 0 {
 		return nil, errors.New("no panels")
 	}
-	place := func(c contactCell) float64 { // of heads, the strongest first; behind them what is none
+	place := func(c contactCell) float64 { // of heads, the strongest first; after them what is not a head
 		if c.component.Kind == decompose.Head {
 			return -math.Abs(score(c.panel))
 		}

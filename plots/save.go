@@ -58,7 +58,7 @@ func renderPNG(d Drawer, w, h vg.Length, out io.Writer) error {
 	return PNG(d, w, h, PNGResolution, out)
 }
 
-// PNG writes the drawing, w wide and h high, as a PNG picture with so many pixels per inch.
+// PNG writes the drawing, w wide and h high, as a PNG picture with the given number of pixels per inch.
 func PNG(d Drawer, w, h vg.Length, resolution int, out io.Writer) error {
 	canvas := vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(resolution))
 	d.Draw(draw.New(canvas))
@@ -66,7 +66,7 @@ func PNG(d Drawer, w, h vg.Length, resolution int, out io.Writer) error {
 	if err := png.Encode(&encoded, canvas.Image()); err != nil {
 		return err
 	}
-	// image/png does not say how large a pixel is: put the chunk that does (pHYs) behind the first, IHDR, which ends
+	// image/png does not say how large a pixel is: put the chunk that does (pHYs) after the first, IHDR, which ends
 	// at byte 33 in every PNG file.
 	const header = 33
 	chunk := binary.BigEndian.AppendUint32(nil, 9) // length of what follows the name

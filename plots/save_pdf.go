@@ -14,7 +14,7 @@ import (
 // pdfObject is an object of a PDF file.
 type pdfObject struct {
 	number, offset int
-	body           []byte // behind "7 0 obj"
+	body           []byte // after "7 0 obj"
 }
 
 var (

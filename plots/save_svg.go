@@ -234,7 +234,7 @@ func subsetFont(ttf []byte, letters []rune) ([]byte, error) {
 		places = binary.BigEndian.AppendUint32(places, uint32(len(outlines)))
 		outlines = padded(append(outlines, outline...))
 
-		// Glyphs behind the long metrics have the width of the last of them, and their left bearing alone.
+		// Glyphs after the long metrics have the width of the last of them, and their left bearing alone.
 		hmtx, last := tables["hmtx"], min(glyphs[i], longMetrics-1)
 		bearing := 4*last + 2
 		if glyphs[i] > last {
@@ -326,7 +326,7 @@ func (t fontTables) file() []byte {
 	return out
 }
 
-// checksum is the sum of big-endian words, zeros behind the end.
+// checksum is the sum of big-endian words, with zeros after the end.
 func checksum(b []byte) (sum uint32) {
 	for word := range slices.Chunk(padded(slices.Clone(b)), 4) {
 		sum += binary.BigEndian.Uint32(word)

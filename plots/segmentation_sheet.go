@@ -24,7 +24,7 @@ type MaskAlbum interface {
 
 // SegmentationSheetOptions say how much [SegmentationSheet] shows; 0 is the default.
 type SegmentationSheetOptions struct {
-	Pictures int // the first so many, 8 by default
+	Pictures int // how many of the first are shown, 8 by default
 }
 
 // SegmentationSheet draws what one model's methods take for the object of pictures: the picture, its true mask, and for
@@ -159,7 +159,7 @@ func (d *segmentationRows) example(e experiments.SegmentationExample, width vg.L
 // cutColour is that of the line around what a method takes for the object.
 var cutColour = colours[1]
 
-// masked shows what of a picture a mask keeps: the object as it is, the rest pale, what counts for nothing in stripes.
+// masked shows what a mask says about a picture: the object as it is, the rest pale, ignored pixels striped.
 func masked(mask *data.Mask, picture image.Image) image.Image {
 	size := picture.Bounds().Size()
 	out := image.NewRGBA(image.Rectangle{Max: size})
@@ -182,8 +182,8 @@ func masked(mask *data.Mask, picture image.Image) image.Image {
 	return out
 }
 
-// salience shows a method's map over a picture of so many pixels to a point. As in the experiment, the map is cut at the
-// size of the mask.
+// salience shows a method's map over a picture with the given number of pixels to a point. As in the experiment, the map is
+// cut at the size of the mask.
 func salience(m experiments.SegmentationMap, mask *data.Mask, picture image.Image, perPoint float64) (image.Image, error) {
 	size := picture.Bounds().Size()
 	foreground, err := experiments.Foreground(saliency.Resize(m.Values, m.Rows, m.Columns, mask.Height, mask.Width))

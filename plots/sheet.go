@@ -281,8 +281,8 @@ func (t *thumbnails) of(i int, name string, side vg.Length) (image.Image, vg.Poi
 	return t.made[key], t.sizes[key], nil
 }
 
-// resized returns a picture for print in so many pixels. A larger one has just as many. A smaller one is enlarged by
-// the whole number that still fits, each pixel a square of pixels: viewers would blur it.
+// resized returns a picture for print with the given number of pixels. A larger one has exactly that many. A smaller one is
+// enlarged by the whole number that still fits, each pixel a square of pixels: viewers would blur it.
 func resized(picture image.Image, pixels image.Point) image.Image {
 	size := picture.Bounds().Size()
 	var scaler xdraw.Scaler = xdraw.CatmullRom

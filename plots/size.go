@@ -61,7 +61,7 @@ type relayout struct {
 	at func(width vg.Length) (Sized, error)
 }
 
-// At implements [Sized]: everything is laid out anew, text keeps its size.
+// At implements [Sized]: everything is laid out again, text keeps its size.
 func (r *relayout) At(width vg.Length) (Sized, error) { return r.at(width) }
 
 func (r *relayout) keep(at func(width vg.Length) (Sized, error)) { r.at = at }
@@ -79,7 +79,7 @@ func laidOut[D interface {
 	return d, nil
 }
 
-// figureWidth is what a figure of so many models is made for: a column for one.
+// figureWidth is the width of a figure of the given number of models: a column for one.
 func figureWidth(models int) vg.Length {
 	if models == 1 {
 		return ColumnWidth
@@ -90,18 +90,18 @@ func figureWidth(models int) vg.Length {
 // narrowest is the least width of a panel whose ticks and titles can be read.
 const narrowest = 1.5 * vg.Inch
 
-// panelsWithin is how many of n panels, each at least so wide, stand side by side: at most most, and evened out over the
+// panelsWithin is how many of n panels, each of at least that width, stand side by side: at most most, and evened out over the
 // rows.
 func panelsWithin(width, least vg.Length, n, most int) int {
 	return evenly(n, min(most, max(1, int((width-2*margin+panelGap)/(least+panelGap)))))
 }
 
-// panelWidth is the width of each of so many panels side by side.
+// panelWidth is the width of each of the given number of panels side by side.
 func panelWidth(width vg.Length, columns int) vg.Length {
 	return (width - 2*margin - vg.Length(columns-1)*panelGap) / vg.Length(columns)
 }
 
-// inProportion is how many things of a sheet stand side by side where a page has so many: fewer on less than a page.
+// inProportion is how many things stand side by side on a sheet of a width, given how many do on a page.
 func inProportion(width vg.Length, onPage int) int {
 	return max(1, min(onPage, int(math.Round(float64(vg.Length(onPage)*width/PageWidth)))))
 }

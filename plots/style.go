@@ -74,7 +74,7 @@ var markers = []marker{
 	{sides: 0, hollow: true},
 }
 
-// look is how one curve differs from the others: in colour, dash and marker, each enough by itself.
+// look is how one curve differs from the others: in colour, dash and marker, each sufficient on its own.
 type look struct {
 	line   draw.LineStyle
 	marker draw.GlyphStyle

@@ -174,7 +174,7 @@ func (v *band) DataRange() (xmin, xmax, ymin, ymax float64) {
 	return xmin, xmax, ymin, ymax
 }
 
-// lambdaAxis is a logarithmic axis with a place for 0 on the left, behind a break.
+// lambdaAxis is a logarithmic axis with a place for 0 on the left, before a break.
 type lambdaAxis struct {
 	lambdas  []float64 // ascending, each once
 	min, max float64   // of the axis

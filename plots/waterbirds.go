@@ -18,7 +18,7 @@ import (
 // model, and in it for each group its accuracy against the number of components ablated. Colour and marker tell the bird,
 // line and filling the place. The worst group, whichever it is, is underlined, the mean of the groups is dashed, and a vertical
 // line is at the number of components that the result is about. One model is a figure of column width, several are one of page
-// width, in which each panel has an axis of its own: what one model loses would be flat beside another.
+// width, in which each panel has its own axis: what one model loses would be flat beside another.
 func Waterbirds(result experiments.WaterbirdsResult) (*Figure, error) {
 	return laidOut("waterbirds figure", figureWidth(len(result.Models)), func(width vg.Length) (*Figure, error) { return waterbirds(result, width) })
 }

@@ -71,7 +71,7 @@ func TestHeatmapOfTexts(t *testing.T) {
 	base := strings.TrimSuffix(filepath.Base(pictures[0]), ".png")
 	figure(t, filepath.Join(out, "contact-"+base+"-1"))
 	figure(t, filepath.Join(out, "contact-"+base+"-2"))
-	require.NoFileExists(t, filepath.Join(out, "heatmap.png"), "each text has a sheet of its own")
+	require.NoFileExists(t, filepath.Join(out, "heatmap.png"), "each text has its own sheet")
 }
 
 func TestHeatmapMistakes(t *testing.T) {
@@ -101,7 +101,7 @@ func TestHeatmapMistakes(t *testing.T) {
 	}
 }
 
-// fewBirds is few for an experiment with pictures of its own.
+// fewBirds is few for an experiment with its own pictures.
 func fewBirds(store string, args ...string) []string {
 	return append(args, "--cache", store, "--batch", "20", "--align-data", "scenes:80:1", "--align-epochs", "5")
 }
@@ -142,7 +142,7 @@ func TestRunPictureExperiments(t *testing.T) {
 		meta := resultOf(t, dir, &result)
 		require.Len(t, result.Models[0].Order[0].Words, 5)
 		require.Contains(t, meta.Data, "scenes-birds:100:1:correlated")
-		fail(t, exitFailed, []string{"not of one world"}, fewBirds(store, "run", "waterbirds", "--model", "dino-mini", "--correlated", "waterbirds:x", "--out", dir)...)
+		fail(t, exitFailed, []string{"do not belong together"}, fewBirds(store, "run", "waterbirds", "--model", "dino-mini", "--correlated", "waterbirds:x", "--out", dir)...)
 		fail(t, exitFailed, []string{"must be of two classes"}, fewBirds(store, "run", "waterbirds", "--model", "dino-mini", "--correlated", "scenes:20", "--out", dir)...)
 	})
 }

@@ -161,7 +161,7 @@ func usage(err error) error {
 	return err
 }
 
-// unneeded refuses flags that no model makes use of; those of one group are of use all the same.
+// unneeded refuses flags that no model makes use of; those of one group count as used in any case.
 func unneeded(c *cobra.Command, sessions []*session.Session, used string) error {
 	for _, o := range option.Of(new(session.Options)) {
 		if f := c.Flags().Lookup(o.Flag); f == nil || !f.Changed || o.Group == used {
@@ -198,7 +198,7 @@ func (f *figureFlags) save(figure plots.Sized, base string) error {
 	return plots.SaveAt(figure, base, f.width)
 }
 
-// checkWritable tells whether a file can be written there; it leaves no trace. An empty path is fine.
+// checkWritable reports whether a file can be written there; it leaves no trace. An empty path is fine.
 func checkWritable(path string) error {
 	if path == "" {
 		return nil

@@ -12,7 +12,7 @@ import (
 
 var goLine = regexp.MustCompile(`(?m)^go .*$`)
 
-// TestOutsideModule builds a module of its own that uses this one by the lines that the README gives.
+// TestOutsideModule builds a separate module that uses this one by the lines that the README gives.
 func TestOutsideModule(t *testing.T) {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	require.NoError(t, err)

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// process is the program in a process of its own.
+// process is the program in a separate process.
 func process(t *testing.T, shell string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()

@@ -43,7 +43,7 @@ func commands() []*cobra.Command {
 type usageError struct{ error }
 
 // usagef makes a usageError; a command returns it for flags that do not go
-// together or a value that cannot be.
+// together or an invalid value.
 func usagef(format string, args ...any) error {
 	return usageError{fmt.Errorf(format, args...)}
 }

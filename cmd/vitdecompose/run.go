@@ -28,7 +28,7 @@ type runner struct {
 	options session.Options
 	figures figureFlags
 	out     string
-	// groups are those of the options that the command has flags of; used is one that is of use whatever the models are.
+	// groups are those of the options that the command has flags of; used is one that counts as used whatever the models are.
 	groups []string
 	used   string
 }
@@ -160,7 +160,7 @@ func (r *runner) run(c *cobra.Command, do func(*session.Sessions, []*session.Ses
 	return do(sessions, all)
 }
 
-// check says what cannot be, before anything is opened.
+// check refuses a wrong command line before anything is opened.
 func (r *runner) check() error {
 	if len(r.models) == 0 {
 		return usagef("--model is empty: name a model")
@@ -309,7 +309,7 @@ func prepareOut(dir string) error {
 	return nil
 }
 
-// wrap breaks a text into lines of at most so many letters.
+// wrap breaks a text into lines of at most the given number of letters.
 func wrap(text string, width int) []string {
 	var lines []string
 	for word := range strings.FieldsSeq(text) {

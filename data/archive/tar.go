@@ -34,7 +34,7 @@ const (
 	maxUnpacked = 1 << 31 // bytes that ReadTarGz unpacks, whatever they are
 )
 
-// Limits bounds what an archive may ask for.
+// Limits bounds the resources that an archive may take.
 type Limits struct {
 	MaxEntries int   // 0 means DefaultMaxEntries
 	MaxBytes   int64 // of an entry; 0 means DefaultMaxBytes

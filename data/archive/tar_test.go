@@ -123,8 +123,8 @@ func TestIndexTarRefuses(t *testing.T) {
 	}
 }
 
-// TestSparse: archives with sparse files are told by hand, package tar does not write them. The one is GNU's old kind, the
-// other has PAX records.
+// TestSparse: archives with sparse files are written by hand, because package tar does not write them. The one is GNU's old
+// kind, the other has PAX records.
 func TestSparse(t *testing.T) {
 	old := write(t, file{"a", "12345"})
 	old[156] = tar.TypeGNUSparse

@@ -65,7 +65,7 @@ func (t *Table) Column(name string) int {
 	return slices.IndexFunc(t.Header, func(h string) bool { return strings.EqualFold(h, name) })
 }
 
-// Twice tells whether another column has the name of this one.
+// Twice reports whether another column has the name of this one.
 func (t *Table) Twice(column int) bool {
 	for i, name := range t.Header {
 		if i != column && strings.EqualFold(name, t.Header[column]) {

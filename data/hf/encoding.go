@@ -18,7 +18,7 @@ import (
 // definitions" of Apache Parquet's format.
 //
 // parquet-go decodes pages too, but trusts the numbers inside them. No guard before it could look at these without decoding
-// the page itself: they are behind the compression. Measured with its version 0.32 (TestWhyNotParquetGo): six bytes of a
+// the page itself, inside the compression. Measured with its version 0.32 (TestWhyNotParquetGo): six bytes of a
 // run of 2^24 equal positions make it take 64 MB, and it accepts runs of 2^31, which are 8 GB; the 8 bytes at the head of
 // DELTA_BINARY_PACKED make it take 8 bytes for each value that they claim; a page of snappy or zstd is unpacked to what its
 // own head says, up to 4 GB, whatever the header of the page says. Here a page takes at most maxPage bytes and memory for
@@ -136,7 +136,7 @@ func plainInts(b []byte, size, n int) ([]int64, error) {
 	return numbers, nil
 }
 
-// plainBytes reads n values, each behind its length. They are parts of b.
+// plainBytes reads n values, each preceded by its length. They are parts of b.
 func plainBytes(b []byte, n int) ([][]byte, error) {
 	if n > len(b)/4 {
 		return nil, errPage

@@ -5,14 +5,14 @@
 //	hf:OWNER/REPO[:SPLIT]           a data set of the Hub; its files are downloaded into the cache of huggingface_hub
 //	hf:OWNER/REPO/FOLDER[:SPLIT]    one of its configurations
 //
-// A split need not be named if there is one only. A revision of a data set of the Hub is named with @ behind it:
+// A split need not be named if there is only one. A revision of a data set of the Hub is added with @:
 // hf:OWNER/REPO@refs/convert/parquet is the one that the Hub makes where a data set is stored in other files. See hub.Env
 // for the environment variables.
 //
 // The column of the pictures is a struct with bytes, as the library datasets stores its feature Image, that of the labels
 // a ClassLabel, whose names are the classes; the metadata of the files says which they are. Further columns of text and
 // ClassLabels are attributes (see data.Attributes), but for those whose different values take more than 64 MB. Where
-// several columns would do, :image=NAME and :label=NAME behind the argument name them.
+// several columns would do, :image=NAME and :label=NAME at the end of the argument name them.
 //
 // A picture is called by its file and row, from 0 on. Pictures are read when they are asked for: the pages of the files
 // that were read last are kept, 64 MB of them, so to go through the pictures in their order reads everything once, and to

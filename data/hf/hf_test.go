@@ -194,7 +194,7 @@ func TestPyArrow(t *testing.T) {
 	}
 }
 
-// TestPictures: one that is null, is elsewhere or cannot be decoded is an error of its own.
+// TestPictures: one that is null, is elsewhere or cannot be decoded is an error by itself.
 func TestPictures(t *testing.T) {
 	some := rows(t, 1, 6)
 	elsewhere := "photo.jpg"

@@ -118,7 +118,7 @@ func guarded(f func() error) (err error) {
 
 // page is where a page of a column is, and how it is written.
 type page struct {
-	offset               int64 // of its bytes behind the header
+	offset               int64 // of its bytes, after the header
 	first                int64 // row of the row group
 	rows                 int
 	compressed, size     int32 // bytes in the file, and unpacked
@@ -170,7 +170,7 @@ func (t *table) findPages(id chunkID) ([]page, error) {
 		if err != nil {
 			return nil, err
 		}
-		if at = next; p == nil { // none of values
+		if at = next; p == nil { // a page without values
 			continue
 		}
 		if p.dictionary && len(pages) > 0 || !p.dictionary && int64(p.rows) > group.NumRows-row {

@@ -124,7 +124,7 @@ func (r repository) receive(ctx context.Context, path string, got *received) err
 // errPage says that what came is not the file, but what a proxy or a page for logging in shows to people.
 var errPage = errors.New("sends a web page in place of the file: check the network (a proxy, a page for logging in) and HF_ENDPOINT")
 
-// isPage tells whether a file begins like a web page and is not called like one.
+// isPage reports whether a file begins like a web page and is not called like one.
 func isPage(name string, begin []byte) bool {
 	switch strings.ToLower(path.Ext(name)) {
 	case ".html", ".htm", ".xhtml", ".md":

@@ -42,7 +42,7 @@ func FuzzCached(f *testing.F) {
 	})
 }
 
-// Whatever the server says of a repository: its names stay below the snapshot's directory, and what is noted of it for the
+// Whatever the server says about a repository: its names stay below the snapshot's directory, and what is noted of it for the
 // time without network says the same.
 func FuzzInfo(f *testing.F) {
 	commit, sum := strings.Repeat("0a", 20), strings.Repeat("0b", 32)

@@ -52,7 +52,7 @@ type Hub struct {
 	Offline bool
 	// Token is sent to the server when it is not empty; repositories that are not public need it.
 	Token string
-	// Notice is told, in one line, what takes long or goes another way than asked. It may be nil.
+	// Notice is called with one line about anything that takes long or is done differently than requested. It may be nil.
 	Notice func(line string)
 }
 
@@ -258,12 +258,12 @@ func (e *statusError) Error() string {
 	return "fails: " + status
 }
 
-// final tells whether the answer will be the same the next time.
+// final reports whether the answer will be the same the next time.
 func (e *statusError) final() bool {
 	return e.code/100 == 4 && e.code != http.StatusTooManyRequests && e.code != http.StatusRequestTimeout
 }
 
-// client follows redirects, and shows the token to nobody but the server that it is for.
+// client follows redirects, and sends the token only to the server that it is for.
 var client = &http.Client{
 	Transport: http.DefaultTransport.(*http.Transport).Clone(),
 	CheckRedirect: func(request *http.Request, via []*http.Request) error {
@@ -320,7 +320,7 @@ func (w *watched) Close() error {
 	return w.ReadCloser.Close()
 }
 
-// get asks for a path of the server, or its bytes from an offset on. The answer's status is 200, or 206 where from > 0 and
+// get requests a path from the server, or its bytes from an offset on. The answer's status is 200, or 206 where from > 0 and
 // the server can do that. The token goes to the server alone, not to where it may redirect.
 func (r repository) get(parent context.Context, path string, from int64) (*http.Response, error) {
 	ctx, end := context.WithCancelCause(parent)
@@ -338,7 +338,7 @@ func (r repository) get(parent context.Context, path string, from int64) (*http.
 	if response.StatusCode == http.StatusOK || from > 0 && response.StatusCode == http.StatusPartialContent {
 		return response, nil
 	}
-	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<12)) // a reason that cannot be read is none
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<12)) // without it there is no reason to give
 	_ = response.Body.Close()
 	var reason struct {
 		Error string `json:"error"`

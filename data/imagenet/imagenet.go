@@ -142,7 +142,7 @@ func (d *dataset) read(labels string, dirs []string) error {
 	return d.label(dirs)
 }
 
-// locate finds the archive or directory of a split; split is "" when none is asked for.
+// locate finds the archive or directory of a split; split is "" when none is named.
 func locate(place, split string) (string, error) {
 	info, err := os.Stat(place)
 	if err != nil {

@@ -379,7 +379,7 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// TestCorruptPicture: one that cannot be decoded is an error of its own.
+// TestCorruptPicture: one that cannot be decoded is an error by itself.
 func TestCorruptPicture(t *testing.T) {
 	photos := valPhotos(t)
 	photos[2].content = []byte("no picture")

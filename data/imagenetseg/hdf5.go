@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// A reader of the parts of HDF5 that MATLAB writes its 7.3 files with: the library's oldest format behind a block of
+// A reader of the parts of HDF5 that MATLAB writes its 7.3 files with: the library's oldest format after a block of
 // MATLAB's own, arrays of numbers or of references to other objects, in one piece or in pieces, compressed with deflate.
 // github.com/scigolib/hdf5 (0.13) neither opens a file that begins with a block of somebody else's nor follows a reference,
 // and reads numbers as float64 only. What the names below mean is in "HDF5 File Format Specification", version 3.0, whose
@@ -74,7 +74,7 @@ func broken(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errHDF5, fmt.Sprintf(format, args...))
 }
 
-// openHDF5 reads the superblock (section II.A) of a file of so many bytes.
+// openHDF5 reads the superblock (section II.A) of a file of the given size.
 func openHDF5(r io.ReaderAt, size int64) (*hdf5, error) {
 	const length = 96 // of a superblock of version 0
 	block := make([]byte, length)
@@ -223,8 +223,8 @@ func (h *hdf5) heap(address uint64) ([]byte, error) {
 	return h.read(binary.LittleEndian.Uint64(header[24:]), n)
 }
 
-// walk visits the entries of a B-tree of version 1 (section III.A.1): of each its key, of so many bytes, and its address. It
-// is an error if there are more than limit.
+// walk visits the entries of a B-tree of version 1 (section III.A.1): each with its key, whose size is given, and its address.
+// It is an error if there are more than limit.
 func (h *hdf5) walk(tree uint64, kind byte, key int, limit uint64, visit func(key []byte, child uint64) error) error {
 	seen := map[uint64]bool{} // a damaged tree can go round in a circle, or its nodes overlap
 	entered := uint64(0)      // entries of all nodes, on all levels
@@ -457,7 +457,7 @@ func product(sizes []uint64, limit uint64) (uint64, error) {
 	return count, nil
 }
 
-// pieces puts an array of so many bytes together.
+// pieces assembles an array of the given number of bytes.
 func (h *hdf5) pieces(d *array, size uint64) ([]byte, error) {
 	// A piece may hang over the edges, but libraries don't make it larger than the array.
 	for i, n := range d.piece {
@@ -573,7 +573,7 @@ func unshuffle(b []byte, width int) []byte {
 	return out
 }
 
-// place copies what of a piece is within the array.
+// place copies the part of a piece that lies within the array.
 func (d *array) place(out, piece []byte, start []uint64) {
 	last := len(d.dims) - 1
 	row := min(d.piece[last], d.dims[last]-start[last]) * d.width

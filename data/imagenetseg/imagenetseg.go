@@ -7,7 +7,7 @@
 // The file is one of MATLAB 7.3, which is HDF5. Its struct "value" has four cell arrays: img, the pictures, uint8 [H, W, 3]
 // in MATLAB; gt, for each picture a cell array of outlines, uint8 [H, W], 1 for the object and 0 for what is not, of which the
 // first counts, as it does for Chefer et al.; id, the names, such as n01440764_10026; target, the WNIDs of the classes. A
-// picture without a name of its own is called by its class and number.
+// picture without a name is named after its class and number.
 //
 // A label is the position of the WNID among those of ImageNet-1k, or -1: the classes of the data set are not all of ImageNet-1k.
 // The attribute "wnid" is known of all.
@@ -81,7 +81,7 @@ func open(argument string) (*dataset, error) {
 	return d, nil
 }
 
-// read finds the pictures of a file of so many bytes.
+// read finds the pictures in a file of the given size.
 func read(r io.ReaderAt, size int64, path string, maxPixels uint64) (*dataset, error) {
 	d := &dataset{path: path, limit: maxPixels}
 	var err error
@@ -187,8 +187,8 @@ const (
 	single  = 1
 )
 
-// pixels reads an array of bytes with so many values a pixel, and turns its axes: MATLAB's last axis is stored first. It gives
-// [height, width, values].
+// pixels reads an array of bytes with the given number of values per pixel, and turns its axes: MATLAB's last axis is stored
+// first. It gives [height, width, values].
 func (d *dataset) pixels(address, values uint64) (pix []byte, width, height int, err error) {
 	array, err := d.file.array(address)
 	if err != nil {

@@ -19,7 +19,7 @@ const (
 	DefaultMaxBytes  = 512 << 20
 )
 
-// Limits bounds what a file may ask for.
+// Limits bounds the resources that a file may take.
 type Limits struct {
 	// MaxPixels is the largest width times height; 0 means DefaultMaxPixels.
 	MaxPixels int64

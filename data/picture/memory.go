@@ -56,7 +56,7 @@ func (b *budget) add(n int64) (remove func()) {
 }
 
 // Hold counts a decoded picture's memory until release is called, so that [Decode] waits with large pictures while the caller
-// still works on this one. It does not wait itself. Who decodes pictures on several goroutines calls it for each; nobody needs
+// still works on this one. It does not wait itself. Call it when decoding on several goroutines; otherwise there is no need
 // to.
 func Hold(p *Picture) (release func()) {
 	if p == nil {

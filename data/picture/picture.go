@@ -3,7 +3,7 @@
 // Checkpoints were trained and evaluated on pictures read by Pillow (libjpeg-turbo, libpng, libwebp), so a decoder for them
 // has to agree with Pillow's pixels rather than with Go's image packages: JPEG chroma is upsampled with libjpeg's triangle
 // filter, CMYK is stored inverted, 16-bit grey saturates when it becomes 8-bit, lossy WebP is limited-range YCbCr, a palette
-// stays a palette until somebody asks for RGB. A [Picture] therefore remembers its Pillow mode ([Mode]); [Picture.RGB]
+// stays a palette until it is converted to RGB. A [Picture] therefore remembers its Pillow mode ([Mode]); [Picture.RGB]
 // converts as Pillow's convert("RGB") does.
 //
 //	p, err := picture.DecodeFile("tench.jpg", picture.Limits{})
@@ -52,7 +52,7 @@ func (m Mode) String() string {
 	return modes[m].name
 }
 
-// Bytes returns the number of bytes a pixel takes, 0 for a Mode that is none of the constants.
+// Bytes returns the number of bytes a pixel takes, 0 for a Mode that is not one of the constants.
 func (m Mode) Bytes() int {
 	if m < Bilevel || m > CMYK {
 		return 0

@@ -151,7 +151,7 @@ func list(dir string, extensions []string) (map[string]folder, error) {
 // maxList bounds a list of WNIDs, in bytes; that of 919 has 9 kB.
 const maxList = 1 << 20
 
-// readWNIDs reads a list of so many WNIDs. They come sorted.
+// readWNIDs reads a list of that many WNIDs and returns them sorted.
 func readWNIDs(name string, want int) ([]string, error) {
 	content, err := regularfile.Read(name, maxList)
 	if err != nil {

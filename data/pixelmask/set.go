@@ -28,7 +28,7 @@ type Source struct {
 }
 
 // Set is pictures with a mask each. It implements data.Masked, data.Attributed, data.Indexed and data.ItemHasher. Nothing is
-// read before it is asked for, and everything may be called from many goroutines.
+// read before it is needed, and everything may be called from many goroutines.
 type Set struct {
 	data.ItemHashes
 	source   Source

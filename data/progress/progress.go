@@ -32,7 +32,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Reporter hears how far a stage of work has come.
+// Reporter is called with the progress of a stage of work.
 type Reporter interface {
 	// Start begins the stage named what, which has total steps; total <= 0 means that the number is not known. A
 	// stage that is still open is done with first.
@@ -189,7 +189,7 @@ func (l *lines) finish() {
 	}
 }
 
-// say writes one line. Work must not fail because nobody can be told about it, so a failing writer is left alone.
+// say writes one line. Work must not fail because its progress cannot be shown, so errors of the writer are ignored.
 func (l *lines) say(line string, now time.Time) {
 	l.last = now
 	_, _ = io.WriteString(l.w, line+"\n")
@@ -227,7 +227,7 @@ func (b *bar) Start(what string, total int) {
 		progressbar.OptionSetPredictTime(true),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetSpinnerChangeInterval(0), // turns with the steps, without a goroutine of its own
+		progressbar.OptionSetSpinnerChangeInterval(0), // turns with the steps, without a goroutine for it
 		progressbar.OptionSetRenderBlankState(true),
 	)
 }
@@ -244,7 +244,7 @@ func (b *bar) Add(n int) {
 		// The bar would stop drawing at its end; the summary line tells the true number.
 		shown = min(shown, b.stage.total-1)
 	}
-	_ = b.bar.Set(shown) // fails only as the terminal does, and then there is nobody to tell
+	_ = b.bar.Set(shown) // fails only if the terminal does, and then there is nowhere to report it
 }
 
 func (b *bar) Done() {

@@ -76,7 +76,7 @@ func caption(s Spec, r *source) string {
 	return join(picture, article(words), form, tail, where)
 }
 
-// shapedNoun names a sign with its shape, before the noun or behind it, or leaves
+// shapedNoun names a sign with its shape, before the noun or after it, or leaves
 // the shape out.
 func shapedNoun(shape, noun string, r *source) (before, behind string) {
 	switch r.intn(8) {

@@ -209,7 +209,7 @@ func classes(path string) (shown uint32, err error) {
 	return shown, nil
 }
 
-// check finds what cannot be in a mask.
+// check finds values that a mask must not have.
 func check(numbers *picture.Values) error {
 	// Tools that drop the palette leave the same numbers in grey.
 	if numbers.Mode != picture.Palette && numbers.Mode != picture.Grey {

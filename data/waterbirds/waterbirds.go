@@ -11,7 +11,7 @@
 //
 //   - a folder of the cleaned set of arXiv 2406.01583, one for the correlated pictures and one for the others, as its
 //     authors' code (github.com/SriramB-98/vit-decompose, dataset_archives) reads it: two sub-folders, of landbirds and
-//     waterbirds in the order of their names, with pictures that are called after the place behind the last underscore, such
+//     waterbirds in the order of their names, with pictures whose names end in an underscore and the place, such
 //     as landbird/00123_water.jpg. There are no splits in it.
 //
 // The original's training set is the correlated one (95 of 100 birds are at the place that fits them), its validation and
@@ -221,7 +221,7 @@ func readFolders(dir string) ([]bird, error) {
 	return birds, nil
 }
 
-// isFolderOf tells whether a folder is called after a class, or by its number.
+// isFolderOf reports whether a folder is called after a class, or by its number.
 func isFolderOf(folder string, class int) bool {
 	name := strings.ToLower(folder)
 	return name == string(rune('0'+class)) || strings.Contains(name, Places[class]) && !strings.Contains(name, Places[1-class])

@@ -208,7 +208,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestDamagedPicture: one that cannot be decoded is an error of its own.
+// TestDamagedPicture: one that cannot be decoded is an error by itself.
 func TestDamagedPicture(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, original(t)...)

@@ -42,7 +42,7 @@ func init() {
 	classNames = shortNames()
 }
 
-// shortNames are the first synonyms; where two classes share one, their WNIDs behind all synonyms tell them apart.
+// shortNames are the first synonyms; where two classes share one, all synonyms and then their WNIDs tell them apart.
 func shortNames() []string {
 	short := make([]string, len(words))
 	for i, all := range words {
@@ -87,5 +87,5 @@ func OfKitID(id int) (index int, ok bool) {
 
 var form = regexp.MustCompile(`^n\d{8}$`)
 
-// Valid tells whether text has the form of a WNID of a noun: n and eight digits.
+// Valid reports whether text has the form of a WNID of a noun: n and eight digits.
 func Valid(text string) bool { return form.MatchString(text) }

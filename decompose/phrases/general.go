@@ -164,7 +164,7 @@ func generalBank() ([]string, error) {
 // group is a place for a word in a template, with the article that may stand before it.
 var group = regexp.MustCompile(`(\ba )?\{([^}]*)\}`)
 
-// compose fills a template with so many combinations of words, or with all if there are not that many. They lie evenly
+// compose fills a template with the given number of combinations of words, or with all if there are fewer. They lie evenly
 // among all combinations, each as far from the one before, round and round, so that the words of the first group take
 // turns. Of these, one with the same word twice is left out.
 func compose(template string, most int, groups map[string][]string) ([]string, error) {

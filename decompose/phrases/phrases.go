@@ -17,7 +17,7 @@
 //	features, err := phrases.OpenFeatures("ranking") // or a path
 //	bank, err := phrases.OpenBank("texts.txt")       // or a name
 //
-// Whether a picture shows an instance is told by its attributes, if it has any:
+// The attributes of a picture, if it has any, say whether it shows an instance:
 //
 //	shown := data.Attributes(ds, i)["color"] == phrases.Value("color", "blue color")
 //

@@ -52,7 +52,7 @@ func scenesBank() []string {
 	return b.list
 }
 
-// sceneKind is the wider word that captions say for a class. They say none of a sign, but its shape.
+// sceneKind is the wider word that captions say for a class. For a sign they say its shape instead.
 func sceneKind(class int) (kind string, said bool) {
 	return scenes.Kind(class), scenes.Classes[class] != "sign"
 }

@@ -47,7 +47,7 @@ func (l *lines) UnmarshalJSON(content []byte) error {
 // scripted is HTML that a page without scripts cannot show.
 var scripted = regexp.MustCompile(`(?i)<script|<iframe|https?://[^"' ]*\.(js|css)`)
 
-// notebook makes HTML of a notebook: its texts, its code, and of each output the best form that stands by itself.
+// notebook makes HTML of a notebook: its texts, its code, and of each output the best self-contained form.
 func (b *builder) notebook(s source, content []byte) (template.HTML, string, error) {
 	var n notebook
 	if err := json.Unmarshal(content, &n); err != nil {

@@ -24,7 +24,7 @@ func project(t *testing.T, files map[string]string) string {
 	return root
 }
 
-// tour is a notebook with outputs of every kind. The picture is no PNG, but nobody looks.
+// tour is a notebook with outputs of every kind. The picture is not a PNG, but nothing checks that.
 const tour = `{"nbformat": 4, "cells": [
  {"cell_type": "markdown", "source": ["# A tour\n", "See [the zoo](../docs/zoo.md#traits) <b>now</b>."]},
  {"cell_type": "code", "source": "fmt.Println(\"a < b\")", "outputs": [
@@ -94,7 +94,7 @@ func TestBuildErrors(t *testing.T) {
 	}
 }
 
-// loaded is what a browser fetches by itself.
+// loaded is what a browser fetches without being asked.
 var loaded = regexp.MustCompile(`(?:src|srcset)="([^"]{0,40})|<link[^>]*>|@import[^;]*|url\([^)]*\)`)
 
 // TestProject makes the site of this project: every link leads somewhere, and no page loads anything.

@@ -43,7 +43,7 @@ type PipelineConfig struct {
 	Last  int `json:"last_block"`
 	// Dir is the directory for the store, which is removed in the end; empty for that of temporary files.
 	Dir string `json:"-"`
-	// Progress hears of every batch; nil for silence.
+	// Progress is called after every batch; it may be nil.
 	Progress progress.Reporter `json:"-"`
 }
 

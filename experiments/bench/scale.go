@@ -136,7 +136,7 @@ func (r *ScaleResult) peak(backend compute.Backend, precision string, cfg ScaleC
 		for range products {
 			x = graph.Dot(graph.ConvertDType(x, operand), m).WithAccumulatorDType(dtypes.InvalidDType).WithOutputDType(dtypes.Float32).General([]int{1}, nil, []int{0}, nil)
 		}
-		return []*graph.Node{x} // whole: XLA computes a sum of it by a loop of its own, 15 times slower
+		return []*graph.Node{x} // whole: XLA computes its sum in a separate loop, 15 times more slowly
 	})
 	if err != nil {
 		return 0, err
@@ -285,7 +285,7 @@ func (row *ScaleRow) forward(backend compute.Backend, model *gomlxvit.Model, cfg
 	return nil
 }
 
-// scaleDevices measures the decomposition on several devices at once, each with a batch of its own.
+// scaleDevices measures the decomposition on several devices at once, each with its own batch.
 func scaleDevices(d *decompose.Decomposer, pixels *tensors.Tensor, backend compute.Backend, cfg ScaleConfig) ([]DeviceRate, error) {
 	batch := pixels.Shape().Dim(0)
 	var rates []DeviceRate

@@ -51,13 +51,13 @@ func (c Chunk) shape() shape {
 	return s
 }
 
-// agree tells whether chunks of these shapes can be of one store.
+// agree reports whether chunks of these shapes can be of one store.
 func (s shape) agree(t shape) bool {
 	return slices.Equal(s.components, t.components) &&
 		(s.n == 0 || t.n == 0 || s.dim == t.dim && s.classes == t.classes)
 }
 
-// check tells what is wrong with a chunk for a key, if anything is.
+// check returns what is wrong with a chunk for a key, if anything.
 func (c Chunk) check(key Key) error {
 	if err := checkIndex(c.First, c.Index, key); err != nil {
 		return err

@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// Entry is a store as it lies on disk.
+// Entry is a store on disk.
 type Entry struct {
 	Dir, Hash string
 	// Key is what key.json holds, for people to read; the zero Key if that is damaged.
 	Key Key
-	// Complete tells whether the manifest is there and names this many files.
+	// Complete reports whether the manifest is there and names this many files.
 	Complete bool
 	Chunks   int   // files
 	Bytes    int64 // of all files, temporary ones too

@@ -103,7 +103,7 @@ func (s *Store) beginExport(dir string) error {
 	return errors.Join(removeParts(filepath.Join(dir, ContributionsTable)), removeParts(filepath.Join(dir, PicturesTable)))
 }
 
-// endExport tells that all is there.
+// endExport marks the export as complete.
 func endExport(dir string, components []string) error {
 	return atomicfile.Write(filepath.Join(dir, ComponentsJSON), func(w io.Writer) error { return json.NewEncoder(w).Encode(components) })
 }

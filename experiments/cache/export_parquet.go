@@ -57,7 +57,7 @@ const (
 // The contributions are a long table, not a wide one with a column for each component: the component is then a value, by
 // which pandas, polars and DuckDB group, filter and join; the schema is the same for all models and splits; and the thousands
 // of components of a token split are rows, not columns, each of which costs every reader memory. What is said once of a
-// picture would be repeated for each of its components there, so it is a table of its own, to be joined by index. Rows come
+// picture would be repeated for each of its components there, so it is a separate table, to be joined by index. Rows come
 // chunk by chunk in the order of the pictures, and within a chunk by component.
 func (s *Store) ExportParquet(dir string) error {
 	return s.exportParquet(dir, rowGroupBytes, partBytes)
@@ -255,5 +255,5 @@ func scoredPictureRows(chunk Chunk) (iter.Seq[ScoredPictureRow], int) {
 	}, bytesOf(chunk.Dim() + classes)
 }
 
-// bytesOf is the size of a row with so many numbers.
+// bytesOf is the size of a row with the given number of numbers.
 func bytesOf(numbers int) int { return 8 + 4*numbers }

@@ -24,7 +24,7 @@ import (
 
 var faultSeeds = flag.Int("fault-seeds", 10, "how many runs are killed at random, of each kind")
 
-// faultRun is what a process of its own is to do: put all chunks of a store.
+// faultRun is what a separate process is to do: put all chunks of a store.
 type faultRun struct {
 	Dir             string
 	Pictures, Batch int
@@ -35,7 +35,7 @@ type faultRun struct {
 
 const faultEnv = "VITDECOMPOSE_TEST_FAULT"
 
-// TestFaultProcess is no test but what the processes of the others do.
+// TestFaultProcess is not a test but what the processes of the other tests run.
 func TestFaultProcess(t *testing.T) {
 	text := os.Getenv(faultEnv)
 	if text == "" {
@@ -93,7 +93,7 @@ func (r faultRun) chunk(first int) Chunk {
 	return c
 }
 
-// process runs it in a process of its own.
+// process runs it in a separate process.
 func (r faultRun) process(t *testing.T) *exec.Cmd {
 	t.Helper()
 	text, err := json.Marshal(r)
@@ -209,7 +209,7 @@ func (r faultRun) killed(t *testing.T, rng *rand.Rand, whole int64, kills int) {
 				running = false
 			case <-time.After(100 * time.Microsecond):
 				if kills > 0 && (byTime && time.Now().After(until) || !byTime && written(r.Dir) >= size) {
-					p.Process.Kill() // may have ended by itself
+					p.Process.Kill() // may have ended already
 					err = <-done
 					running = false
 				}
@@ -512,8 +512,8 @@ func TestPictureThatWasLeftOutComesBack(t *testing.T) {
 	wantWhole(t, store)
 
 	store.RejectLeftOut()
-	mended := Chunk{First: 4, Index: []int{4, 5, 6, 7}, Components: testChunk(4).Components, Contributions: make([]float32, 24), Representation: make([]float32, 12), Logits: make([]float32, 8)}
-	if err := store.Put(mended); err != nil {
+	repaired := Chunk{First: 4, Index: []int{4, 5, 6, 7}, Components: testChunk(4).Components, Contributions: make([]float32, 24), Representation: make([]float32, 12), Logits: make([]float32, 8)}
+	if err := store.Put(repaired); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.Finish(); err != nil {
@@ -524,7 +524,7 @@ func TestPictureThatWasLeftOutComesBack(t *testing.T) {
 		t.Errorf("%d pictures are left out, %v missing", got, again.Missing())
 	}
 	chunk, err := again.Chunk(4)
-	if diff := cmp.Diff(mended, chunk); err != nil || diff != "" {
+	if diff := cmp.Diff(repaired, chunk); err != nil || diff != "" {
 		t.Errorf("error %v, chunk (-want +got):\n%s", err, diff)
 	}
 	wantSound(t, dir)

@@ -12,8 +12,8 @@ import (
 // noted.
 func markInUse(dir *os.File) { _ = lock(dir, syscall.LOCK_SH) }
 
-// isUnused tells whether nobody has the directory in use; if so, nobody begins to before the file is closed. Where a file
-// system has no locks, that is not known, and the directory counts as unused.
+// isUnused reports whether no process has the directory in use; if so, none can begin to before the file is closed. Where a
+// file system has no locks, that is not known, and the directory counts as unused.
 func isUnused(dir *os.File) bool {
 	return !errors.Is(lock(dir, syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }

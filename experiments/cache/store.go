@@ -51,8 +51,8 @@ type manifest struct {
 	Chunks   []string `json:"chunks"` // file names, in order
 }
 
-// abandoned is how old a temporary file is when nobody can still be writing it. A clock that jumps may make one look so that
-// somebody is: who finds that the file is gone writes it again.
+// abandoned is the age from which on no process can still be writing a temporary file. A clock that jumps may
+// make one look abandoned that is not: its writer finds that it is gone and writes it again.
 const abandoned = 24 * time.Hour
 
 // Open opens the store for key in dir, making what is missing of both. What the store holds is looked into by
@@ -105,7 +105,7 @@ func use(path string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		markInUse(dir) // waits for who is pruning it
+		markInUse(dir) // waits for a process that is pruning it
 		is, err := dir.Stat()
 		if err != nil {
 			return nil, errors.Join(err, dir.Close())
@@ -155,7 +155,7 @@ func (s *Store) rescan() error {
 	return s.scan()
 }
 
-// clear removes temporary files that nobody can still be writing.
+// clear removes temporary files that no process can still be writing.
 func (s *Store) clear() error {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -167,7 +167,7 @@ func (s *Store) clear() error {
 		}
 		info, err := entry.Info()
 		if errors.Is(err, os.ErrNotExist) {
-			continue // renamed or removed by who wrote it
+			continue // renamed or removed by its writer
 		}
 		// A time far ahead was given by a clock that was wrong.
 		if err == nil && time.Since(info.ModTime()).Abs() > abandoned {
@@ -228,7 +228,7 @@ func readManifest(dir, hash string) (manifest, error) {
 	return m, nil
 }
 
-// Close tells that the store is not in use any more, which the garbage collector tells otherwise.
+// Close says that the store is no longer in use; otherwise the garbage collector does.
 func (s *Store) Close() error { return s.inUse.Close() }
 
 // Dir returns the directory of the store.
@@ -245,8 +245,8 @@ func (s *Store) firsts() iter.Seq[int] {
 	}
 }
 
-// Done tells whether the chunk that begins with picture first is there and good, put by this process or another. The
-// first time it is asked about a chunk it reads and hashes the file; why a bad one is not used is told by
+// Done reports whether the chunk that begins with picture first is there and good, put by this process or another. The
+// first time it is asked about a chunk it reads and hashes the file; why a bad one is not used is reported by
 // [Store.Rejected].
 func (s *Store) Done(first int) bool {
 	if _, good := s.candidate(first); good {
@@ -329,7 +329,7 @@ func (s *Store) open(name string) (*chunkFile, error) {
 	return file, nil
 }
 
-// join makes shape the common one, or tells that it differs from it.
+// join makes shape the common one, or returns an error if it differs from it.
 func (s *Store) join(shape shape) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -386,7 +386,7 @@ func (s *Store) RejectLeftOut() {
 	}
 }
 
-// Rejected tells why files were not used, in the order of their names.
+// Rejected says why files were not used, in the order of their names.
 func (s *Store) Rejected() []error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 )
 
-// Whole tells whether the chunk that begins with picture first is done and has every picture that it covers. One that
+// Whole reports whether the chunk that begins with picture first is done and has every picture that it covers. One that
 // leaves pictures out is not used from now on, as after [Store.RejectLeftOut]: they may be readable again.
 func (s *Store) Whole(first int) bool {
 	for s.Done(first) {

@@ -100,7 +100,7 @@ func TestSeveralDevicesFault(t *testing.T) {
 	require.ErrorContains(t, err, "devices were asked for, but the backend has")
 }
 
-// In bfloat16 the contributions are others, near those in float32, and the store is one of its own.
+// In bfloat16 the contributions differ slightly from those in float32, and have their own store.
 func TestExtractBFloat16(t *testing.T) {
 	e := extraction.Extraction{Backend: tiny.Backend(t), Model: tiny.Model(t), Data: tiny.Noise{N: 6}, Batch: 4, CacheDir: t.TempDir()}
 	store, err := e.Extract(t.Context())

@@ -1,5 +1,5 @@
 // Package extraction takes the pictures of a data set apart by a model, and keeps what comes out on disk: every picture is
-// computed once, by whoever asks first.
+// computed once, by whichever command needs it first.
 package extraction
 
 import (
@@ -43,16 +43,17 @@ type Extraction struct {
 	// Keep is the type that contributions are rounded to in the cache: "float32", [cache.Float16] or [cache.BFloat16], which
 	// take half the room; empty is float32. Representations and logits stay float32.
 	Keep string
-	// Devices is how many of the backend's devices share the work, each with the model's weights and batches of its own; 0
-	// means all of an accelerator, and one of a CPU, whose devices are the same cores. The store does not depend on it.
+	// Devices is how many of the backend's devices share the work, each with its own copy of the model's weights and its own
+	// batches; 0 means all of an accelerator, and one of a CPU, whose devices are the same cores. The store does not depend on
+	// it.
 	Devices int
-	// Observe is told of every batch that was computed, and what its device waited for; nil for nobody.
+	// Observe is called after every batch with what its device waited for; it may be nil.
 	Observe func(Step)
 	// CacheDir is where contributions are kept; empty means the user's cache directory.
 	CacheDir string
-	// Progress hears of every batch; nil for silence.
+	// Progress is called after every batch; it may be nil.
 	Progress progress.Reporter
-	// Warn hears of pictures left out and of cached files that were not good; nil for silence.
+	// Warn is called with errors about pictures left out and about damaged files in the cache; it may be nil.
 	Warn func(error)
 }
 
@@ -85,7 +86,7 @@ type Step struct {
 	Waited, Computed time.Duration
 }
 
-// RunBatch fills in the chunk of a batch on a device. Pixels are [Batch, 3, height, width], those behind the batch's own
+// RunBatch fills in the chunk of a batch on a device. Pixels are [Batch, 3, height, width], those after the batch's own
 // zeros; Chunk.Index is set. It is called from several goroutines.
 type RunBatch func(device int, pixels *tensors.Tensor, batch preprocess.Batch, chunk *cache.Chunk) error
 
@@ -106,7 +107,7 @@ func (e *Extraction) Fill(ctx context.Context, key cache.Key, title string, run 
 	for _, rejected := range store.Rejected() {
 		e.Warn(rejected)
 	}
-	if left := store.LeftOut(); left > e.MaxBad && e.MaxBad >= 0 { // an earlier run allowed more; they may have been mended
+	if left := store.LeftOut(); left > e.MaxBad && e.MaxBad >= 0 { // an earlier run allowed more; they may have been repaired
 		store.RejectLeftOut()
 		missing = store.Missing()
 	}
@@ -251,7 +252,7 @@ func (e *Extraction) compute(ctx context.Context, store *cache.Store, missing []
 	return context.Cause(ctx)
 }
 
-// Accelerated tells whether a backend computes on something else than the cores that decode pictures.
+// Accelerated reports whether a backend computes on something other than the cores that decode pictures.
 func Accelerated(backend compute.Backend) bool { return accelerated(backend) }
 
 // accelerated is [Accelerated]. Tests replace it.
@@ -304,7 +305,7 @@ func (e *Extraction) computeOn(device int, source chunkSource, batches <-chan pr
 }
 
 // PaddedBatch makes the input tensor [size, 3, side, side] of a batch; what is missing at its end is filled with zeros,
-// so that a shorter batch does not need a graph of its own.
+// so that a shorter batch does not need a separate graph.
 func PaddedBatch(batch preprocess.Batch, size, side int) *tensors.Tensor {
 	pixels := batch.Pixels
 	if batch.N < size {
@@ -335,7 +336,7 @@ func (s chunkSource) index(i int) int { return s.firsts[i/s.batch] + i%s.batch }
 func (s chunkSource) Picture(i int) (*picture.Picture, error) { return s.data.Picture(s.index(i)) }
 
 // CheckExact is [CheckExact] for what the cache keeps: the rounding of contributions may add as much as [Rounding] says. What
-// rounding there is, is told.
+// rounding there is, is reported.
 func (e *Extraction) CheckExact(exactness, rounding float64) error {
 	if precision := e.Model.Precision(); precision != "float32" {
 		e.Warn(fmt.Errorf("%s: matrix products use %s: the sum of the components is within %.1e of the representation, relative to its largest value", e.Model.Name, precision, exactness))
@@ -398,7 +399,7 @@ func Rounding(c cache.Chunk, keep string) float64 {
 	return slices.Max(off) / largest
 }
 
-// CheckLabels tells, before anything is computed, whether the accuracy can be counted.
+// CheckLabels returns an error, before anything is computed, if labels are missing or wrong and no accuracy can be counted.
 func (e *Extraction) CheckLabels(classes int) error {
 	labelled := e.Pictures == 0
 	for i := range e.Pictures {

@@ -34,7 +34,7 @@ import (
 
 var faultSeeds = flag.Int("fault-seeds", 10, "how many extractions are killed at random")
 
-// faultRun is an extraction that a process of its own is to do.
+// faultRun is an extraction that a separate process is to do.
 type faultRun struct {
 	Dir   string
 	Keep  string
@@ -43,7 +43,7 @@ type faultRun struct {
 
 const faultEnv = "VITDECOMPOSE_TEST_FAULT"
 
-// TestFaultProcess is no test but what the processes of the others do.
+// TestFaultProcess is not a test but what the processes of the other tests run.
 func TestFaultProcess(t *testing.T) {
 	text := os.Getenv(faultEnv)
 	if text == "" {
@@ -133,7 +133,7 @@ func TestKill9AtRandomLeavesAnExtractionThatGoesOn(t *testing.T) {
 						case <-time.After(time.Millisecond):
 							if found, _ := filepath.Glob(filepath.Join(run.Dir, "*", "*")); kills > 0 && len(found) >= files {
 								time.Sleep(wait)
-								p.Process.Kill() // may have ended by itself
+								p.Process.Kill() // may have ended already
 								err = <-done
 								running = false
 							}

@@ -89,7 +89,8 @@ func (e *MemoryError) What() string {
 		e.pictures, float64(e.PerPicture)*float64(e.pictures)/1e9, float64(e.free)/1e9)
 }
 
-// fitsMemory tells, before the kernel does by killing the process, whether contributions of so many bytes a picture fit.
+// fitsMemory reports whether contributions of the given number of bytes per picture fit into memory, before the kernel kills
+// the process because they do not.
 func fitsMemory(PerPicture, pictures int) error {
 	free := memory.Free()
 	if need := uint64(PerPicture) * uint64(pictures); free > 0 && need > free {
@@ -99,7 +100,7 @@ func fitsMemory(PerPicture, pictures int) error {
 }
 
 // Choose keeps the pictures at these positions, which ascend. Index and Representation may be shorter than Pictures: then
-// what lies behind them is never chosen.
+// what comes after them is never chosen.
 func (p *Parts) Choose(positions []int) {
 	n := len(positions)
 	if n == p.Pictures {

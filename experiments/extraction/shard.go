@@ -158,7 +158,7 @@ func decomposeChunk(decomposer *decompose.Decomposer, device int, pixels *tensor
 // Finish reads and checks every chunk and makes the store complete. Chunks that are missing are an error, and so are more
 // pictures left out than MaxBad. It returns how many are left out.
 func (s *Sharded) Finish() (leftOut int, err error) {
-	// A store opened anew believes nothing that this process has seen before.
+	// A reopened store trusts nothing that this process has seen before.
 	store, err := cache.Open(filepath.Dir(s.store.Dir()), s.key)
 	if err != nil {
 		return 0, err

@@ -90,17 +90,17 @@ func TestShardsLeaveOutWhatCannotBeRead(t *testing.T) {
 	require.ErrorContains(t, err, "2 of 12 pictures cannot be read and option MaxBad allows 1")
 	require.Equal(t, 2, leftOut)
 
-	// What was left out is tried again. The hash of this data does not tell that it was mended.
+	// What was left out is tried again. The hash of this data does not show that it was repaired.
 	e.Data = tiny.Noise{N: 12}
-	mended, err := e.Shards()
+	repaired, err := e.Shards()
 	require.NoError(t, err)
-	defer mended.Close()
-	for _, shard := range mended.Cut(3) {
-		report, err := mended.Extract(t.Context(), shard)
+	defer repaired.Close()
+	for _, shard := range repaired.Cut(3) {
+		report, err := repaired.Extract(t.Context(), shard)
 		require.NoError(t, err)
 		require.Equal(t, extraction.ShardReport{Pictures: 8, Written: 2, Found: 1}, report)
 	}
-	leftOut, err = mended.Finish()
+	leftOut, err = repaired.Finish()
 	require.NoError(t, err)
 	require.Zero(t, leftOut)
 }

@@ -1,5 +1,5 @@
 // Package heads has the classifier heads that are made here: linear ones trained on representations, and any model's head as
-// a function of its own, by which experiments see what a changed representation is taken for.
+// a separate function, by which experiments see how a changed representation is classified.
 package heads
 
 import (

@@ -49,7 +49,8 @@ func (h *Linear) ApplyTo(model *gomlxvit.Model) (*gomlxvit.Model, error) {
 	return model.WithLinearHead(h.Weight, h.Bias, h.ClassNames)
 }
 
-// maxClasses bounds what a label can ask for; the largest sets of labels in use (ImageNet-21k) have 21,843 classes.
+// maxClasses bounds the size of a head that a label can cause; the largest sets of labels in use (ImageNet-21k) have 21,843
+// classes.
 const maxClasses = 1 << 16
 
 // Train trains a linear head on the final representations of an extraction's pictures: softmax cross entropy,

@@ -7,7 +7,7 @@
 //
 // The tags are flag (its name on the command line), group (what it belongs to; commands take whole groups), default (what
 // the zero value stands for), min (the least number), oneof (the words that may be chosen, separated by |), usual (what help
-// says instead of a default that depends on other things) and help. A field whose zero value is a choice of its own, such as
+// says instead of a default that depends on other things) and help. A field whose zero value is itself a choice, such as
 // a weight of 0, is a pointer: nil stands for the default.
 //
 // An error names an option as "option Batch", wherever it arises; [AsFlags] writes --batch instead.
@@ -79,7 +79,7 @@ func SetDefaults(target any) error {
 	return nil
 }
 
-// Check says which option holds what cannot be; options left open are fine.
+// Check returns an error for the first option with an invalid value; options left open are fine.
 func Check(target any) error {
 	for _, o := range Of(target) {
 		if o.value.IsZero() {
@@ -95,7 +95,7 @@ func Check(target any) error {
 // Default is what the option is when it is left open, "" where that depends on other things.
 func (o Option) Default() string { return o.tag.Get("default") }
 
-// IsBoolFlag tells whether the option is a switch, whose flag needs no value. With Set and String it makes an option a
+// IsBoolFlag reports whether the option is a switch, whose flag needs no value. With Set and String it makes an option a
 // [flag.Value].
 func (o Option) IsBoolFlag() bool { return o.value.Kind() == reflect.Bool }
 

@@ -9,6 +9,6 @@
 //	result, err := experiments.TextRetrieval(ctx, s, experiments.TextRetrievalConfig{})
 //	// ... plots.TextRetrieval(result, s.Pictures(), plots.TextRetrievalOptions{}) ...
 //
-// A notebook's cell is a program of its own: it opens its session again and finds what earlier ones computed in the cache on
+// A notebook's cell is a separate program: it opens its session again and finds what earlier ones computed in the cache on
 // disk. A session is for one goroutine.
 package session

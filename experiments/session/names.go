@@ -28,7 +28,7 @@ const (
 	DefaultModel    = "deit-mini"
 	DefaultPictures = "scenes:1000"
 	DefaultBatch    = 8
-	// TrainingScenes are what heads and alignments are trained on where scenes are looked at: none of those that a
+	// TrainingScenes are what heads and alignments are trained on where scenes are looked at: none of the scenes that a
 	// data set without a seed has.
 	TrainingScenes = "scenes:8000:1"
 )
@@ -100,7 +100,7 @@ func Kind(name string) string {
 	return kind
 }
 
-// Drawn tells whether a data set is of the drawn world, which the shipped models know.
+// Drawn reports whether a data set is of the drawn world, which the shipped models know.
 func Drawn(name string) bool {
 	kind := Kind(Dataset(name))
 	return kind == "scenes" || kind == "scenes-birds"

@@ -83,7 +83,7 @@ func (o *Options) setDefaults(given bool) error {
 	return option.SetDefaults(o)
 }
 
-// align is the configuration of an alignment on so many pictures.
+// align is the configuration of an alignment on that many pictures.
 func (o *Options) align(pictures int) decompose.AlignConfig {
 	config := decompose.DefaultAlignConfig(pictures)
 	config.Lambda, config.Seed = *o.Lambda, o.Seed

@@ -61,7 +61,7 @@ func (v View) Mask(i int) (*data.Mask, error) {
 }
 
 // SaveFolder writes the first n pictures as PNG files, in a sub-folder of dir for each class, and makes the folders: a data
-// set of its own, folder:dir.
+// separate data set, folder:dir.
 func (a Album) SaveFolder(dir string, n int) error {
 	classes := a.Classes()
 	for i := range min(n, a.Len()) {

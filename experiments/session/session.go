@@ -56,7 +56,7 @@ type shared struct {
 	referenceName string
 	sets          map[[2]string]data.Dataset // by name and labels
 	pictures      data.Dataset
-	// ownPictures tells whether pictures were named or given; drawn scenes are the default.
+	// ownPictures reports whether pictures were named or given; drawn scenes are the default.
 	ownPictures bool
 }
 
@@ -198,7 +198,7 @@ func OpenModel(ctx context.Context, options Options) (*gomlxvit.Model, error) {
 	return zeroShot(ctx, backend, model, names, &options)
 }
 
-// openModel opens a model as the options say; text tells whether a checkpoint's text tower is wanted.
+// openModel opens a model as the options say; text reports whether a checkpoint's text tower is wanted.
 func openModel(ctx context.Context, options *Options, text func(*checkpoint.Checkpoint) bool) (model *gomlxvit.Model, err error) {
 	if options.RandomWeights {
 		if options.ImageSize != 0 {

@@ -58,7 +58,7 @@ func (s *Session) reference() string {
 	return cmp.Or(s.options.Reference, zoo.Reference)
 }
 
-// choose notes which list of words an option stands for.
+// choose records which list of words an option stands for.
 func (s *Session) choose(flag, name string) {
 	s.lists[flag] = name
 	s.Assume("--%s %s", flag, name)

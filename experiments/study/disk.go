@@ -41,8 +41,8 @@ type diskChunk struct {
 	used   int   // diskContributions.asked when a picture of it was asked for last
 }
 
-// newDiskContributions reads the pictures of parts, which were read from the store, in chunks of so many pictures, and chosen
-// from.
+// newDiskContributions reads the pictures of parts, which were read from the store, in chunks of the given number of pictures,
+// and chosen from.
 func newDiskContributions(store *cache.Store, parts *extraction.Parts, batch, window int) *diskContributions {
 	d := &diskContributions{store: store, components: parts.Components, dim: parts.Dim, window: window}
 	for picture, position := range parts.Index {
@@ -61,7 +61,7 @@ func newDiskContributions(store *cache.Store, parts *extraction.Parts, batch, wi
 // batch is drawn from many chunks. It is halved until it is half of what is free, and so the same in most runs.
 const windowBytes = 4 << 30
 
-// windowChunks is how many chunks of so many bytes make a window, 0 if not even one fits.
+// windowChunks is how many chunks of the given size make a window, 0 if not even one fits.
 func windowChunks(chunk uint64) int {
 	window, free := uint64(windowBytes), memory.Free()
 	for free > 0 && window > free/2 {

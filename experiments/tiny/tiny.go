@@ -86,7 +86,7 @@ type Noise struct {
 	ClassNames []string
 	Label      func(i int) int // nil: i modulo [Classes]
 	Bad        map[int]bool    // pictures that cannot be read
-	Drawn      func(i int)     // called for every picture that is asked for; may be nil
+	Drawn      func(i int)     // called for every picture that is requested; may be nil
 }
 
 // Len implements data.Dataset.

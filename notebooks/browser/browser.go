@@ -34,14 +34,14 @@ type Browser struct {
 
 // answer is what Chromium says to a call.
 type answer struct {
-	ID     int             `json:"id"` // 0 for an event, which nobody waits for
+	ID     int             `json:"id"` // 0 for an event, which no call waits for
 	Result json.RawMessage `json:"result"`
 	Error  *struct {
 		Message string `json:"message"`
 	} `json:"error"`
 }
 
-// Start starts the program, a Chromium, with a profile directory of its own.
+// Start starts the program, a Chromium, with its own profile directory.
 func Start(program, profile string) (*Browser, error) {
 	fromUs, to, err := os.Pipe()
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package check tells whether an executed notebook ran to its end.
+// Package check reports whether an executed notebook ran to its end.
 //
-// nbconvert's exit code does not: GoNB runs each cell as a process of its own, and a process that panics or exits with a
+// nbconvert's exit code does not: GoNB runs each cell as a separate process, and a process that panics or exits with a
 // code leaves a line on standard error and no error that Jupyter knows of. What counts here is what the notebook says
 // in its outputs.
 package check

@@ -62,7 +62,7 @@ func find(from ...string) (Checkout, error) {
 	return "", errors.New("there is no checkout of vitdecompose here: the notebook kernel needs its source; run bin/vitdecompose from a checkout")
 }
 
-// isCheckout tells whether the directory's go.mod begins with this module.
+// isCheckout reports whether the directory's go.mod begins with this module.
 func isCheckout(dir string) bool {
 	f, err := os.Open(filepath.Join(dir, "go.mod"))
 	if err != nil {

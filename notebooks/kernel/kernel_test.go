@@ -193,5 +193,5 @@ func TestFind(t *testing.T) {
 	require.Equal(t, c, got)
 	require.NoError(t, os.WriteFile(filepath.Join(string(c), "go.mod"), []byte("module another\n"), 0o644))
 	_, err = find(below)
-	require.ErrorContains(t, err, "call bin/vitdecompose of a checkout")
+	require.ErrorContains(t, err, "run bin/vitdecompose from a checkout")
 }

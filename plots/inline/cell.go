@@ -15,7 +15,7 @@ import (
 // kernelVariable has the kernel's identity where a Jupyter server runs the notebook for a browser.
 const kernelVariable = "GONB_JUPYTER_KERNEL_ID"
 
-// interactive tells whether a browser shows the notebook. Without one, a widget would wait for it for ever.
+// interactive reports whether a browser shows the notebook. Without one, a widget would wait for it forever.
 func interactive() bool { return gonbui.IsNotebook && os.Getenv(kernelVariable) != "" }
 
 // Context is a context that ends when the notebook's Interrupt is pressed. Work that it ends leaves the cache whole; a second

@@ -20,7 +20,7 @@ import (
 type Control interface {
 	// element is the control as HTML, an input that sends the position of the value chosen.
 	element(address string) string
-	// choose takes a position that a browser sent, and tells whether it is another than before.
+	// choose takes a position that a browser sent, and reports whether it differs from the one before.
 	choose(position int) bool
 	String() string
 }
@@ -110,7 +110,7 @@ func Explore(ctx context.Context, draw func(ctx context.Context, f *Frame) error
 const retryAfter = 4 * time.Second
 
 // connect shows the controls, and a button Stop, and listens to them. A busy browser loses the connection that GoNB makes,
-// or never has it, so the page watches for a new one and Explore asks for it until the page has answered.
+// or never has it, so the page watches for a new one and Explore requests it until the page has answered.
 func connect(ctx context.Context, id, output string, controls []Control, stop, changed func()) {
 	answered := make(chan struct{})
 	answer := sync.OnceFunc(func() { close(answered) })

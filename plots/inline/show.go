@@ -101,7 +101,8 @@ func Image(picture image.Image) {
 	Check(show(func(f *Frame) error { return f.Image(picture) }))
 }
 
-// Published shows the numbers that the paper reports of an experiment, as `vitdecompose run` calls it, and where they stand.
+// Published shows the numbers that the paper reports of an experiment, as `vitdecompose run` calls it, and where they are
+// published.
 func Published(experiment string) {
 	table, ok := experiments.Published(experiment)
 	if !ok {

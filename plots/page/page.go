@@ -33,7 +33,7 @@ import (
 	"vitdecompose/plots"
 )
 
-// Page is what stands on it.
+// Page is the content of a page.
 type Page struct {
 	Title    string
 	Text     []string // paragraphs under the title
@@ -56,7 +56,7 @@ type Section struct {
 // Figure is a picture as SVG, PNG or both; the page embeds the smaller one.
 type Figure struct {
 	SVG, PNG []byte
-	Alt      string // what is to be seen, for those who cannot
+	Alt      string // describes the figure to those who cannot see it
 	Caption  string
 	Links    []Link // to its files
 }

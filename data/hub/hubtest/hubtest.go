@@ -63,13 +63,13 @@ func GitSHA1(content []byte) string {
 	return fmt.Sprintf("%x", sha1.Sum(fmt.Appendf(nil, "blob %d\x00%s", len(content), content)))
 }
 
-// IsLFS tells whether the server has a file in Git LFS.
+// IsLFS reports whether the server has a file in Git LFS.
 func IsLFS(name string) bool {
 	return slices.Contains([]string{".safetensors", ".parquet"}, path.Ext(name))
 }
 
-// info describes the repository as the Hub does; what of it is not read here is there because it is a stumbling block for
-// some readers: the license of a data set is a list.
+// info describes the repository as the Hub does; the parts that are not read here are there because they are a stumbling block
+// for some readers: the license of a data set is a list.
 func (s *Server) info() any {
 	type lfs struct {
 		SHA256 string `json:"sha256"`
@@ -142,7 +142,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// cut sends the first half of what is asked for.
+// cut sends the first half of what was requested.
 func (s *Server) cut(w http.ResponseWriter, r *http.Request, content []byte) {
 	from := 0
 	if n, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); s.Ranges && n == 1 && err == nil && from < len(content) {

@@ -376,7 +376,7 @@ func (d *Decoder) Decode(pix []byte) error {
 
 // scans reads all scans of a file that has several.
 func (d *Decoder) scans() error {
-	// Ten scans are usual. Each costs a walk over the picture, however short it is, so a small file could ask for hours.
+	// Ten scans are usual. Each costs a walk over the picture, however short it is, so a small file could take hours.
 	const most = 500
 	s := d.first
 	for n := 1; ; n++ {

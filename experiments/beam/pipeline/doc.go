@@ -17,8 +17,8 @@
 //
 // Flink does failed bundles again itself when its restart strategy says so. Prism, Beam's local runner, gives up at the
 // first failure: [Run] then submits the whole job again, which finds what is done. Prism may even take a failed bundle for
-// one that is done, when it asks for the bundle's progress in that moment, or wait for a worker that died. So the last step believes only the store, which
-// it reads whole, Run believes only the counter of that step, and [Tries] limits the time.
+// one that is done, when it asks for the bundle's progress at that moment, or wait for a worker that died. So the last step
+// believes only the store, which it reads whole, Run believes only the counter of that step, and [Tries] limits the time.
 //
 // # Counters
 //

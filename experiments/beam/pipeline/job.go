@@ -34,7 +34,7 @@ func (j *Job) setDefaults() error {
 	return errors.Join(option.SetDefaults(&j.Options), option.SetDefaults(j))
 }
 
-// Check tells what is wrong with a job as far as that is known without its files.
+// Check returns what is wrong with a job, as far as that is known without its files.
 func (j Job) Check() error {
 	switch {
 	case j.Model == "":
@@ -49,7 +49,7 @@ func (j Job) Check() error {
 	return errors.Join(option.Check(&j.Options), option.Check(&j))
 }
 
-// id tells jobs apart.
+// id identifies a job.
 func (j Job) id() string {
 	text, err := json.Marshal(j)
 	if err != nil {
@@ -64,7 +64,7 @@ var opened = struct {
 	jobs map[string]*opening
 }{jobs: make(map[string]*opening)}
 
-// opening is a job that is open, or being opened by who holds the lock.
+// opening is a job that is open, or being opened by the holder of the lock.
 type opening struct {
 	sync.Mutex
 	shards *extraction.Sharded
@@ -82,7 +82,7 @@ func (j Job) note(err error) {
 }
 
 // open opens model, data and store as the planning worker found them: once for each process, and again when the files have
-// changed since. The zero plan is that of the planning worker itself, which looks at everything anew. dataHash is the hash
+// changed since. The zero plan is that of the planning worker itself, which looks at everything again. dataHash is the hash
 // of the data set.
 func (j Job) open(ctx context.Context, plan Shard) (shards *extraction.Sharded, dataHash string, err error) {
 	opened.Lock()

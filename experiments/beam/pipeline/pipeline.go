@@ -70,7 +70,7 @@ func (f *planFn) ProcessElement(ctx context.Context, _ []byte, emit func(Shard))
 	return nil
 }
 
-// open opens the job as the planning worker did, or tells that this worker would compute something else.
+// open opens the job as the planning worker did, or returns an error if this worker would compute something else.
 func (s Shard) open(ctx context.Context, job Job) (*extraction.Sharded, error) {
 	shards, _, err := job.open(ctx, s)
 	if err != nil {
@@ -91,7 +91,7 @@ func (f *extractFn) StartBundle(ctx context.Context, _ func(Shard), _ func(extra
 	bundlesCounter.Inc(ctx, 1)
 }
 
-// ProcessElement decomposes a shard and tells which pictures were left out.
+// ProcessElement decomposes a shard and reports which pictures were left out.
 func (f *extractFn) ProcessElement(ctx context.Context, shard Shard, emit func(Shard), emitLeftOut func(extraction.LeftOut)) (err error) {
 	defer func() { f.Job.note(err) }()
 	start := time.Now()

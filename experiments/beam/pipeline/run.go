@@ -85,7 +85,7 @@ func try(ctx context.Context, runner string, job Job, limit time.Duration) (Tota
 	return totals, err
 }
 
-// totalsOf adds up the counters over the steps of the pipeline. complete tells whether the last step succeeded.
+// totalsOf adds up the counters over the steps of the pipeline. complete reports whether the last step succeeded.
 func totalsOf(result beam.PipelineResult) (t Totals, complete bool) {
 	all := result.Metrics().AllMetrics()
 	var stores int64

@@ -11,7 +11,7 @@ import (
 )
 
 // Work makes the process a worker that a runner started, by Beam's environment PROCESS: id is its name, provision the
-// address where the runner tells the rest. It returns when the job is over.
+// address where the runner provides the rest. It returns when the job is over.
 func Work(ctx context.Context, id, provision string) error {
 	ctx = grpcx.WriteWorkerID(ctx, id)
 	info, err := tools.ProvisionInfo(ctx, provision)

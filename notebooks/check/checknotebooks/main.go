@@ -1,4 +1,4 @@
-// Command checknotebooks tells whether executed notebooks ran to their ends; `make notebooks` runs it.
+// Command checknotebooks reports whether executed notebooks ran to their ends; `make notebooks` runs it.
 //
 //	go run ./notebooks/check/checknotebooks FILE.ipynb...
 //

@@ -2,7 +2,7 @@
 // contributions into a store that "vitdecompose --cache DIR" then finds complete.
 //
 // It needs a directory that all machines see under the same name, for the store; pictures and checkpoint too must have
-// the same names everywhere. It is a module of its own, so that vitdecompose itself does not depend on Beam:
+// the same names everywhere. It is a separate module, so that vitdecompose itself does not depend on Beam:
 //
 //	cd experiments/beam
 //	go build -o ../../bin/vitdecompose-beam ./cmd/vitdecompose-beam
@@ -30,7 +30,7 @@
 //		--model deit-mini --data scenes:1000 --store /mnt/store
 //
 // LOOPBACK is for trying it out: all work is done by the submitting program. With --flink-master [local] the job server
-// runs a small Flink of its own. On a cluster each machine that runs a task manager also runs a pool of workers, and the
+// runs a small Flink itself. On a cluster each machine that runs a task manager also runs a pool of workers, and the
 // job names its port:
 //
 //	vitdecompose-beam --worker_pool 50000                      # on each machine
