@@ -246,7 +246,7 @@ func byName(folders []string, named string, classes []string, n int) ([]int, []s
 	}
 	if len(unknown) > 0 {
 		return nil, nil, fmt.Errorf("the data has %d classes, %s has %d, and %d of the data's (%s) are not among the model's (%s); %s",
-			len(folders), named, n, len(unknown), some(unknown), some(classes), giveLabels)
+			len(folders), named, n, len(unknown), firstNames(unknown), firstNames(classes), giveLabels)
 	}
 	if loose > 1 {
 		assumptions = append(assumptions, fmt.Sprintf("%d folders are called nearly as classes of %s, and taken as these", loose, named))
@@ -312,8 +312,8 @@ func compareNatural(a, b string) int {
 	return len(numbersA) - len(numbersB)
 }
 
-// some lists the first few names.
-func some(names []string) string {
+// firstNames lists the first few names.
+func firstNames(names []string) string {
 	if len(names) > 3 {
 		names = append(names[:3:3], "...")
 	}

@@ -136,7 +136,7 @@ func TestImageRetrieval(t *testing.T) {
 	for want, config := range map[string]experiments.ImageRetrievalConfig{
 		"option Probes: picture 150 is not among": {Features: features, Probes: []int{150}},
 		"option Probes: -1 is not at least 0":     {Features: features, Probes: []int{-1}},
-		"-2 components":                           {Features: features, Components: map[string]int{"color": -2}},
+		"the number of components to sum is -2":                           {Features: features, Components: map[string]int{"color": -2}},
 	} {
 		_, err := experiments.ImageRetrieval(t.Context(), s, config)
 		require.ErrorContains(t, err, want)
@@ -223,7 +223,7 @@ func TestCompareAlignments(t *testing.T) {
 	require.Len(t, result.Descriptions().Rows, 4)
 
 	_, err = experiments.CompareAlignments(t.Context(), s, experiments.AlignmentConfig{Texts: 13})
-	require.ErrorContains(t, err, "option Texts: components cannot be described by 13 of 12 classes")
+	require.ErrorContains(t, err, "option Texts: 13 class names cannot be chosen from 12 classes")
 	birds := smallSession(t, "dino-mini", sharedCache(t), func(o *session.Options) { o.HeadData = "scenes-birds:20:1:correlated" })
 	_, err = experiments.CompareAlignments(t.Context(), birds, experiments.AlignmentConfig{})
 	require.ErrorContains(t, err, "a head of 2 classes")

@@ -150,7 +150,7 @@ func TestSegmentationMistakes(t *testing.T) {
 		"orient":                 {change: func(e *extraction.Extraction, _ *experiments.SegmentationConfig) { e.Orient = true }, want: "option Orient cannot be used with masks"},
 		"no labels":              {ds: maskedNoise{tiny.Noise{N: 3, Label: func(int) int { return -1 }}}, want: "no picture has a label"},
 		"labels too big":         {ds: maskedNoise{tiny.Noise{N: 3, Label: func(int) int { return 99 }}}, want: "has label 99"},
-		"no such method":         {change: func(_ *extraction.Extraction, c *experiments.SegmentationConfig) { c.Methods = []string{"magic"} }, want: `called "magic"`},
+		"no such method":         {change: func(_ *extraction.Extraction, c *experiments.SegmentationConfig) { c.Methods = []string{"magic"} }, want: `unknown segmentation method "magic"`},
 		"a bad mask":             {ds: maskedNoise{tiny.Noise{N: 14}}, want: "noise-13.png is no mask"},
 		"a mask of another size": {ds: badMask{maskedNoise{tiny.Noise{N: 3}}}, want: "3 values do not make a mask of 2 x 2 pixels"},
 		"a bad picture":          {ds: maskedNoise{tiny.Noise{N: 3, Bad: map[int]bool{1: true}}}, want: "noise-1 is too noisy"},

@@ -139,5 +139,5 @@ func TestSessionLacks(t *testing.T) {
 	lacks("option Correlated: ", session.Options{}, birds(experiments.WaterbirdsConfig{Correlated: "scenes-birds:x"}))
 	features := filepath.Join(t.TempDir(), "features.txt")
 	require.NoError(t, os.WriteFile(features, []byte("Spurious: water, land\n"), 0o666))
-	lacks("option Features: option Features: waterbirds needs two features, spurious and core", session.Options{}, birds(experiments.WaterbirdsConfig{Features: features}))
+	lacks("option Features: waterbirds needs two features, spurious and core", session.Options{}, birds(experiments.WaterbirdsConfig{Features: features}))
 }

@@ -93,14 +93,14 @@ func segmentationSheet(result experiments.ModelSegmentation, album Album, masks 
 func segmentationKey(width vg.Length) box {
 	const scale = vg.Length(80)
 	style := textStyle(tickSize)
-	said := func(lead box, text string) box {
+	captioned := func(lead box, text string) box {
 		return row(0, lead, line(text, style, width-lead.width, 0.8*tickSize).wide(style.Width(text))).high(2.6 * smallSize)
 	}
 	inside := vg.Point{X: 5, Y: 5}
 	cut := column(below(1), pictured(nil, inside, inside.X, frame{cutColour, 1.2})).right(2)
 	return flowing([]box{
-		said(bar(salient.at, 0, 1, scale).wide(scale+legendGap+2), "saliency, in units of the picture's largest"),
-		said(cut.wide(12), "above its mean"),
+		captioned(bar(salient.at, 0, 1, scale).wide(scale+legendGap+2), "saliency, in units of the picture's largest"),
+		captioned(cut.wide(12), "above its mean"),
 	}, legendColumn, width)
 }
 

@@ -79,7 +79,7 @@ func sweep(result experiments.SweepResult, width vg.Length) (*Figure, error) {
 				shade.dots = append(shade.dots, dot{x: at, low: height(p.Least), high: height(p.Most)})
 			}
 			marked := slices.Repeat([]bool{true}, len(piece))
-			there, err := newCurve(cosine, marked, look)
+			quality, err := newCurve(cosine, marked, look)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.Model, err)
 			}
@@ -87,7 +87,7 @@ func sweep(result experiments.SweepResult, width vg.Length) (*Figure, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.Model, err)
 			}
-			left.Add(there)
+			left.Add(quality)
 			right.Add(shade)
 			lines = append(lines, line)
 		}

@@ -258,13 +258,13 @@ func classIndex(class string, names []string, classes int) (int, error) {
 		}
 	}
 	if found < 0 {
-		return 0, fmt.Errorf("--class %s: the model has no class of that name; give its index, 0 to %d, or the names of the classes with --class-names%s", class, classes-1, some(names))
+		return 0, fmt.Errorf("--class %s: the model has no class of that name; give its index, 0 to %d, or the names of the classes with --class-names%s", class, classes-1, classList(names))
 	}
 	return found, nil
 }
 
-// some lists the first few names of classes.
-func some(names []string) string {
+// classList lists the first few names of classes.
+func classList(names []string) string {
 	const most = 12
 	switch {
 	case len(names) == 0:

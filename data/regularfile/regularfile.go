@@ -20,7 +20,7 @@ func Open(path string) (file *os.File, size int64, err error) {
 		return nil, 0, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s: %w but %s", path, ErrOther, what(info.Mode()))
+		return nil, 0, fmt.Errorf("%s: %w but %s", path, ErrOther, kindOf(info.Mode()))
 	}
 	if file, err = os.Open(path); err != nil {
 		return nil, 0, err
@@ -46,8 +46,8 @@ func Read(path string, most int64) ([]byte, error) {
 	return content, nil
 }
 
-// what names a kind of file.
-func what(mode fs.FileMode) string {
+// kindOf names a kind of file.
+func kindOf(mode fs.FileMode) string {
 	switch {
 	case mode.IsDir():
 		return "a directory"

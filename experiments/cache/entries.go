@@ -121,12 +121,12 @@ func (e Entry) Verify() []error {
 	if err != nil {
 		return []error{fmt.Errorf("cache: %w", err)}
 	}
-	there := make(map[string]bool)
+	present := make(map[string]bool)
 	for _, entry := range files {
 		if _, _, ok := parseChunkName(entry.Name()); !ok {
 			continue
 		}
-		there[entry.Name()] = true
+		present[entry.Name()] = true
 		file, err := openChunk(e.Dir, entry.Name(), e.Hash, e.Key.Keep)
 		if err == nil {
 			err = file.Close()
@@ -143,7 +143,7 @@ func (e Entry) Verify() []error {
 		return wrong
 	}
 	for _, name := range m.Chunks {
-		if !there[name] {
+		if !present[name] {
 			wrong = append(wrong, fmt.Errorf("%s: in the manifest, but not there", filepath.Join(e.Dir, name)))
 		}
 	}

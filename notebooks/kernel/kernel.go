@@ -227,13 +227,13 @@ func readable(path string) error {
 		return err
 	}
 	defer f.Close()
-	again := "run `vitdecompose kernel install` again"
+	remedy := "run `vitdecompose kernel install` again"
 	var s spec
 	if err := json.NewDecoder(io.LimitReader(f, maxSpec)).Decode(&s); err != nil {
-		return fmt.Errorf("%s: not a kernelspec (%v): %s", path, err, again)
+		return fmt.Errorf("%s: not a kernelspec (%v): %s", path, err, remedy)
 	}
 	if len(s.Argv) < 2 {
-		return fmt.Errorf("%s: it does not say what to start: %s", path, again)
+		return fmt.Errorf("%s: it does not say what to start: %s", path, remedy)
 	}
 	scripts := []string{strings.ReplaceAll(s.Argv[1], "{resource_dir}", filepath.Dir(path))}
 	if len(s.Argv) > checkoutArgument {
@@ -241,7 +241,7 @@ func readable(path string) error {
 	}
 	for _, script := range scripts {
 		if _, err := os.Stat(script); err != nil {
-			return fmt.Errorf("%s: it starts %s, which is gone: %s", path, script, again)
+			return fmt.Errorf("%s: it starts %s, which is gone: %s", path, script, remedy)
 		}
 	}
 	return nil

@@ -12,8 +12,8 @@ import (
 	"vitdecompose/data/progress"
 )
 
-// refresh is how often a bar is drawn again at most.
-const refresh = 200 * time.Millisecond
+// refreshInterval is the least time between two drawings of a bar.
+const refreshInterval = 200 * time.Millisecond
 
 // Progress is the reporter for a cell: a bar that updates in place, and nothing where no browser shows the notebook. Outside
 // notebooks it is that of the terminal.
@@ -58,7 +58,7 @@ func (b *bar) Add(n int) {
 		return
 	}
 	b.done += n
-	if b.now().Sub(b.last) >= refresh {
+	if b.now().Sub(b.last) >= refreshInterval {
 		b.draw()
 	}
 }

@@ -181,8 +181,8 @@ func (f *Frame) Show(figure plots.Sized) error {
 	return f.picture(picture.Bytes(), fmt.Sprintf("figure of %.2f x %.2f inches", w/vg.Inch, h/vg.Inch))
 }
 
-// smallest is the width from which on a picture is shown as it is.
-const smallest = 256
+// enlargedBelow is the width below which a picture is enlarged.
+const enlargedBelow = 256
 
 // Image adds a picture. A small one is enlarged by a whole number, each pixel a square.
 func (f *Frame) Image(picture image.Image) error {
@@ -190,7 +190,7 @@ func (f *Frame) Image(picture image.Image) error {
 	if size.X < 1 || size.Y < 1 {
 		return fmt.Errorf("picture of %d x %d pixels", size.X, size.Y)
 	}
-	large := image.NewRGBA(image.Rectangle{Max: size.Mul(max(1, smallest/size.X))})
+	large := image.NewRGBA(image.Rectangle{Max: size.Mul(max(1, enlargedBelow/size.X))})
 	xdraw.NearestNeighbor.Scale(large, large.Bounds(), picture, picture.Bounds(), xdraw.Src, nil)
 	var out bytes.Buffer
 	if err := png.Encode(&out, large); err != nil {
