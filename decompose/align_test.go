@@ -281,13 +281,13 @@ func TestAlignRefuses(t *testing.T) {
 		"no batch":             {c, targets, changed(func(c *decompose.AlignConfig) { c.Batch = 0 }), decompose.AlignOptions{}, "batches of 0"},
 		"NaN":                  {spoilt, targets, good, decompose.AlignOptions{}, "contribution of b to picture 3 is not finite"},
 		"a rate too large":     {c, targets, changed(func(c *decompose.AlignConfig) { c.LearningRate = 1e30 }), decompose.AlignOptions{}, "not finite at step 2"},
-		"and no step after it": {c, targets, changed(func(c *decompose.AlignConfig) { c.LearningRate, c.Epochs = 1e60, 1 }), decompose.AlignOptions{}, "not finite in the end"},
+		"and no step after it": {c, targets, changed(func(c *decompose.AlignConfig) { c.LearningRate, c.Epochs = 1e60, 1 }), decompose.AlignOptions{}, "final weights are not finite"},
 		"no targets":           {c, nil, good, decompose.AlignOptions{}, "not the embeddings of 8 pictures"},
 		"a picture too few":    {c, targets[:21], good, decompose.AlignOptions{}, "21 numbers are not the embeddings of 8 pictures"},
 		"target of length 0":   {c, make([]float32, 24), good, decompose.AlignOptions{}, "picture 0 has length 0"},
 		"no contributions":     {&decompose.Contributions{}, targets, good, decompose.AlignOptions{}, "no components"},
 		"begun by another":     {c, targets, good, decompose.AlignOptions{From: &decompose.Aligner{Components: []string{"a", "x"}, Dim: 4, ClipDim: 3}}, "does not have b"},
-		"begun in other space": {c, targets, good, decompose.AlignOptions{From: &decompose.Aligner{Components: c.Components, Dim: 4, ClipDim: 5}}, "from 4 to 5 dimensions, not from 4 to 3"},
+		"begun in other space": {c, targets, good, decompose.AlignOptions{From: &decompose.Aligner{Components: c.Components, Dim: 4, ClipDim: 5}}, "maps 4 to 5 dimensions, not 4 to 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := decompose.Align(context.Background(), onGo(t), test.c, test.targets, test.config, test.opts)

@@ -136,7 +136,7 @@ func TestImageRetrieval(t *testing.T) {
 	for want, config := range map[string]experiments.ImageRetrievalConfig{
 		"option Probes: picture 150 is not among": {Features: features, Probes: []int{150}},
 		"option Probes: -1 is not at least 0":     {Features: features, Probes: []int{-1}},
-		"the number of components to sum is -2":                           {Features: features, Components: map[string]int{"color": -2}},
+		"the number of components to sum is -2":   {Features: features, Components: map[string]int{"color": -2}},
 	} {
 		_, err := experiments.ImageRetrieval(t.Context(), s, config)
 		require.ErrorContains(t, err, want)

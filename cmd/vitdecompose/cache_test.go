@@ -39,7 +39,7 @@ func TestCache(t *testing.T) {
 	code, stdout, stderr := program(t, "cache", "verify", hash, "--cache", store)
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stdout, chunks[0]+": damaged")
-	require.Equal(t, "vitdecompose cache verify: 1 files are wrong; the runs that need them compute them again\n", stderr)
+	require.Equal(t, "vitdecompose cache verify: 1 files are wrong; the next runs that need them compute them again\n", stderr)
 
 	require.Contains(t, succeed(t, "cache", "prune", "--cache", store), "0 stores removed")
 	require.Contains(t, succeed(t, "cache", "prune", "--unused", "0s", "--cache", store), "1 stores removed")

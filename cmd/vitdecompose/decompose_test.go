@@ -259,9 +259,9 @@ func TestDecomposeMistakes(t *testing.T) {
 		args  string
 		words []string
 	}{
-		{"not a number", exitFailed, "--model M --out O --pixels " + notNumbers, []string{model, "NaN of it", "more than rounding"}},
+		{"not a number", exitFailed, "--model M --out O --pixels " + notNumbers, []string{model, "by NaN", "more than rounding"}},
 		{"nothing", exitUsage, "--model M --out O", []string{"--pixels FILE"}},
-		{"both", exitUsage, "--model M --out O --pixels P picture.png", []string{"--pixels FILE", "not both"}},
+		{"both", exitUsage, "--model M --out O --pixels P picture.png", []string{"--pixels FILE", "name either pictures or --pixels FILE"}},
 		{"no out", exitUsage, "--model M --pixels P", []string{"--out FILE is missing"}},
 		{"split", exitUsage, "--model M --out O --pixels P --split layers", []string{`--split: "layers"`, "heads, attns, tokens"}},
 		{"biases", exitUsage, "--model M --out O --pixels P --biases none", []string{`--biases: "none"`, "const, shared"}},

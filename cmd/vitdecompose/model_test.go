@@ -43,6 +43,6 @@ func TestKeep(t *testing.T) {
 	model, dir := tinyModel(t), t.TempDir()
 	code, _, stderr := program(t, "run", "ablation", "--model", model, "--data", "scenes:6", "--keep", "float16", "--cache", filepath.Join(dir, "cache"), "--out", filepath.Join(dir, "results"))
 	require.Equal(t, exitDone, code, stderr)
-	require.Contains(t, stderr, "contributions are kept as float16: they sum to the representation up to ")
+	require.Contains(t, stderr, "contributions are stored as float16: their sum is within ")
 	require.FileExists(t, filepath.Join(dir, "results", "result.json"))
 }

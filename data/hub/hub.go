@@ -155,7 +155,7 @@ func (r repository) fetch(ctx context.Context) (*Snapshot, error) {
 		return nil, fmt.Errorf("%s: %s cannot be reached; check the network, or give a directory: %w", r.ref, r.hub.Endpoint, brief(err))
 	}
 	if !commitName.MatchString(info.Commit) {
-		return nil, fmt.Errorf("%s: %s gives %q as the commit of %s, which is not a commit", r.ref, r.hub.Endpoint, info.Commit, r.revision)
+		return nil, fmt.Errorf("%s: %s gives %q as the commit of %s, which is none", r.ref, r.hub.Endpoint, info.Commit, r.revision)
 	}
 	s := newSnapshot(filepath.Join(r.dir, "snapshots", info.Commit), info)
 	if s.Names, err = r.choose(s.known()); err != nil {

@@ -214,7 +214,7 @@ func TestCheckExact(t *testing.T) {
 	model := tiny.Model(t)
 	require.NoError(t, extraction.CheckExact(model, 0))
 	require.NoError(t, extraction.CheckExact(model, 1e-5))
-	require.ErrorContains(t, extraction.CheckExact(model, 5e-3), "tiny: the components differ from the representation by 5.0e-03 of it")
+	require.ErrorContains(t, extraction.CheckExact(model, 5e-3), "tiny: the sum of the components differs from the representation by 5.0e-03, relative to its largest value")
 	require.Error(t, extraction.CheckExact(model, math.NaN()))
 	// Golden models in bfloat16 are off by up to 1.8e-3.
 	require.NoError(t, extraction.CheckExact(model.InBFloat16(), 5e-3))
@@ -256,7 +256,7 @@ func TestExtractKeep(t *testing.T) {
 			require.LessOrEqual(t, half.Exactness, half.Rounding+full.Exactness)
 			require.Less(t, half.Rounding, 20*u, "a bound that bounds nothing")
 			require.Len(t, warnings, 1)
-			require.Contains(t, warnings[0], "tiny: contributions are kept as "+keep)
+			require.Contains(t, warnings[0], "tiny: contributions are stored as "+keep)
 		})
 	}
 	e.Keep = "float8"

@@ -90,7 +90,7 @@ func TestKeep(t *testing.T) {
 			require.Empty(t, warned)
 		} else {
 			require.Len(t, warned, 1)
-			require.Contains(t, warned[0], "contributions are kept as "+want)
+			require.Contains(t, warned[0], "contributions are stored as "+want)
 		}
 		stores, err := cache.List(dir)
 		require.NoError(t, err)
