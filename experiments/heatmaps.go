@@ -322,7 +322,7 @@ func ClassHeatmaps(ctx context.Context, s *session.Session, config ClassHeatmapC
 			return result, err
 		}
 		if err := gomlxvit.CheckNumbers("logits", logits, 1); err != nil {
-			return sheet, fmt.Errorf("%s: %s: %w", e.Model.Name, e.Data.Item(index).Name, err)
+			return result, fmt.Errorf("%s: %s: %w", e.Model.Name, e.Data.Item(index).Name, err)
 		}
 		chosen := statistics.Argmax(logits)
 		if config.Class != nil {

@@ -20,9 +20,9 @@ func newClassify() *cobra.Command {
 	var options session.Options
 	c := &cobra.Command{
 		Use:   "classify (IMAGE|FOLDER)...",
-		Short: "Print the five best classes of pictures",
+		Short: "Print the five best classes of each picture",
 		Long: `Print the five best classes of each picture with their logits, and their names
-when the checkpoint or --class-names gives them.`,
+if the checkpoint or --class-names gives them.`,
 		Example: `  vitdecompose classify --model checkpoints/vit_base photo.jpg
   vitdecompose classify --model hf:timm/deit_tiny_patch16_224.fb_in1k --class-names imagenet.csv *.jpg`,
 		Args: cobra.MinimumNArgs(1),

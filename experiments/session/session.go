@@ -148,7 +148,7 @@ func open(ctx context.Context, options Options, common *shared, model *gomlxvit.
 		return nil, err
 	}
 	if !common.ownPictures && !given && !zoo.Has(options.Model) {
-		return nil, wrong("Data", fmt.Errorf("name the pictures: the drawn scenes that are looked at by default are for the shipped models, and %s is none of them", options.Model))
+		return nil, wrong("Data", fmt.Errorf("name the pictures: the drawn scenes that are the default are for the shipped models, and %s is not one of them", options.Model))
 	}
 	if s.Model, s.classNames, err = named(model, &options); err != nil {
 		return nil, err
@@ -187,7 +187,7 @@ func OpenModel(ctx context.Context, options Options) (*gomlxvit.Model, error) {
 	case err != nil:
 		return nil, err
 	case model.Text == nil && options.Templates != "":
-		return nil, wrong("Templates", errors.New("the wordings are for a CLIP's classes: give their names with option ClassNames"))
+		return nil, wrong("Templates", errors.New("the wordings are for a CLIP's classes: name these with option ClassNames"))
 	case model.Text == nil:
 		return model, nil
 	}
@@ -202,7 +202,7 @@ func OpenModel(ctx context.Context, options Options) (*gomlxvit.Model, error) {
 func openModel(ctx context.Context, options *Options, text func(*checkpoint.Checkpoint) bool) (model *gomlxvit.Model, err error) {
 	if options.RandomWeights {
 		if options.ImageSize != 0 {
-			return nil, &option.Error{Field: "ImageSize", Err: errors.New("it does not go with option RandomWeights")}
+			return nil, &option.Error{Field: "ImageSize", Err: errors.New("it cannot be used with option RandomWeights")}
 		}
 		model, err = gomlxvit.Random(options.Model, 1)
 	} else {
@@ -383,7 +383,7 @@ func (s *Session) HasHead(ctx context.Context) error {
 		_, err := s.shared.open(ctx, "HeadData", s.options.HeadData, s.options.HeadLabels)
 		return err
 	case s.Model.Text != nil:
-		return wrong("ClassNames", fmt.Errorf("%s gets its head from the names of the classes, and the pictures have none; name a file with them, or with option HeadData pictures to train a linear one on", s.Name))
+		return wrong("ClassNames", fmt.Errorf("%s gets its head from the names of the classes, and the pictures have none; name a file with them, or, as option HeadData, pictures to train a linear head on", s.Name))
 	}
 	return wrong("HeadData", fmt.Errorf("%s has no classifier head; name pictures to train one on, such as %s or a folder, or for a CLIP the names of the classes with option ClassNames", s.Name, TrainingScenes))
 }
@@ -553,11 +553,11 @@ func (s *Session) CanRead(ctx context.Context) error {
 	case s.Model.Text != nil:
 		return nil
 	case s.options.AlignData == "" && s.options.Aligner == "":
-		return wrong("AlignData", fmt.Errorf("%s is not a CLIP, and is to be aligned with one: give pictures for that, or an alignment as option Aligner", s.Name))
+		return wrong("AlignData", fmt.Errorf("%s is not a CLIP and must be aligned with one: name pictures for that, or an alignment as option Aligner", s.Name))
 	case s.shared.reference != nil:
 		return nil
 	case s.options.Reference == "" && !Drawn(s.options.Data):
-		return wrong("Reference", fmt.Errorf("the shipped %s knows the words of drawn scenes alone: name a CLIP that knows your pictures, such as hf:laion/CLIP-ViT-B-32-laion2B-s34B-b79K or a directory with its open_clip_config.json, open_clip_model.safetensors and tokenizer.json (or name %s, if they are like scenes)", zoo.Reference, zoo.Reference))
+		return wrong("Reference", fmt.Errorf("the shipped %s knows only the words of drawn scenes: name a CLIP that knows your pictures, such as hf:laion/CLIP-ViT-B-32-laion2B-s34B-b79K or a directory with its open_clip_config.json, open_clip_model.safetensors and tokenizer.json (or name %s, if they are like scenes)", zoo.Reference, zoo.Reference))
 	case s.options.Reference == "":
 		s.options.Reference = zoo.Reference
 	}
@@ -619,7 +619,7 @@ func (s *Session) Realign(ctx context.Context, lambda float64, anchors ...float6
 		return 0, 0, err
 	}
 	if s.study.Training == nil {
-		return 0, 0, wrong("AlignData", fmt.Errorf("%s has no pictures to align on again", s.Name))
+		return 0, 0, wrong("AlignData", fmt.Errorf("%s has no pictures to repeat the alignment on", s.Name))
 	}
 	aligner, err := s.study.Near(ctx, lambda, anchors)
 	if err != nil {
