@@ -123,7 +123,7 @@ type source struct {
 	first     int             // its first component
 }
 
-// valueKey asks for the contributions at a node, as seen by a readout; nil stands for the whole node.
+// valueKey identifies the contributions at a node, as seen by a readout; nil stands for the whole node.
 type valueKey struct {
 	node *graph.Node
 	r    *readout
@@ -391,7 +391,7 @@ func (t *transform) wholeValue(n *graph.Node) *bundle {
 			keys[e.keys[0]] = true
 		}
 	}
-	// Only these join several inputs: an input that is constant is a contribution of its own there.
+	// Only these join several inputs: a constant input is a separate contribution there.
 	joins := chosen != nil
 	constants := 0 // inputs that are contributions of their own
 	switch n.Type() {
