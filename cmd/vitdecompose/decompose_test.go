@@ -259,7 +259,7 @@ func TestDecomposeMistakes(t *testing.T) {
 		args  string
 		words []string
 	}{
-		{"not a number", exitFailed, "--model M --out O --pixels " + notNumbers, []string{model, "by NaN", "more than rounding"}},
+		{"not a number", exitFailed, "--model M --out O --pixels " + notNumbers, []string{model, "logits of picture 0", "not finite (NaN)"}},
 		{"nothing", exitUsage, "--model M --out O", []string{"--pixels FILE"}},
 		{"both", exitUsage, "--model M --out O --pixels P picture.png", []string{"--pixels FILE", "name either pictures or --pixels FILE"}},
 		{"no out", exitUsage, "--model M --pixels P", []string{"--out FILE is missing"}},
