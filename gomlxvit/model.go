@@ -181,6 +181,11 @@ type Options struct {
 // one of the architecture's and every one of those must be there with its shape; the error lists the differences.
 func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
 	file := newStoredTensors(ckpt.Weights)
+	if ckpt.Counted && ckpt.NumClasses < 0 && ckpt.OpenCLIP == nil {
+		counted := *ckpt
+		counted.NumClasses = file.classes()
+		ckpt = &counted
+	}
 	arch, text, err := architectureOf(ckpt, file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ckpt.ConfigFile(), err)

@@ -108,6 +108,23 @@ func Lookup(name string) (Architecture, error) {
 	return Timm(name, nil)
 }
 
+// Configuration is a configuration file for an architecture of timm or open_clip that says nothing beside its name, for
+// weights that come without one.
+func Configuration(name string) ([]byte, error) {
+	base, _, _ := strings.Cut(name, ".")
+	r, ok := table()[name]
+	if !ok {
+		r, ok = table()[base]
+	}
+	switch {
+	case !ok:
+		return nil, unknown(name)
+	case r.ModelCfg != nil:
+		return json.Marshal(map[string]any{"model_cfg": r.ModelCfg})
+	}
+	return json.Marshal(map[string]any{"architecture": name})
+}
+
 // Timm builds the architecture that timm's create_model(name, **args) builds. Numbers in args are float64, as
 // encoding/json decodes them.
 func Timm(name string, args map[string]any) (Architecture, error) {

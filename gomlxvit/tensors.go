@@ -8,12 +8,13 @@ import (
 	"strconv"
 	"strings"
 
+	"vitdecompose/gomlxvit/checkpoint"
 	"vitdecompose/gomlxvit/safetensors"
 )
 
 // storedTensors are a checkpoint's tensors by the names that an architecture gives them, whoever wrote the file.
 type storedTensors struct {
-	file *safetensors.File
+	file checkpoint.Tensors
 	made map[string]madeTensor // by the architecture's name
 	// assumptions says what was done to the names, a line each.
 	assumptions []string
@@ -27,7 +28,7 @@ type madeTensor struct {
 	convert func(parts [][]float32) []float32
 }
 
-func newStoredTensors(file *safetensors.File) *storedTensors {
+func newStoredTensors(file checkpoint.Tensors) *storedTensors {
 	s := &storedTensors{file: file, made: make(map[string]madeTensor)}
 	for _, name := range file.Names() {
 		info, _ := file.Info(name)
@@ -231,6 +232,19 @@ func notFinite(numbers []float32) int {
 		}
 	}
 	return -1
+}
+
+// classes is the number of outputs of timm's linear head, whatever stands before its name; 0 without one.
+func (s *storedTensors) classes() int {
+	for _, name := range s.names() {
+		isHead := strings.HasSuffix("."+name, ".head.weight")
+		isPooled := strings.HasSuffix("."+name, ".head.fc.weight")
+		if shape := s.made[name].shape; (isHead || isPooled) && len(shape) == 2 {
+			s.assume("nothing says how many classes there are: %d, as the tensor %s has rows", shape[0], name)
+			return shape[0]
+		}
+	}
+	return 0
 }
 
 // stripPrefix leaves out the beginning that all names have in common up to a dot, such as "module." of parallel training,

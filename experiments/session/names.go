@@ -39,33 +39,51 @@ type UnknownModelError struct{ message string }
 // Error implements error. The message begins with the name.
 func (e *UnknownModelError) Error() string { return e.message }
 
-// Checkpoint opens a shipped model, a checkpoint directory or hf:owner/repo. A name that can be none of them gives an
-// [*UnknownModelError].
-func Checkpoint(ctx context.Context, name string) (*checkpoint.Checkpoint, error) {
+// Checkpoint opens a shipped model, a checkpoint directory, a file of weights or hf:owner/repo, with what is said of it. A
+// name that can be none of them gives an [*UnknownModelError].
+func Checkpoint(ctx context.Context, name string, given checkpoint.Given) (*checkpoint.Checkpoint, error) {
 	if zoo.Has(name) {
+		if given.Config != nil {
+			return nil, fmt.Errorf("%s is a shipped model, whose configuration is known: option Config and option Arch are for others", name)
+		}
 		return zoo.Open(name)
 	}
 	if repo, ok := strings.CutPrefix(name, "hf:"); ok {
-		return checkpoint.EnvHub().Open(ctx, repo)
+		return checkpoint.EnvHub().OpenGiven(ctx, repo, given)
 	}
 	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
 		if slices.Contains(gomlxvit.Names(), name) {
 			return nil, &UnknownModelError{name + " is an architecture, and no weights ship with it; name a directory with its checkpoint, or hf:owner/repo"}
 		}
 		if !strings.ContainsRune(name, filepath.Separator) {
-			return nil, &UnknownModelError{cmp.Or(name, `""`) + " is neither a shipped model nor a directory; `vitdecompose models` lists the shipped ones, hf:owner/repo names one of the Hugging Face Hub"}
+			return nil, &UnknownModelError{cmp.Or(name, `""`) + " is neither a shipped model nor a directory or file; `vitdecompose models` lists the shipped ones, hf:owner/repo names one of the Hugging Face Hub"}
 		}
 	}
-	return checkpoint.Open(name)
+	return checkpoint.OpenGiven(name, given)
 }
 
-// ShortNames are what figures call models: a checkpoint directory by its own name, without the path to it, unless
+// given is what options Config and Arch say of the model's checkpoint.
+func (o *Options) given() (checkpoint.Given, error) {
+	switch {
+	case o.Arch != "" && o.Config != "":
+		return checkpoint.Given{}, wrong("Arch", errors.New("option Config names a file that says the architecture; give one of the two"))
+	case o.Arch != "":
+		config, err := gomlxvit.Configuration(o.Arch)
+		return checkpoint.Given{Config: config, ConfigFile: "architecture " + o.Arch, NameOnly: true}, wrong("Arch", err)
+	case o.Config != "":
+		config, err := checkpoint.ReadConfig(o.Config)
+		return checkpoint.Given{Config: config, ConfigFile: o.Config}, wrong("Config", err)
+	}
+	return checkpoint.Given{}, nil
+}
+
+// ShortNames are what figures call models: a checkpoint directory or file by its own name, without the path to it, unless
 // another model would be called the same.
 func ShortNames(names []string) []string {
 	short := slices.Clone(names)
 	count := make(map[string]int)
 	for i, name := range names {
-		if info, err := os.Stat(name); err == nil && info.IsDir() && !zoo.Has(name) {
+		if _, err := os.Stat(name); err == nil && !zoo.Has(name) {
 			if path, err := filepath.Abs(name); err == nil {
 				short[i] = filepath.Base(path)
 			}

@@ -13,7 +13,12 @@ import (
 // Options say what a session is about. The zero value is about deit-mini and 1000 drawn scenes. What the tags say is all that
 // is said of an option: its flag, its default, what it may be, and its entry in result.json come from there (package option).
 type Options struct {
-	Model string `flag:"model" group:"model" default:"deit-mini" help:"the model: a shipped one, a checkpoint directory or hf:owner/repo"`
+	Model  string    `flag:"model" group:"model" default:"deit-mini" help:"the model: a shipped one, a checkpoint directory, a file of weights or hf:owner/repo"`
+	Config string    `flag:"config" group:"input" usual:"the checkpoint's" help:"configuration file of a model whose checkpoint has none (config.json, open_clip_config.json)"`
+	Output string    `flag:"output" group:"input" usual:"the representation, or the input of the logits' last layer" help:"output of an ONNX file that is taken apart"`
+	Mean   []float64 `flag:"mean" group:"input" usual:"as the configuration beside an ONNX file says" help:"mean of the pixels of an ONNX file's pictures, for red, green and blue"`
+	Std    []float64 `flag:"std" group:"input" min:"1e-6" usual:"as the configuration beside an ONNX file says" help:"standard deviation of the pixels of an ONNX file's pictures, likewise"`
+	Arch   string    `flag:"arch" group:"input" help:"architecture, by its name in timm or open_clip, of a model whose checkpoint does not say"`
 
 	ImageSize     int    `flag:"image-size" group:"input" min:"1" usual:"the checkpoint's" help:"side of the input pictures (position embeddings are resampled)"`
 	Precision     string `flag:"precision" group:"input" default:"float32" oneof:"float32|bfloat16" help:"type of the operands of matrix products: float32, or bfloat16, which is much faster on GPUs and TPUs and off by a few thousandths"`
@@ -38,7 +43,7 @@ type Options struct {
 	Devices  int    `flag:"devices" group:"store" min:"1" usual:"all of an accelerator, one of a CPU" record:"no" help:"devices of the backend that share the work"`
 	CacheDir string `flag:"cache" group:"store" usual:"the user's cache directory" record:"no" help:"directory where contributions, heads and alignments are kept"`
 
-	Reference     string   `flag:"reference" group:"alignment" usual:"the shipped clip-ref-mini" help:"the CLIP in whose space components are compared with texts: a shipped one, a checkpoint directory or hf:owner/repo (a model that is a CLIP needs none)"`
+	Reference     string   `flag:"reference" group:"alignment" usual:"the shipped clip-ref-mini" help:"the CLIP in whose space components are compared with texts: a shipped one, a checkpoint directory, a file of weights or hf:owner/repo (a model that is a CLIP needs none)"`
 	AlignData     string   `flag:"align-data" group:"training" usual:"for scenes scenes:8000:1" help:"pictures to align on, named as for --data"`
 	AlignPictures int      `flag:"align-pictures" group:"training" min:"0" usual:"all" help:"align on only the first N pictures of --align-data"`
 	Lambda        *float64 `flag:"lambda" group:"alignment" default:"1" min:"0" help:"weight that keeps the maps into CLIP's space close to orthogonal; 0 leaves them free"`

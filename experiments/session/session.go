@@ -204,9 +204,16 @@ func openModel(ctx context.Context, options *Options, text func(*checkpoint.Chec
 		if options.ImageSize != 0 {
 			return nil, &option.Error{Field: "ImageSize", Err: errors.New("it cannot be used with option RandomWeights")}
 		}
+		if options.Config != "" || options.Arch != "" {
+			return nil, &option.Error{Field: "RandomWeights", Err: errors.New("option Model names the architecture then: option Config and option Arch do not go with it")}
+		}
 		model, err = gomlxvit.Random(options.Model, 1)
 	} else {
-		model, err = openCheckpoint(ctx, options.Model, gomlxvit.Options{ImageSize: options.ImageSize}, text)
+		var given checkpoint.Given
+		if given, err = options.given(); err != nil {
+			return nil, err
+		}
+		model, err = openCheckpoint(ctx, options.Model, given, gomlxvit.Options{ImageSize: options.ImageSize}, text)
 	}
 	if err != nil {
 		return nil, wrong("Model", err)
@@ -226,8 +233,8 @@ type shippedModel struct {
 }
 
 // openCheckpoint opens a checkpoint's model by its name.
-func openCheckpoint(ctx context.Context, name string, options gomlxvit.Options, text func(*checkpoint.Checkpoint) bool) (*gomlxvit.Model, error) {
-	ckpt, err := Checkpoint(ctx, name)
+func openCheckpoint(ctx context.Context, name string, given checkpoint.Given, options gomlxvit.Options, text func(*checkpoint.Checkpoint) bool) (*gomlxvit.Model, error) {
+	ckpt, err := Checkpoint(ctx, name, given)
 	if err != nil {
 		return nil, err
 	}
@@ -561,7 +568,7 @@ func (s *Session) CanRead(ctx context.Context) error {
 	case s.options.Reference == "":
 		s.options.Reference = zoo.Reference
 	}
-	reference, err := openCheckpoint(ctx, s.options.Reference, gomlxvit.Options{}, (*checkpoint.Checkpoint).HasText)
+	reference, err := openCheckpoint(ctx, s.options.Reference, checkpoint.Given{}, gomlxvit.Options{}, (*checkpoint.Checkpoint).HasText)
 	if err != nil {
 		return wrong("Reference", err)
 	}

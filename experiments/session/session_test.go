@@ -17,6 +17,8 @@ import (
 	"vitdecompose/experiments/session"
 	"vitdecompose/experiments/statistics"
 	"vitdecompose/experiments/tiny"
+	"vitdecompose/gomlxvit/checkpoint"
+	"vitdecompose/gomlxvit/golden"
 	"vitdecompose/plots"
 )
 
@@ -297,11 +299,42 @@ func unnamed(t *testing.T) string {
 
 func TestCheckpoint(t *testing.T) {
 	var unknown *session.UnknownModelError
-	_, err := session.Checkpoint(t.Context(), "nothing")
+	_, err := session.Checkpoint(t.Context(), "nothing", checkpoint.Given{})
 	require.True(t, errors.As(err, &unknown))
-	_, err = session.Checkpoint(t.Context(), filepath.Join(t.TempDir(), "nothing"))
+	_, err = session.Checkpoint(t.Context(), filepath.Join(t.TempDir(), "nothing"), checkpoint.Given{})
 	require.Error(t, err)
 	require.False(t, errors.As(err, &unknown))
+}
+
+// A file of weights opens with a configuration, or with the name of its architecture.
+func TestFilesOfWeights(t *testing.T) {
+	file, config := golden.Shared(t, "golden2", "files", "vit_deit.pth"), filepath.Join(golden.Dir(t, "vit_deit"), "config.json")
+	model, err := session.OpenModel(t.Context(), session.Options{Model: file, Config: config})
+	require.NoError(t, err)
+	require.Equal(t, 10, model.Arch.NumClasses())
+	require.Equal(t, []string{"vit_deit.pth"}, session.ShortNames([]string{file}))
+
+	var noted []string
+	model, err = session.OpenModel(t.Context(), session.Options{
+		Model: golden.Shared(t, "real", "vit_tiny_patch16_224", "model.safetensors"), Arch: "vit_tiny_patch16_224",
+		Note: func(line string) { noted = append(noted, line) },
+	})
+	require.NoError(t, err)
+	require.Equal(t, 1000, model.Arch.NumClasses())
+	require.Contains(t, strings.Join(noted, "; "), "nothing says how pictures are prepared")
+	require.Contains(t, strings.Join(noted, "; "), "1000, as the tensor head.weight has rows")
+
+	for want, options := range map[string]session.Options{
+		"option Arch: option Config names":       {Model: file, Arch: "vit_tiny_patch16_224", Config: config},
+		"option Arch: architecture":              {Model: file, Arch: "vit_tiny_patch16_225"},
+		"option Config: nowhere/config.json":     {Model: file, Config: "nowhere/config.json"},
+		"option Model: deit-mini is a shipped":   {Model: "deit-mini", Config: config},
+		"option RandomWeights: option Model":     {Model: "vit_tiny_patch16_224", Arch: "vit_tiny_patch16_224", RandomWeights: true},
+		"with option Config, or the architectur": {Model: file},
+	} {
+		_, err := session.OpenModel(t.Context(), options)
+		require.ErrorContains(t, err, want)
+	}
 }
 
 func TestNames(t *testing.T) {

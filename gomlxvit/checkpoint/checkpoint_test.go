@@ -230,12 +230,20 @@ func TestChoose(t *testing.T) {
 		{"config.json model.safetensors vocab.json merges.txt preprocessor_config.json", layout{Timm, timmConfig, safeWeights, vocabularyFile, mergesFile, imageProcessor, 0}},
 		{"config.json model.safetensors.index.json model-00002-of-00002.safetensors model-00001-of-00002.safetensors",
 			layout{Timm, timmConfig, "model.safetensors.index.json", "", "", "", 2}},
+		{"config.json pytorch_model.bin training_args.bin", layout{Timm, timmConfig, torchWeights, "", "", "", 0}},
+		{"config.json pytorch_model.bin.index.json pytorch_model-00001-of-00002.bin pytorch_model-00002-of-00002.bin",
+			layout{Timm, timmConfig, "pytorch_model.bin.index.json", "", "", "", 2}},
+		{"config.json other.pth optimizer.pt README.md", layout{Timm, timmConfig, "other.pth", "", "", "", 0}},
+		{"config.json last.pth.tar model_best.pth.tar", layout{Timm, timmConfig, "model_best.pth.tar", "", "", "", 0}},
+		{"config.json weights.npz", layout{Timm, timmConfig, "weights.npz", "", "", "", 0}},
+		{"checkpoint-3.pth.tar summary.csv", layout{Timm, "", "checkpoint-3.pth.tar", "", "", "", 0}},
+		{"open_clip_config.json open_clip_pytorch_model.bin config.json", layout{OpenCLIP, openCLIPConfig, openCLIPTorch, "", "", "", 0}},
 		{"open_clip_config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, safeWeights, tokenizerFile, "", "", 0}},
 		{"open_clip_config.json model.safetensors open_clip_model.safetensors", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, "", "", "", 0}},
 		{"open_clip_config.json open_clip_model.safetensors config.json model.safetensors tokenizer.json", layout{OpenCLIP, openCLIPConfig, openCLIPWeights, tokenizerFile, "", "", 0}},
 		{"open_clip_config.json config.json model.safetensors", layout{Timm, timmConfig, safeWeights, "", "", "", 0}},
 	} {
-		got, err := choose(strings.Fields(test.names))
+		got, err := choose(strings.Fields(test.names), "", false)
 		if err != nil || got != test.want {
 			t.Errorf("%s: %v (%v), want %v", test.names, got, err, test.want)
 		}
@@ -311,11 +319,14 @@ func TestOpenFSRefuses(t *testing.T) {
 		{map[string]string{timmConfig: tinyTimm}, []string{"model.safetensors are missing", "get them"}},
 		{map[string]string{openCLIPConfig: tinyOpenCLIP}, []string{"open_clip_model.safetensors or model.safetensors are missing"}},
 		{map[string]string{timmConfig: tinyTimm, "model.safetensors.index.json": "{}", "model-00001-of-00002.safetensors": "W"}, []string{"model-00002-of-00002.safetensors is missing"}},
-		{map[string]string{timmConfig: tinyTimm, "pytorch_model.bin": "PK"}, []string{"pytorch_model.bin", "convert it to model.safetensors"}},
-		{map[string]string{openCLIPConfig: tinyOpenCLIP, "open_clip_pytorch_model.bin": "PK"}, []string{"open_clip_pytorch_model.bin", "convert it to open_clip_model.safetensors"}},
-		{map[string]string{timmConfig: tinyTimm, "model_best.pth.tar": "PK"}, []string{"model_best.pth.tar is there", "convert it to model.safetensors"}},
-		{map[string]string{timmConfig: tinyTimm, "model_best.safetensors": "W"}, []string{"model_best.safetensors is there", "rename the file to model.safetensors"}},
-		{map[string]string{timmConfig: tinyTimm, "weights.npz": "PK"}, []string{"weights.npz is there", "not read"}},
+		{map[string]string{timmConfig: tinyTimm, "pytorch_model.bin": "PK"}, []string{"pytorch_model.bin", "neither what torch.save writes"}},
+		{map[string]string{timmConfig: tinyTimm, "pytorch_model.bin": "PK\x03\x04"}, []string{"pytorch_model.bin", "get it again"}},
+		{map[string]string{timmConfig: tinyTimm, "model.pth": "\x80\x02cposix\nsystem\n"}, []string{"model.pth", `"posix.system"`, "refused"}},
+		{map[string]string{timmConfig: tinyTimm, "model.pth": "version https://git-lfs.github.com/spec/v1\n"}, []string{"git lfs pull"}},
+		{map[string]string{timmConfig: tinyTimm, "a.pth": "", "b.pth.tar": ""}, []string{"several files", "a.pth, b.pth.tar", "name one"}},
+		{map[string]string{"a.pth": "", "b.pth.tar": ""}, []string{"several files", "a.pth, b.pth.tar", "name one"}},
+		{map[string]string{timmConfig: tinyTimm, "weights.npz": "PK\x03\x04"}, []string{"weights.npz", "get the file again"}},
+		{map[string]string{timmConfig: tinyTimm, "tf_model.h5": "HDF"}, []string{"tf_model.h5 is there", "not read"}},
 		{map[string]string{timmConfig: "{", safeWeights: "W"}, []string{filepath.Join("tiny", "config.json"), "not a JSON object"}},
 		{map[string]string{timmConfig: tinyTimm, safeWeights: cut}, []string{filepath.Join("tiny", safeWeights), "cut short", "get it again"}},
 		{map[string]string{timmConfig: tinyTimm, safeWeights: ""}, []string{filepath.Join("tiny", safeWeights), "cut short"}},
@@ -332,10 +343,15 @@ func TestOpenRefuses(t *testing.T) {
 	if err := os.WriteFile(file, weights(t), 0o666); err != nil {
 		t.Fatal(err)
 	}
+	other := filepath.Join(dir, "photo.png")
+	if err := os.WriteFile(other, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
 	for ref, part := range map[string]string{
-		filepath.Join(dir, "absent"): "no such checkpoint directory",
-		file:                         "name the directory",
+		filepath.Join(dir, "absent"): "no such checkpoint directory or file",
+		file:                         "beside it; put the configuration beside it",
 		dir:                          "neither config.json",
+		other:                        "not a file of weights",
 	} {
 		_, err := Open(ref)
 		checkMessage(t, ref, err, ref, part)

@@ -420,6 +420,14 @@ func parseOpenCLIP(text []byte) (*Checkpoint, error) {
 	return c, *o.err
 }
 
+// isOpenCLIP tells open_clip's configuration from the others.
+func isOpenCLIP(text []byte) bool {
+	var c struct {
+		ModelCfg json.RawMessage `json:"model_cfg"`
+	}
+	return json.Unmarshal(text, &c) == nil && c.ModelCfg != nil
+}
+
 // ParseOpenCLIP reads a model_cfg, the object of that name in open_clip_config.json.
 func ParseOpenCLIP(modelCfg map[string]any) (*OpenCLIPConfig, error) {
 	text, err := json.Marshal(map[string]any{"model_cfg": modelCfg})

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"fmt"
 	"os"
 
 	"vitdecompose/data/hub"
@@ -17,14 +18,26 @@ func EnvHub() Hub { return Hub(hub.Env()) }
 // missing in the cache is downloaded. Sizes and hashes that the Hub gives are compared before anything is used. When
 // the server cannot be reached, what the cache has of that revision is used, with a notice.
 func (h Hub) Open(ctx context.Context, name string) (*Checkpoint, error) {
+	return h.OpenGiven(ctx, name, Given{})
+}
+
+// OpenGiven is [Hub.Open] with what the checkpoint does not say itself.
+func (h Hub) OpenGiven(ctx context.Context, name string, given Given) (*Checkpoint, error) {
 	snapshot, err := hub.Hub(h).Fetch(ctx, hub.Models, name, func(names []string) ([]string, error) {
-		files, err := choose(names)
+		files, err := choose(names, "", given.Config != nil)
+		switch {
+		case err != nil:
+		case given.Config != nil:
+			files.config = "" // need not be fetched
+		case files.config == "":
+			err = fmt.Errorf("there is neither %s (timm) nor %s (open_clip); name a configuration with option Config, or the architecture with option Arch", timmConfig, openCLIPConfig)
+		}
 		return files.names(), err
 	})
 	if err != nil {
 		return nil, err
 	}
-	c, err := open(os.DirFS(snapshot.Dir), snapshot.Dir, snapshot)
+	c, err := open(os.DirFS(snapshot.Dir), snapshot.Dir, "", given, snapshot)
 	if err != nil {
 		return nil, err
 	}

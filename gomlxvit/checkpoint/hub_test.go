@@ -207,7 +207,10 @@ func TestHubRefuses(t *testing.T) {
 	delete(fake.Files, safeWeights)
 	fake.Files["pytorch_model.bin"] = []byte("PK")
 	_, err = openHub(start(t, fake), repoID)
-	checkMessage(t, "no safetensors", err, "hf:"+repoID, "convert it")
+	checkMessage(t, "a broken pickle", err, "pytorch_model.bin", "neither what torch.save writes")
+	delete(fake.Files, timmConfig)
+	_, err = openHub(start(t, fake), repoID)
+	checkMessage(t, "no configuration", err, "hf:"+repoID, "option Arch")
 }
 
 func TestHubToken(t *testing.T) {

@@ -8,6 +8,18 @@ import (
 
 var little = binary.LittleEndian
 
+// Decode converts numbers as they are stored in files, little-endian, to float32: src holds as many of the type as dst has
+// room for. The 8-bit floats are not converted.
+func Decode(dst []float32, src []byte, dtype DType) error {
+	if size := dtype.Size(); size == 0 || len(src) != size*len(dst) {
+		return fmt.Errorf("%d bytes are not %d numbers of the type %q", len(src), len(dst), dtype)
+	}
+	if !decodeFloat(dst, src, dtype) {
+		return fmt.Errorf("dtype %s cannot be converted to float32", dtype)
+	}
+	return nil
+}
+
 // decodeFloat converts stored elements to floating point.
 func decodeFloat[T float32 | float64](dst []T, src []byte, dtype DType) bool {
 	switch dtype {

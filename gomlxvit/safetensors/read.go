@@ -60,25 +60,6 @@ func New(r io.ReaderAt, size int64, name string) (*File, error) {
 	return f, nil
 }
 
-// Join gives the tensors of several files, such as the shards of a checkpoint, as those of one. A name in two of them is
-// an error. The files stay the caller's to close.
-func Join(name string, files ...*File) (*File, error) {
-	joined := &File{name: name, header: &header{metadata: map[string]string{}}, byName: make(map[string]int)}
-	for _, f := range files {
-		joined.fileSize += f.fileSize
-		for _, t := range f.header.tensors {
-			if at, ok := joined.byName[t.Name]; ok {
-				return nil, fmt.Errorf("%s: tensor %.100q is in %s too", f.name, t.Name, joined.header.tensors[at].of.name)
-			}
-			t.of = f
-			joined.byName[t.Name] = len(joined.header.tensors)
-			joined.header.tensors = append(joined.header.tensors, t)
-		}
-		maps.Copy(joined.header.metadata, f.header.metadata)
-	}
-	return joined, nil
-}
-
 // Close closes what Open opened. What was given to New stays open.
 func (f *File) Close() error {
 	if f.closer == nil {
@@ -173,9 +154,6 @@ func readAll[T any](f *File, name string, decode decoder[T]) ([]T, error) {
 const chunkBytes = 1 << 18
 
 func readElements[T any](f *File, info Info, first int, dst []T, decode decoder[T]) error {
-	if info.of != nil {
-		f = info.of
-	}
 	size := info.DType.Size()
 	buffer := make([]byte, min(chunkBytes, len(dst)*size))
 	offset := info.offset + int64(first)*int64(size)

@@ -66,7 +66,6 @@ type Info struct {
 
 	offset int64 // of the first byte, from the start of the file
 	size   int64 // in bytes
-	of     *File // whose bytes they are, where files were joined
 }
 
 // Len is the number of elements.
