@@ -69,7 +69,7 @@ func TestFiles(t *testing.T) {
 
 // A directory of the transformers library from before safetensors.
 func TestFilesOfTransformers(t *testing.T) {
-	io := golden.Open(t, transformersDir(t, "hf_vit"), "io.safetensors")
+	io := golden.Open(t, golden.Shared(t, "golden2", "hf_vit"), "io.safetensors")
 	dir := golden.Shared(t, "golden2", "files", "bin")
 	for _, ref := range []string{dir, filepath.Join(dir, "pytorch_model.bin")} {
 		model, err := loadGiven(t, ref, checkpoint.Given{})

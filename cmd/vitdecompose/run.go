@@ -170,8 +170,8 @@ func (r *runner) check() error {
 			return usagef("--model names %s twice", name)
 		}
 	}
-	if len(r.models) > 1 && (r.options.Blocks != "" || r.options.Aligner != "") {
-		return usagef("--blocks and --aligner are for a single model: name just one with --model")
+	if o := r.options; len(r.models) > 1 && (o.Blocks != "" || o.Aligner != "" || o.Config != "" || o.Arch != "" || o.Output != "") {
+		return usagef("--blocks, --aligner, --config, --arch and --output are for a single model: name just one with --model")
 	}
 	return nil
 }

@@ -171,20 +171,20 @@ func TestRunTextRefuses(t *testing.T) {
 		code int
 		args []string
 	}{
-		"--lambda: -1 is not at least 0":                   {exitUsage, []string{"run", "ranking", "--lambda", "-1"}},
-		"--align-batch: 0 is not at least 1":               {exitUsage, []string{"align", "--align-batch", "0"}},
-		"--sweep: -2 is not at least 0":                    {exitUsage, []string{"align", "--sweep", "1,-2"}},
-		"for \"--width\" flag: width \"wide\"":             {exitUsage, []string{"align", "--width", "wide"}},
-		"--from cannot be used with --sweep":               {exitUsage, []string{"align", "--sweep", "1", "--from", "x"}},
-		"--blocks and --aligner are for a single model":    {exitUsage, []string{"run", "causal", "--blocks", "1.."}},
-		`--order: "size" is not one of share, correlation`: {exitUsage, []string{"run", "causal", "--order", "size"}},
-		"--texts: 0 is not at least 1":                     {exitUsage, []string{"describe", "--texts", "0"}},
-		"--features: ":                                     {exitFailed, []string{"run", "ranking", "--model", "clip-mini", "--features", missing}},
-		empty:                                              {exitFailed, []string{"run", "text-retrieval", "--model", "clip-mini", "--features", empty}},
-		"--bank: ":                                         {exitFailed, []string{"describe", "--model", "clip-mini", "--bank", missing}},
-		"--reference: swin-mini has no text tower":         {exitFailed, []string{"run", "ranking", "--model", "deit-mini", "--reference", "swin-mini"}},
-		"--align-data: ":                                   {exitFailed, []string{"run", "ranking", "--model", "deit-mini", "--align-data", "scenes:none"}},
-		"--clip-dim: 0 is not at least 1":                  {exitUsage, []string{"bench", "align", "--clip-dim", "0"}},
+		"--lambda: -1 is not at least 0":                                            {exitUsage, []string{"run", "ranking", "--lambda", "-1"}},
+		"--align-batch: 0 is not at least 1":                                        {exitUsage, []string{"align", "--align-batch", "0"}},
+		"--sweep: -2 is not at least 0":                                             {exitUsage, []string{"align", "--sweep", "1,-2"}},
+		"for \"--width\" flag: width \"wide\"":                                      {exitUsage, []string{"align", "--width", "wide"}},
+		"--from cannot be used with --sweep":                                        {exitUsage, []string{"align", "--sweep", "1", "--from", "x"}},
+		"--blocks, --aligner, --config, --arch and --output are for a single model": {exitUsage, []string{"run", "causal", "--blocks", "1.."}},
+		`--order: "size" is not one of share, correlation`:                          {exitUsage, []string{"run", "causal", "--order", "size"}},
+		"--texts: 0 is not at least 1":                                              {exitUsage, []string{"describe", "--texts", "0"}},
+		"--features: ":                                                              {exitFailed, []string{"run", "ranking", "--model", "clip-mini", "--features", missing}},
+		empty:                                                                       {exitFailed, []string{"run", "text-retrieval", "--model", "clip-mini", "--features", empty}},
+		"--bank: ":                                                                  {exitFailed, []string{"describe", "--model", "clip-mini", "--bank", missing}},
+		"--reference: swin-mini has no text tower":                                  {exitFailed, []string{"run", "ranking", "--model", "deit-mini", "--reference", "swin-mini"}},
+		"--align-data: ":                                                            {exitFailed, []string{"run", "ranking", "--model", "deit-mini", "--align-data", "scenes:none"}},
+		"--clip-dim: 0 is not at least 1":                                           {exitUsage, []string{"bench", "align", "--clip-dim", "0"}},
 	} {
 		args := test.args
 		if args[0] == "run" {

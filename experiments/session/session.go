@@ -208,7 +208,17 @@ func openModel(ctx context.Context, options *Options, text func(*checkpoint.Chec
 			return nil, &option.Error{Field: "RandomWeights", Err: errors.New("option Model names the architecture then: option Config and option Arch do not go with it")}
 		}
 		model, err = gomlxvit.Random(options.Model, 1)
+	} else if file := onnxFile(options.Model); file != "" {
+		model, err = openONNX(file, options)
 	} else {
+		for _, o := range []struct {
+			field string
+			given bool
+		}{{"Output", options.Output != ""}, {"Mean", options.Mean != nil}, {"Std", options.Std != nil}} {
+			if o.given {
+				return nil, &option.Error{Field: o.field, Err: errors.New("it is for models in ONNX files; other checkpoints say it themselves")}
+			}
+		}
 		var given checkpoint.Given
 		if given, err = options.given(); err != nil {
 			return nil, err
