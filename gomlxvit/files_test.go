@@ -25,12 +25,11 @@ func loadGiven(t *testing.T, ref string, given checkpoint.Given) (*gomlxvit.Mode
 // The weights of a tiny DeiT in all the forms in which people have them give what PyTorch computes with them, read by torch,
 // timm and safetensors (golden2/README.md of the shared data).
 func TestFiles(t *testing.T) {
-	files := golden.Shared(t, "golden2", "files")
 	config, err := os.ReadFile(filepath.Join(golden.Dir(t, "vit_deit"), "config.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	io := golden.Open(t, files, "io.safetensors")
+	io := golden.Open(t, golden.Shared(t, "golden2", "files"), "io.safetensors")
 	for _, test := range []struct {
 		file, outputs string
 		assumed       []string
@@ -47,7 +46,7 @@ func TestFiles(t *testing.T) {
 			if test.file == "sharded" {
 				given = checkpoint.Given{}
 			}
-			model, err := loadGiven(t, filepath.Join(files, test.file), given)
+			model, err := loadGiven(t, golden.Shared(t, "golden2", "files", test.file), given)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +84,6 @@ func TestFilesOfTransformers(t *testing.T) {
 // What else is known of a file: its training says the architecture, which is not that of this tiny one; an architecture by
 // its name has as many classes as the file's head.
 func TestFilesWithoutConfiguration(t *testing.T) {
-	files := golden.Shared(t, "golden2", "files")
 	for _, test := range []struct {
 		file, arch string
 		want       []string
@@ -111,8 +109,9 @@ func TestFilesWithoutConfiguration(t *testing.T) {
 			given = checkpoint.Given{Config: config, ConfigFile: test.arch, NameOnly: true}
 		}
 		t.Run(test.file+" "+test.arch, func(t *testing.T) {
+			file := golden.Shared(t, "golden2", "files", test.file)
 			t.Chdir(t.TempDir())
-			_, err := loadGiven(t, filepath.Join(files, test.file), given)
+			_, err := loadGiven(t, file, given)
 			if err == nil || strings.Contains(err.Error(), "\n") {
 				t.Fatalf("error %v, want one of one line", err)
 			}

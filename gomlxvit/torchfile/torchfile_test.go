@@ -16,7 +16,7 @@ import (
 
 func read(t testing.TB, name string) []byte {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join("testdata", name))
+	content, err := os.ReadFile(golden.Shared(t, "golden2", "files", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func parse(content []byte) (*File, error) {
 
 // Tensors of all kinds, in both formats, have the values that safetensors wrote of them.
 func TestViews(t *testing.T) {
-	want := golden.Open(t, "testdata", "views_expected.safetensors")
+	want := golden.Open(t, filepath.Dir(golden.Shared(t, "golden2", "files", "views_expected.safetensors")), "views_expected.safetensors")
 	for _, name := range []string{"views.pth", "views_legacy.pth", "views_nested.pth"} {
 		f, err := parse(read(t, name))
 		if err != nil {
