@@ -31,7 +31,7 @@ type Experiment struct {
 	// gave, by what the result calls the models; config is the one that was run.
 	Compare func(result Result, checkpoints map[string]string, data string, config any) Comparison
 
-	ready func(ctx context.Context, s *session.Session) error
+	ready func(ctx context.Context, s *session.Session, config any) error
 	lacks func(s *session.Session, config any) string
 	run   func(ctx context.Context, sessions []*session.Session, config any, say func(string)) (Outcome, error)
 }
@@ -65,11 +65,11 @@ type Outcome struct {
 
 // Ready says what a model lacks for the experiment, before anything is computed: a mistake in the last model should not cost
 // the time before.
-func (e Experiment) Ready(ctx context.Context, s *session.Session) error {
+func (e Experiment) Ready(ctx context.Context, s *session.Session, config any) error {
 	if e.ready == nil {
 		return nil
 	}
-	return e.ready(ctx, s)
+	return e.ready(ctx, s, config)
 }
 
 // Lacks says what the pictures lack for the experiment, "" where nothing.
@@ -87,7 +87,7 @@ func (e Experiment) Run(ctx context.Context, sessions []*session.Session, config
 		return Outcome{}, fmt.Errorf("%s: there is no model to look at", e.Name)
 	}
 	for _, s := range sessions {
-		if err := e.Ready(ctx, s); err != nil {
+		if err := e.Ready(ctx, s, config); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -167,13 +167,13 @@ func runOne[C any, P configuration[C], M any](ctx context.Context, s *session.Se
 func settle(config any) error { return errors.Join(option.Check(config), option.SetDefaults(config)) }
 
 // reads is what experiments need that read components by text.
-func reads(ctx context.Context, s *session.Session) error { return s.CanRead(ctx) }
+func reads(ctx context.Context, s *session.Session, _ any) error { return s.CanRead(ctx) }
 
 // classifies is what experiments need that look at predictions.
-func classifies(ctx context.Context, s *session.Session) error { return s.CanClassify(ctx) }
+func classifies(ctx context.Context, s *session.Session, _ any) error { return s.CanClassify(ctx) }
 
 // readsAndClassifies is what needs both.
-func readsAndClassifies(ctx context.Context, s *session.Session) error {
+func readsAndClassifies(ctx context.Context, s *session.Session, _ any) error {
 	return errors.Join(s.CanRead(ctx), s.HasHead(ctx))
 }
 

@@ -59,7 +59,7 @@ func All() []Experiment {
 			},
 		}, Segmentation, func(models []ModelSegmentation) SegmentationResult { return SegmentationResult{Models: models} }),
 		define(Experiment{
-			Name: "waterbirds", Number: "7, Table 3", ready: reads, lacks: lacksBirds,
+			Name: "waterbirds", Number: "7, Table 3", ready: readsBirds, lacks: lacksBirds,
 			Options: append([]string{"blocks", "classes", "templates", "training", "alignment", "aligner", "bank", "seed"}, session.Loading...),
 			About:   "birds in the wrong place, before and after the components that carry the place are ablated",
 			Title:   "Spurious correlations (Waterbirds)",

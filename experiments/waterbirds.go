@@ -17,6 +17,7 @@ import (
 	"vitdecompose/experiments/statistics"
 	"vitdecompose/experiments/study"
 	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/zoo"
 )
 
 // Waterbirds, experiment 7 (Table 3) of arXiv 2406.01583:
@@ -51,10 +52,10 @@ func (c *WaterbirdsConfig) fill(_ context.Context, s *session.Session) error {
 	if c.Ablated == 0 {
 		c.Ablated = 10
 	}
-	drawn := session.Drawn(c.Uncorrelated)
-	if session.Drawn(c.Correlated) != drawn {
-		return fmt.Errorf("option Correlated %s and option Uncorrelated %s do not belong together; name both", c.Correlated, c.Uncorrelated)
+	if err := c.oneWorld(); err != nil {
+		return err
 	}
+	drawn := session.Drawn(c.Uncorrelated)
 	if c.Features == "" {
 		if c.Features = "waterbirds"; drawn {
 			c.Features = "scenes-birds"
@@ -122,6 +123,34 @@ func (c *WaterbirdsConfig) head(ctx context.Context, s *session.Session, birds B
 		names = []string{"finch or hummingbird", "swan or pelican"} // what scenes call them
 	}
 	return s.ZeroShot(ctx, names)
+}
+
+// readsBirds is what Waterbirds needs: a model that is not of the drawn world needs pictures that are not, and both data sets
+// are of one world.
+func readsBirds(ctx context.Context, s *session.Session, config any) error {
+	given, ok := config.(*WaterbirdsConfig)
+	if !ok {
+		return fmt.Errorf("waterbirds is configured by a %T, not by a %T", given, config)
+	}
+	c := *given
+	if err := settle(&c); err != nil {
+		return err
+	}
+	if err := c.oneWorld(); err != nil {
+		return err
+	}
+	if given.Uncorrelated == "" && !zoo.Has(s.Options().Model) {
+		return fmt.Errorf("option Correlated, option Uncorrelated: name the pictures, such as waterbirds:DIR: the drawn birds that are looked at by default are for the shipped models, and %s is not one of them", s.Options().Model)
+	}
+	return s.CanReadOf(ctx, c.Uncorrelated)
+}
+
+// oneWorld refuses drawn birds beside photos.
+func (c *WaterbirdsConfig) oneWorld() error {
+	if session.Drawn(c.Correlated) != session.Drawn(c.Uncorrelated) {
+		return fmt.Errorf("option Correlated %s and option Uncorrelated %s do not belong together; name both", c.Correlated, c.Uncorrelated)
+	}
+	return nil
 }
 
 // BirdData are the pictures of Waterbirds. Their attribute "place" is "land" or "water".
@@ -229,7 +258,7 @@ func Waterbirds(ctx context.Context, s *session.Session, config WaterbirdsConfig
 	}
 	s.Use(config.Correlated, birds.Train)
 	s.Use(config.Uncorrelated, birds.Test)
-	st, err := s.StudyOf(ctx, birds.Test)
+	st, err := s.StudyOf(ctx, config.Uncorrelated, birds.Test)
 	if err != nil {
 		return result, err
 	}

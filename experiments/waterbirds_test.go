@@ -68,7 +68,7 @@ func TestWaterbirds(t *testing.T) {
 	require.Equal(t, 4, got.Ablated)
 	require.Len(t, got.Order, 6)
 
-	st, err := s.StudyOf(t.Context(), birds.Test)
+	st, err := s.StudyOf(t.Context(), "scenes-birds", birds.Test)
 	require.NoError(t, err)
 	r, err := st.Open(t.Context())
 	require.NoError(t, err)

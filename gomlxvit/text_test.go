@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -421,6 +422,12 @@ func TestTemplates(t *testing.T) {
 	}
 	if _, err := gomlxvit.ReadTemplates(file + ".none"); err == nil {
 		t.Error("no error for a file that is not there")
+	}
+	if err := syscall.Mkfifo(file+".pipe", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gomlxvit.ReadTemplates(file + ".pipe"); err == nil || !strings.Contains(err.Error(), "a pipe") {
+		t.Errorf("a pipe: error %v", err)
 	}
 }
 

@@ -237,7 +237,10 @@ func (c *ViTConfig) check() error {
 // withImageSize returns the same transformer for pictures of another size.
 func (c *ViTConfig) withImageSize(size int) (resizable, error) {
 	if left := size % c.PatchSize; left != 0 {
-		return nil, fmt.Errorf("it is not a multiple of the patch size %d; %d and %d are", c.PatchSize, max(size-left, c.PatchSize), size-left+c.PatchSize)
+		if size < c.PatchSize {
+			return nil, fmt.Errorf("it is not a multiple of the patch size %d; the smallest is %d", c.PatchSize, c.PatchSize)
+		}
+		return nil, fmt.Errorf("it is not a multiple of the patch size %d; %d and %d are", c.PatchSize, size-left, size-left+c.PatchSize)
 	}
 	resized := *c
 	resized.ImageSize = size

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"vitdecompose/data/regularfile"
 	"vitdecompose/gomlxvit/tokenizer"
 )
 
@@ -232,7 +232,7 @@ func DefaultTemplates() Templates {
 
 // ReadTemplates reads a file of templates, see [ParseTemplates].
 func ReadTemplates(path string) (templates Templates, err error) {
-	f, err := os.Open(path)
+	f, _, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"vitdecompose/experiments"
 	"vitdecompose/experiments/results"
 	"vitdecompose/experiments/session"
+	"vitdecompose/gomlxvit/zoo"
 	"vitdecompose/plots"
 )
 
@@ -89,6 +90,9 @@ func (r *heatmap) check() error {
 		if r.c.Flags().Changed(o) {
 			return usagef("--%s is not used %s", o, way)
 		}
+	}
+	if len(r.Texts) > 0 && !r.c.Flags().Changed("data") && !zoo.Has(r.options.Model) {
+		return usagef("--text: the heads that explain a text are found on pictures: name them with --data, and for a model that is no CLIP a CLIP with --reference and pictures to align on with --align-data; --class takes the logit of a class apart and needs none of these")
 	}
 	if len(r.Texts) == 0 && r.c.Flags().Changed("heads") {
 		return usagef("--heads is not used without --text")

@@ -87,6 +87,7 @@ func TestHeatmapMistakes(t *testing.T) {
 		{exitUsage, "P", []string{"--model is missing"}},
 		{exitUsage, "--model M", []string{"requires at least 1 arg"}},
 		{exitUsage, "--model M --text x --class 1 P", []string{"--text and --class"}},
+		{exitUsage, "--model M --text x P", []string{"--data", "--reference", "--align-data", "--class"}},
 		{exitUsage, "--model M --heads 0 P", []string{"--heads"}},
 		{exitFailed, "--model M nowhere.jpg", []string{"nowhere.jpg"}},
 		{exitFailed, "--model M B", []string{"broken.png"}},

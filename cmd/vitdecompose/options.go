@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -133,6 +134,9 @@ func unknownFlag(c *cobra.Command, name string, err error) string {
 		if other.Flags().Lookup(name) != nil {
 			others = append(others, other.Name())
 		}
+	}
+	if c.Flags().Lookup("correlated") != nil && slices.Contains(optionsOf("data"), name) {
+		return fmt.Sprintf("%s does not use --%s: its pictures are named with --correlated and --uncorrelated, such as waterbirds:DIR:train and waterbirds:DIR:test", c.Name(), name)
 	}
 	if len(others) > 0 && c.Parent().HasParent() {
 		return fmt.Sprintf("%s does not use --%s, which is for %s", c.Name(), name, strings.Join(others, ", "))

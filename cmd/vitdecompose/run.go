@@ -84,6 +84,7 @@ func newRunOne(e experiments.Experiment) *cobra.Command {
 	if e.Trains {
 		r.used = "training"
 	}
+	r.options.OtherPictures = !slices.Contains(e.Options, "data")
 	c := &cobra.Command{
 		Use: e.Name, Short: e.About, Args: cobra.NoArgs,
 		Long:    strings.Join(wrap(strings.TrimSpace(e.Title+". "+e.Claim), 90), "\n"),
@@ -200,17 +201,18 @@ func (r *runner) experiment(e experiments.Experiment, config any, sessions []*se
 	if err != nil {
 		return outcome, meta, err
 	}
-	for _, d := range drawings {
-		if err := r.figures.save(d.Figure, filepath.Join(dir, d.Name)); err != nil {
-			return outcome, meta, err
-		}
-	}
-	if err := writeTables(dir, outcome.Result); err != nil {
-		return outcome, meta, err
-	}
+	// The numbers come first: a disk that fills up must not leave figures that nothing says what they show.
 	meta.Seconds = time.Since(start).Seconds()
 	if err := results.Write(dir, outcome.Result, meta); err != nil {
-		return outcome, meta, err
+		return outcome, meta, fmt.Errorf("--out: %w", err)
+	}
+	if err := writeTables(dir, outcome.Result); err != nil {
+		return outcome, meta, fmt.Errorf("--out: %w", err)
+	}
+	for _, d := range drawings {
+		if err := r.figures.save(d.Figure, filepath.Join(dir, d.Name)); err != nil {
+			return outcome, meta, fmt.Errorf("--out: %w", err)
+		}
 	}
 	fmt.Fprintln(r.c.OutOrStdout(), wrote(dir, drawings))
 	return outcome, meta, nil
@@ -277,7 +279,7 @@ func (r *runner) all(configs map[string]any, sessions []*session.Session, dir st
 		}
 		// What a later experiment lacks should be known before an earlier one has computed for long.
 		for _, s := range sessions {
-			if err := e.Ready(r.c.Context(), s); err != nil {
+			if err := e.Ready(r.c.Context(), s, configs[e.Name]); err != nil {
 				return fmt.Errorf("%s: %w", e.Name, usage(err))
 			}
 		}

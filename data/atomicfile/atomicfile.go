@@ -100,7 +100,8 @@ func (f *File) Write(p []byte) (int, error) {
 	if f.temp == nil {
 		return 0, f.ended()
 	}
-	return f.temp.Write(p)
+	n, err := f.temp.Write(p)
+	return n, f.named(err)
 }
 
 // WriteAt writes at an offset, in bytes, and leaves the position alone. It may be called from several goroutines.
@@ -108,7 +109,8 @@ func (f *File) WriteAt(p []byte, offset int64) (int, error) {
 	if f.temp == nil {
 		return 0, f.ended()
 	}
-	return f.temp.WriteAt(p, offset)
+	n, err := f.temp.WriteAt(p, offset)
+	return n, f.named(err)
 }
 
 // Truncate sets the size in bytes; bytes never written are 0.
@@ -116,7 +118,16 @@ func (f *File) Truncate(size int64) error {
 	if f.temp == nil {
 		return f.ended()
 	}
-	return f.temp.Truncate(size)
+	return f.named(f.temp.Truncate(size))
+}
+
+// named says which file could not be written, in place of the temporary one, whose name tells nobody anything.
+func (f *File) named(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fmt.Errorf("%s: %w", f.target, path.Err)
+	}
+	return err
 }
 
 func (f *File) ended() error {
@@ -129,7 +140,7 @@ func (f *File) Commit() error {
 		return f.ended()
 	}
 	if err := f.temp.Sync(); err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", f.target, err), f.Abort())
+		return errors.Join(f.named(err), f.Abort())
 	}
 	temp := f.temp
 	f.temp = nil

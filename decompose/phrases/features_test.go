@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"vitdecompose/data/scenes"
@@ -112,6 +113,11 @@ func TestReadFeatures(t *testing.T) {
 	checkError(t, err, path+": line 1:")
 	_, err = OpenFeatures(filepath.Dir(path))
 	checkError(t, err, "directory")
+	if err := syscall.Mkfifo(path+".pipe", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = OpenFeatures(path + ".pipe")
+	checkError(t, err, "a pipe")
 }
 
 // TestProtocol compares the shipped lists with shared/spec/protocol.md: the table of section 4 with its notes, and section

@@ -30,9 +30,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"unicode/utf8"
+
+	"vitdecompose/data/regularfile"
 )
 
 // lines hands on what the lines of a text hold, trimmed, with their number. Empty lines and those that begin with # are
@@ -73,7 +74,7 @@ func tooLong(number, longest int) error {
 
 // read parses a file. Errors name it.
 func read[T any](path string, parse func(io.Reader) (T, error)) (parsed T, err error) {
-	f, err := os.Open(path)
+	f, _, err := regularfile.Open(path)
 	if err != nil {
 		return parsed, err
 	}

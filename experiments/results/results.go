@@ -65,7 +65,8 @@ type Table struct {
 	Rows   [][]string
 }
 
-// WriteTable writes dir/table.csv, making dir. The file is there in full or, when an error is returned, as it was.
+// WriteTable writes dir/table.csv, making dir. A cell that a spreadsheet would run as a formula, one that begins with =, +, -
+// or @ and is no number, gets an apostrophe before it. The file is there in full or, when an error is returned, as it was.
 func WriteTable(dir string, table Table) error { return WriteTableAs(dir, TableFile, table) }
 
 // WriteTableAs is [WriteTable] with another name than table.csv.
@@ -80,8 +81,30 @@ func WriteTableAs(dir, name string, table Table) error {
 		if err := out.Write(table.Header); err != nil {
 			return err
 		}
-		return out.WriteAll(table.Rows) // flushes
+		for _, row := range table.Rows {
+			cells := make([]string, len(row))
+			for i, cell := range row {
+				cells[i] = harmless(cell)
+			}
+			if err := out.Write(cells); err != nil {
+				return err
+			}
+		}
+		out.Flush()
+		return out.Error()
 	})
+}
+
+// harmless puts an apostrophe before a cell that a spreadsheet would take for a formula: texts, classes and names of files may
+// come from anywhere. Numbers stay as they are.
+func harmless(cell string) string {
+	if cell == "" || !strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+		return cell
+	}
+	if _, err := strconv.ParseFloat(cell, 64); err == nil {
+		return cell
+	}
+	return "'" + cell
 }
 
 func writeInto(dir, name string, write func(io.Writer) error) error {

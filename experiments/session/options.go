@@ -57,6 +57,9 @@ type Options struct {
 	Bank     string `flag:"bank" group:"bank" usual:"scenes, or general where the reference knows photographs" help:"the texts that describe components: a shipped bank (scenes, general) or a file with one a line"`
 	Seed     uint64 `flag:"seed" group:"seed" help:"seed of everything that is drawn at random"`
 
+	// OtherPictures says that an experiment names its pictures itself, and those of Data do not count.
+	OtherPictures bool `json:"-"`
+
 	// Progress shows how far long work has come, Warn is called with pictures left out and with cached files that were not
 	// good, and Note with each assumption that changes a number; nil for silence.
 	Progress progress.Reporter       `json:"-"`
@@ -79,7 +82,7 @@ func (o *Options) setDefaults(given bool) error {
 	if given {
 		o.Data = cmp.Or(o.Data, "pictures given")
 	}
-	if Drawn(cmp.Or(o.Data, DefaultPictures)) {
+	if !o.OtherPictures && Drawn(cmp.Or(o.Data, DefaultPictures)) {
 		o.AlignData = cmp.Or(o.AlignData, TrainingScenes)
 	}
 	if Drawn(cmp.Or(o.Data, DefaultPictures)) || given && zoo.Has(cmp.Or(o.Model, DefaultModel)) {

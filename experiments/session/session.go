@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,7 @@ type shared struct {
 	backend       compute.Backend
 	reference     *gomlxvit.Model
 	referenceName string
+	assumed       bool                       // nobody named the reference
 	sets          map[[2]string]data.Dataset // by name and labels
 	pictures      data.Dataset
 	// ownPictures reports whether pictures were named or given; drawn scenes are the default.
@@ -147,7 +149,7 @@ func open(ctx context.Context, options Options, common *shared, model *gomlxvit.
 	if err != nil {
 		return nil, err
 	}
-	if !common.ownPictures && !given && !zoo.Has(options.Model) {
+	if !common.ownPictures && !options.OtherPictures && !given && !zoo.Has(options.Model) {
 		return nil, wrong("Data", fmt.Errorf("name the pictures: the drawn scenes that are the default are for the shipped models, and %s is not one of them", options.Model))
 	}
 	if s.Model, s.classNames, err = named(model, &options); err != nil {
@@ -513,7 +515,7 @@ func (s *Session) Study(ctx context.Context) (*study.Study, error) {
 		return s.study, nil
 	}
 	s.Use(s.options.Data, s.Data)
-	made, err := s.StudyOf(ctx, s.Data)
+	made, err := s.StudyOf(ctx, s.options.Data, s.Data)
 	if err == nil {
 		made.Pictures = s.options.Pictures
 		s.study = made
@@ -521,8 +523,11 @@ func (s *Session) Study(ctx context.Context) (*study.Study, error) {
 	return made, err
 }
 
-// StudyOf makes a study of the model on some pictures, all of them.
-func (s *Session) StudyOf(ctx context.Context, ds data.Dataset) (*study.Study, error) {
+// StudyOf makes a study of the model on some pictures, all of them, that a data set of a name holds.
+func (s *Session) StudyOf(ctx context.Context, name string, ds data.Dataset) (*study.Study, error) {
+	if err := s.CanReadOf(ctx, name); err != nil {
+		return nil, err
+	}
 	e, err := s.Extraction()
 	if err != nil {
 		return nil, err
@@ -551,41 +556,53 @@ func (s *Session) StudyOf(ctx context.Context, ds data.Dataset) (*study.Study, e
 	if made.IsCLIP() {
 		return made, nil
 	}
-	if err := s.CanRead(ctx); err != nil {
-		return nil, err
-	}
 	made.Reference, s.referenced, s.align = s.shared.reference, true, &made.Align
 	if made.Training != nil {
 		s.Use(s.options.AlignData, made.Training)
 	}
 	if s.shared.referenceName == zoo.Reference {
-		s.Assume("the reference is the shipped %s", zoo.Reference)
+		s.Assume("the reference is the shipped %s, which knows only the words of drawn scenes", zoo.Reference)
 	}
 	return made, nil
 }
 
 // CanRead says what is missing for [Session.Study], before anything is computed; it opens the reference, once.
-func (s *Session) CanRead(ctx context.Context) error {
-	switch {
-	case s.Model.Text != nil:
+func (s *Session) CanRead(ctx context.Context) error { return s.CanReadOf(ctx, s.options.Data) }
+
+// CanReadOf is [Session.CanRead] for [Session.StudyOf] of pictures by their name, which stand for those of option Data.
+func (s *Session) CanReadOf(ctx context.Context, pictures string) error {
+	if s.Model.Text != nil {
 		return nil
+	}
+	if Drawn(pictures) {
+		s.options.AlignData = cmp.Or(s.options.AlignData, TrainingScenes)
+	}
+	toy := s.shared.assumed || s.shared.reference == nil && s.options.Reference == ""
+	switch {
+	case toy && !Drawn(pictures):
+		also := ""
+		if s.options.AlignData == "" && s.options.Aligner == "" {
+			also = ", and pictures to align on as option AlignData"
+		}
+		return wrong("Reference", fmt.Errorf("the shipped %s knows only the words of drawn scenes: name a CLIP that knows your pictures, such as hf:laion/CLIP-ViT-B-32-laion2B-s34B-b79K or a directory with its open_clip_config.json, open_clip_model.safetensors and tokenizer.json (or name %s, if they are like scenes)%s", zoo.Reference, zoo.Reference, also))
 	case s.options.AlignData == "" && s.options.Aligner == "":
 		return wrong("AlignData", fmt.Errorf("%s is not a CLIP and must be aligned with one: name pictures for that, or an alignment as option Aligner", s.Name))
 	case s.shared.reference != nil:
+		if toy {
+			s.options.Reference = zoo.Reference
+		}
 		return nil
-	case s.options.Reference == "" && !Drawn(s.options.Data):
-		return wrong("Reference", fmt.Errorf("the shipped %s knows only the words of drawn scenes: name a CLIP that knows your pictures, such as hf:laion/CLIP-ViT-B-32-laion2B-s34B-b79K or a directory with its open_clip_config.json, open_clip_model.safetensors and tokenizer.json (or name %s, if they are like scenes)", zoo.Reference, zoo.Reference))
-	case s.options.Reference == "":
-		s.options.Reference = zoo.Reference
 	}
-	reference, err := openCheckpoint(ctx, s.options.Reference, checkpoint.Given{}, gomlxvit.Options{}, (*checkpoint.Checkpoint).HasText)
+	name := cmp.Or(s.options.Reference, zoo.Reference)
+	reference, err := openCheckpoint(ctx, name, checkpoint.Given{}, gomlxvit.Options{}, (*checkpoint.Checkpoint).HasText)
 	if err != nil {
 		return wrong("Reference", err)
 	}
 	if reference.Text == nil {
-		return wrong("Reference", fmt.Errorf("%s has no text tower; it must be a CLIP of open_clip or transformers", s.options.Reference))
+		return wrong("Reference", fmt.Errorf("%s has no text tower; it must be a CLIP of open_clip or transformers", name))
 	}
-	s.shared.reference, s.shared.referenceName = reference, s.options.Reference
+	s.options.Reference = name
+	s.shared.reference, s.shared.referenceName, s.shared.assumed = reference, name, toy
 	return nil
 }
 

@@ -232,7 +232,12 @@ func TestWith(t *testing.T) {
 	parts, err := e.Parts(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 3, parts.Pictures)
-	require.ErrorContains(t, s.CanRead(t.Context()), "option AlignData: tiny is not a CLIP")
+	err = s.CanRead(t.Context())
+	require.ErrorContains(t, err, "option Reference: the shipped clip-ref-mini")
+	require.ErrorContains(t, err, "option AlignData")
+	require.ErrorContains(t, s.CanReadOf(t.Context(), "waterbirds:x"), "option Reference")
+	require.NoError(t, s.CanReadOf(t.Context(), "scenes-birds:40"))
+	require.ErrorContains(t, s.CanReadOf(t.Context(), "waterbirds:x"), "option Reference", "the shipped one was opened for drawn birds")
 	_, sets, err := session.Provenance(s)
 	require.NoError(t, err)
 	require.Contains(t, sets, "pictures given")
@@ -274,7 +279,8 @@ func TestErrors(t *testing.T) {
 	}
 	reading := func(s *session.Session) error { _, err := s.Reading(t.Context()); return err }
 	classified := func(s *session.Session) error { _, err := s.Classified(t.Context()); return err }
-	lacks("option AlignData: deit-mini is not a CLIP", session.Options{Data: folder}, reading)
+	lacks("option Reference: the shipped clip-ref-mini knows", session.Options{Data: folder}, reading)
+	lacks("option AlignData: deit-mini is not a CLIP", session.Options{Data: folder, Reference: "clip-ref-mini"}, reading)
 	lacks("option Reference: deit-mini has no text tower", session.Options{Reference: "deit-mini"}, reading)
 	lacks("option Templates: ", session.Options{Templates: filepath.Join(folder, "none.txt")}, reading)
 	lacks("option HeadData: dino-mini has no classifier head", session.Options{Model: "dino-mini", Data: folder}, classified)
