@@ -92,6 +92,29 @@ func TestFailedWriteLeavesTheOldFile(t *testing.T) {
 	onlyFile(t, dir, "a.txt", "old")
 }
 
+// An error of the disk names the file that was to be written, not the temporary one.
+func TestErrorsNameTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.txt")
+	f, err := Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := f.temp.Name()
+	if err := f.temp.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, first := f.Write([]byte("x"))
+	_, second := f.WriteAt([]byte("x"), 0)
+	for _, err := range []error{first, second, f.Truncate(1)} {
+		if err == nil || !strings.HasPrefix(err.Error(), path+": ") || strings.Contains(err.Error(), name) || !errors.Is(err, fs.ErrClosed) {
+			t.Errorf("error %v, want one that begins with %s", err, path)
+		}
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestFilePieces(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.bin")

@@ -27,7 +27,7 @@
 // of the type Key.Keep, rounded to the nearest number and of two equally near to the even one; all else is float32.
 //
 // Every file is written under another name and renamed when it is complete, so a run that is killed leaves whole
-// chunks, which the next run finds, and temporary files, which a later run clears away once they are a day old. The bytes of
+// chunks, which the next run finds, and temporary files, which the next run that has the store to itself clears away, and any once they are a day old. The bytes of
 // every chunk are hashed before it counts as there and again when it is read: a file that is cut short, changed, or
 // belongs to another key is removed and computed again, never used. Two processes with the same key may work at once:
 // each finds what the other has finished, and what both compute has the same content. A store that is open is locked

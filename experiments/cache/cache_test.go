@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -177,6 +178,56 @@ func TestStore(t *testing.T) {
 	}
 }
 
+// What a killed run left is cleared away by the next one, unless others have the store in use.
+func TestAlone(t *testing.T) {
+	dir := t.TempDir()
+	first := open(t, dir)
+	left := filepath.Join(first.Dir(), ".chunk-1.tmp")
+	if err := os.WriteFile(left, []byte("half a chu"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := open(t, dir)
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the temporary file of a run that has ended is still there: %v", err)
+	}
+	put(t, second, 0, 4, 8)
+	wantWhole(t, second)
+}
+
+// A store whose key.json is damaged, or is another's, is not good: cache list shows what it says.
+func TestVerifyKey(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	put(t, s, 0, 4, 8)
+	path := filepath.Join(s.Dir(), keyFile)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ content, want string }{
+		{string(good), ""},
+		{"{", "unexpected end"},
+		{"{}", "damaged"},
+		{strings.Replace(string(good), "\"pictures\": ", "\"pictures\": 1", 1), "damaged"},
+	} {
+		if err := os.WriteFile(path, []byte(c.content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := List(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrong := errors.Join(entries[0].Verify()...)
+		if c.want == "" && wrong != nil || c.want != "" && (wrong == nil || !strings.Contains(wrong.Error(), c.want) || !strings.Contains(wrong.Error(), path)) {
+			t.Errorf("key.json %q: %v, want %q", c.content, wrong, c.want)
+		}
+	}
+	runtime.KeepAlive(s)
+}
+
 // A run that was interrupted leaves whole chunks and perhaps a temporary file; the next one goes on.
 func TestResume(t *testing.T) {
 	dir := t.TempDir()
@@ -201,6 +252,7 @@ func TestResume(t *testing.T) {
 	if _, err := os.Stat(fresh); err != nil {
 		t.Errorf("a temporary file that another run may be writing is gone: %v", err)
 	}
+	runtime.KeepAlive(first)
 	wantMissing(t, second, 4, 8)
 	put(t, second, 4, 8)
 	wantWhole(t, second)

@@ -121,6 +121,9 @@ func (e Entry) Verify() []error {
 	if err != nil {
 		return []error{fmt.Errorf("cache: %w", err)}
 	}
+	if err := e.verifyKey(); err != nil {
+		wrong = append(wrong, err)
+	}
 	present := make(map[string]bool)
 	for _, entry := range files {
 		if _, _, ok := parseChunkName(entry.Name()); !ok {
@@ -148,6 +151,34 @@ func (e Entry) Verify() []error {
 		}
 	}
 	return wrong
+}
+
+// verifyKey compares the key on disk with the hash that names the store.
+func (e Entry) verifyKey() error {
+	path := filepath.Join(e.Dir, keyFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && e.Chunks == 0 {
+		return nil // a run ended before it began
+	}
+	if err != nil {
+		return fmt.Errorf("cache: %w", err)
+	}
+	var onDisk struct {
+		Key
+		Preprocess json.RawMessage `json:"preprocess"` // as it was written: the hash counts the order of its fields
+	}
+	if err := json.Unmarshal(text, &onDisk); err != nil {
+		return fmt.Errorf("cache: %s: %w", path, err)
+	}
+	key := onDisk.Key
+	key.Preprocess = onDisk.Preprocess
+	if onDisk.Preprocess == nil {
+		key.Preprocess = nil
+	}
+	if hash, err := key.Hash(); err != nil || hash != e.Hash {
+		return fmt.Errorf("cache: %s is damaged: it is not the key that the store is named by", path)
+	}
+	return nil
 }
 
 // Prune removes the stores in dir that no run has used for that long, and returns them. Those that are in use now stay,

@@ -18,6 +18,9 @@ func isUnused(dir *os.File) bool {
 	return !errors.Is(lock(dir, syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 
+// exclusive tells whether certainly nobody else has the directory in use, and keeps it so until it is shared.
+func exclusive(dir *os.File) bool { return lock(dir, syscall.LOCK_EX|syscall.LOCK_NB) == nil }
+
 func lock(dir *os.File, how int) error {
 	for {
 		if err := syscall.Flock(int(dir.Fd()), how); !errors.Is(err, syscall.EINTR) {

@@ -51,7 +51,8 @@ type manifest struct {
 	Chunks   []string `json:"chunks"` // file names, in order
 }
 
-// abandoned is the age from which on no process can still be writing a temporary file. A clock that jumps may
+// abandoned is the age from which on no process can still be writing a temporary file, where others have the store in
+// use or the file system has no locks. A clock that jumps may
 // make one look abandoned that is not: its writer finds that it is gone and writes it again.
 const abandoned = 24 * time.Hour
 
@@ -65,7 +66,7 @@ func Open(dir string, key Key) (*Store, error) {
 		return nil, err
 	}
 	s := newStore(filepath.Join(dir, hash), key, hash)
-	if s.inUse, err = use(s.dir); err != nil {
+	if s.inUse, err = use(s.dir, s.clearAll); err != nil {
 		return nil, unwritable(err)
 	}
 	if err := s.scan(); err != nil {
@@ -92,8 +93,9 @@ func newStore(dir string, key Key, hash string) *Store {
 	return &Store{dir: dir, key: key, hash: hash, good: make(map[int]bool), kept: make(map[int]int), bad: make(map[string]error)}
 }
 
-// use makes the directory, if it is not there, and opens it so that it counts as in use until the file is closed.
-func use(path string) (*os.File, error) {
+// use makes the directory, if it is not there, and opens it so that it counts as in use until the file is closed. alone is
+// called first where certainly nobody else has it in use.
+func use(path string, alone func() error) (*os.File, error) {
 	for {
 		if err := os.MkdirAll(path, 0o777); err != nil {
 			return nil, err
@@ -104,6 +106,9 @@ func use(path string) (*os.File, error) {
 		}
 		if err != nil {
 			return nil, err
+		}
+		if exclusive(dir) {
+			_ = alone() // what cannot be removed does not hinder anybody
 		}
 		markInUse(dir) // waits for a process that is pruning it
 		is, err := dir.Stat()
@@ -155,8 +160,13 @@ func (s *Store) rescan() error {
 	return s.scan()
 }
 
-// clear removes temporary files that no process can still be writing.
-func (s *Store) clear() error {
+// clear removes temporary files that are so old that nobody can still be writing them.
+func (s *Store) clear() error { return s.clearOlder(abandoned) }
+
+// clearAll removes all temporary files: those of runs that were killed, where no other has the store in use.
+func (s *Store) clearAll() error { return s.clearOlder(-1) }
+
+func (s *Store) clearOlder(age time.Duration) error {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return err
@@ -170,7 +180,7 @@ func (s *Store) clear() error {
 			continue // renamed or removed by its writer
 		}
 		// A time far ahead was given by a clock that was wrong.
-		if err == nil && time.Since(info.ModTime()).Abs() > abandoned {
+		if err == nil && time.Since(info.ModTime()).Abs() > age {
 			err = removeIfThere(filepath.Join(s.dir, entry.Name()))
 		}
 		if err != nil {

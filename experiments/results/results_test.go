@@ -1,6 +1,7 @@
 package results
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"math"
 	"os"
@@ -152,6 +153,36 @@ func TestWriteTable(t *testing.T) {
 	}
 	if got, err := os.ReadFile(filepath.Join(dir, "components.csv")); err != nil || string(got) != "a\n" {
 		t.Errorf("components.csv holds %q (%v)", got, err)
+	}
+}
+
+// Spreadsheets run cells that begin with one of = + - @ as formulas, unless an apostrophe stands before them (OWASP, "CSV
+// Injection").
+func TestFormulasAreText(t *testing.T) {
+	dir := t.TempDir()
+	table := Table{Header: []string{"cell"}, Rows: [][]string{{"=1+1"}, {"@SUM(A1)"}, {"+cmd|' /C calc'!A0"}, {"-x"}, {"\t=1"}, {"-0.5"}, {"+1e-3"}, {"a=b"}, {""}}}
+	if err := WriteTable(dir, table); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(filepath.Join(dir, TableFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	rows, err := csv.NewReader(file).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, row := range rows[1:] {
+		got = append(got, row[0])
+	}
+	want := []string{"'=1+1", "'@SUM(A1)", "'+cmd|' /C calc'!A0", "'-x", "'\t=1", "-0.5", "+1e-3", "a=b"}
+	if diff := cmp.Diff(want, got); diff != "" { // a row of one empty cell is an empty line
+		t.Errorf("cells (-want +got):\n%s", diff)
+	}
+	if table.Rows[0][0] != "=1+1" {
+		t.Error("the table itself was changed")
 	}
 }
 
