@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"codeberg.org/go-pdf/fpdf"
-	"golang.org/x/text/encoding/charmap"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -61,7 +60,7 @@ func renderPNG(d Drawer, w, h vg.Length, out io.Writer) error {
 // PNG writes the drawing, w wide and h high, as a PNG picture with the given number of pixels per inch.
 func PNG(d Drawer, w, h vg.Length, resolution int, out io.Writer) error {
 	canvas := vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(resolution))
-	d.Draw(draw.New(canvas))
+	d.Draw(draw.New(lettered{canvas}))
 	var encoded bytes.Buffer
 	if err := png.Encode(&encoded, canvas.Image()); err != nil {
 		return err
@@ -109,21 +108,22 @@ func renderPDF(d Drawer, w, h vg.Length, out io.Writer) error {
 	return err
 }
 
-// pdfCanvas writes text in the one encoding that gonum/plot gives its PDF fonts (Windows 1252). Without it, a
-// letter outside ASCII comes out as two or three others. A letter that the encoding does not have becomes a question
-// mark, in PDF only. All text has the same typeface and weight: of several, vgpdf embeds one.
+// pdfCanvas writes text in Windows 1252, and draws the outlines of letters that this encoding does not have. All text has the
+// same typeface and weight: of several, vgpdf embeds one.
 type pdfCanvas struct{ *vgpdf.Canvas }
 
 func (c pdfCanvas) FillString(face font.Face, at vg.Point, text string) {
-	western := make([]byte, 0, len(text))
-	for _, letter := range text {
-		b, ok := charmap.Windows1252.EncodeRune(letter)
-		if !ok {
-			b = '?'
+	for text = written(text); text != ""; {
+		run, encoded := western(text)
+		if run == "" {
+			run = strange(text)
+			c.Fill(outlines(face.Font.Size, at, run))
+		} else {
+			c.Canvas.FillString(face, at, encoded)
 		}
-		western = append(western, b)
+		at.X += face.Width(run)
+		text = text[len(run):]
 	}
-	c.Canvas.FillString(face, at, string(western))
 }
 
 // SetColor sets the colour. vgpdf would darken one that others show through.

@@ -21,7 +21,7 @@ import (
 
 func renderSVG(d Drawer, w, h vg.Length, out io.Writer) error {
 	canvas := vgsvg.New(w, h)
-	d.Draw(draw.New(canvas))
+	d.Draw(draw.New(lettered{canvas}))
 	var drawn bytes.Buffer
 	if _, err := canvas.WriteTo(&drawn); err != nil {
 		return err

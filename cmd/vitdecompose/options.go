@@ -187,9 +187,11 @@ func unneeded(c *cobra.Command, sessions []*session.Session, used string) error 
 // figureFlags say how figures are drawn.
 type figureFlags struct {
 	width vg.Length // 0: what each is made for
+	c     *cobra.Command
 }
 
 func (f *figureFlags) add(c *cobra.Command) {
+	f.c = c
 	c.Flags().Func("width", "`width` of the figures: column (85mm), page (177mm) or millimetres such as 120mm (default: page, or column for the curves of one model)",
 		func(text string) (err error) {
 			f.width, err = plots.ParseWidth(text)
@@ -197,8 +199,12 @@ func (f *figureFlags) add(c *cobra.Command) {
 		})
 }
 
-// save writes a figure as base.png, base.svg and base.pdf.
+// save writes a figure as base.png, base.svg and base.pdf. It says which letters could not be written.
 func (f *figureFlags) save(figure plots.Sized, base string) error {
+	if letters := plots.Unwritten(figure); letters != "" {
+		fmt.Fprintf(f.c.ErrOrStderr(), "%s.{png,svg,pdf}: a question mark stands for each of the letters that the typeface of the figures does not have: %s\n",
+			base, printable.Text(letters, 200))
+	}
 	return plots.SaveAt(figure, base, f.width)
 }
 
