@@ -2,6 +2,7 @@ package backend
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -185,6 +186,33 @@ func FuzzPluginInTar(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, err := pluginInTar(bytes.NewReader(b)); err == nil && r == nil {
 			t.Error("neither a plugin nor an error")
+		}
+	})
+}
+
+// Whatever the wheel holds, there is a plugin in it, which can be read to an end, or an error.
+func FuzzPluginInWheel(f *testing.F) {
+	var good bytes.Buffer
+	z := zip.NewWriter(&good)
+	w, err := z.Create(wheelMember)
+	require.NoError(f, err)
+	_, err = w.Write([]byte("a library"))
+	require.NoError(f, errors.Join(err, z.Close()))
+	f.Add(good.Bytes())
+	f.Add(good.Bytes()[:good.Len()-4])
+	f.Add([]byte("PK"))
+	wheel := filepath.Join(f.TempDir(), "plugin.whl")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		require.NoError(t, os.WriteFile(wheel, b, 0o666))
+		plugin, archive, err := pluginInWheel(wheel)
+		if err != nil {
+			return
+		}
+		content, err := io.ReadAll(io.LimitReader(plugin, 1<<20))
+		require.NoError(t, errors.Join(plugin.Close(), archive.Close()))
+		if bytes.Equal(b, good.Bytes()) {
+			require.NoError(t, err)
+			require.Equal(t, "a library", string(content))
 		}
 	})
 }

@@ -53,20 +53,28 @@ func openWheel(ctx context.Context, say func(string, ...any)) (io.ReadCloser, ma
 	if err != nil {
 		return nil, manifest{}, errors.Join(err, r.Close())
 	}
-	archive, err := zip.OpenReader(wheel)
+	member, archive, err := pluginInWheel(wheel)
 	if err != nil {
 		return nil, manifest{}, errors.Join(fmt.Errorf("the wheel: %w", err), r.Close())
 	}
-	r.closers = append(r.closers, archive)
-	member, err := archive.Open(wheelMember)
-	if err != nil {
-		return nil, manifest{}, errors.Join(fmt.Errorf("the wheel: %w", err), r.Close())
-	}
-	r.Reader, r.closers = member, append([]io.Closer{member}, r.closers...)
+	r.Reader, r.closers = member, append([]io.Closer{member, archive}, r.closers...)
 	return r, manifest{
 		Source: wheelPackage, Version: wheelVersion,
 		SHA256: wheelPluginSHA256, Size: wheelPluginSize,
 	}, nil
+}
+
+// pluginInWheel opens the plugin in a wheel, and the wheel, to be closed after it.
+func pluginInWheel(wheel string) (plugin io.ReadCloser, archive io.Closer, err error) {
+	zipped, err := zip.OpenReader(wheel)
+	if err != nil {
+		return nil, nil, err
+	}
+	member, err := zipped.Open(wheelMember)
+	if err != nil {
+		return nil, nil, errors.Join(err, zipped.Close())
+	}
+	return member, zipped, nil
 }
 
 // fetchWheel puts the wheel into a directory and returns its path.
