@@ -92,7 +92,7 @@ func TestReadout(t *testing.T) {
 	require.InDelta(t, o.accuracy(nil)-o.chance(), losses([]*readout{o}, []int{0})[0], 1e-9)
 
 	_, err = newReadout(t.Context(), s, train.parts(rng, 0.2), r, means, phrases.Feature{Name: "color", Instances: []string{"mauve"}}, 0)
-	require.ErrorContains(t, err, "feature color: the truth is known of 0 pictures")
+	require.ErrorContains(t, err, "feature color: the truth is known for 0 pictures")
 }
 
 // Ranking agreement of made-up numbers: features agree fully, the reverse, and not at all because one side is constant.

@@ -307,7 +307,7 @@ func TestCausalOfZoo(t *testing.T) {
 	for want, config := range map[string]experiments.CausalConfig{
 		"two or more":          {Features: sceneFeatures(t, "color")},
 		"26 components cannot": {Features: sceneFeatures(t, "color", "object"), Ablated: 26},
-		"feature mood: the truth is known of 0 pictures": {Features: append(sceneFeatures(t, "color"), phrases.Feature{Name: "mood", Instances: []string{"happy"}})},
+		"feature mood: the truth is known for 0 pictures": {Features: append(sceneFeatures(t, "color"), phrases.Feature{Name: "mood", Instances: []string{"happy"}})},
 	} {
 		_, err := experiments.Causal(t.Context(), s, config)
 		require.ErrorContains(t, err, want)
