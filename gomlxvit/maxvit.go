@@ -330,7 +330,7 @@ func (c *MaxViTConfig) attention(w Weights, x *graph.Node, b mark.Block) *graph.
 
 	normed = layerNorm(w, name+"norm2", x, c.Epsilon)
 	mark.ReadBy(normed, b, mark.MLP)
-	return addBranch(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELUTanh, b))
+	return addBranch(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELUTanh, b, mark.MLP))
 }
 
 // The ends of the names of a batch norm's statistics in a checkpoint.

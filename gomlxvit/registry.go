@@ -68,9 +68,10 @@ type constructor interface {
 
 // families are timm's constructors with the defaults of their arguments.
 var families = map[string]func() constructor{
-	"vit":    func() constructor { return newViTArguments() },
-	"swin":   func() constructor { return newSwinArguments() },
-	"maxvit": func() constructor { return newMaxViTArguments() },
+	"vit":           func() constructor { return newViTArguments() },
+	"vit_distilled": func() constructor { return newDistilledArguments() },
+	"swin":          func() constructor { return newSwinArguments() },
+	"maxvit":        func() constructor { return newMaxViTArguments() },
 }
 
 // unknown says that a name is of no architecture, and which names are like it.

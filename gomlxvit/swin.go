@@ -286,5 +286,5 @@ func (c *SwinConfig) block(w Weights, x *graph.Node, b mark.Block) *graph.Node {
 
 	normed = layerNorm(w, name+"norm2", x, c.Epsilon)
 	mark.ReadBy(normed, b, mark.MLP)
-	return addBranch(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELU, b))
+	return addBranch(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELU, b, mark.MLP))
 }

@@ -120,43 +120,6 @@ func (s *storedTensors) transpose(name string) {
 	s.made[name] = t
 }
 
-// averageHeads makes of two linear heads, whose logits are averaged, one for both inputs side by side.
-func (s *storedTensors) averageHeads(name, first, second string) {
-	for _, kind := range []string{".weight", ".bias"} {
-		a, okA := s.made[first+kind]
-		b, okB := s.made[second+kind]
-		if !okA || !okB || !slices.Equal(a.shape, b.shape) || len(a.shape) == 0 || len(a.parts)+len(b.parts) != 2 {
-			return // compare says what is wrong
-		}
-		made := madeTensor{parts: []string{a.parts[0], b.parts[0]}, shape: slices.Clone(a.shape)}
-		if kind == ".bias" {
-			made.convert = func(parts [][]float32) []float32 {
-				mean := make([]float32, len(parts[0]))
-				for i := range mean {
-					mean[i] = (parts[0][i] + parts[1][i]) / 2
-				}
-				return mean
-			}
-		} else {
-			width := a.shape[len(a.shape)-1]
-			made.shape[len(made.shape)-1] = 2 * width
-			made.convert = func(parts [][]float32) []float32 {
-				both := make([]float32, 0, 2*len(parts[0]))
-				for row := 0; row < len(parts[0]); row += width {
-					for _, part := range parts {
-						for _, v := range part[row:][:width] {
-							both = append(both, v/2)
-						}
-					}
-				}
-				return both
-			}
-		}
-		s.drop(first+kind, second+kind)
-		s.made[name+kind] = made
-	}
-}
-
 // splitClassPosition takes the first row of position embeddings [1, 1+patch, dim] out and adds it to the class token, for
 // models whose positions are those of patches alone.
 func (s *storedTensors) splitClassPosition(class, position string) {

@@ -104,7 +104,7 @@ func (t *TextTower) Embedding(w Weights, tokens *graph.Node) *graph.Node {
 	mask = graph.InsertAxes(mask, 0, 0)
 	blocks := t.blocks()
 	for i := range t.Layers {
-		x = blocks.block(w, x, mark.Plain(i), fmt.Sprintf(blocks.names.block, i), mask)
+		x = blocks.block(w, x, mark.Plain(i), fmt.Sprintf(blocks.names.block, i), attentionScores{mask: mask})
 	}
 
 	// The end token has the largest id. The norm is per position: one is enough.

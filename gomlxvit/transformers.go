@@ -30,11 +30,11 @@ var viTLayout = transformersLayout{
 	names: []string{
 		"embeddings.cls_token", "cls_token", "embeddings.position_embeddings", "pos_embed", "embeddings.mask_token", "mask_token",
 		"embeddings.patch_embeddings.projection.", "patch_embed.proj.",
-		"embeddings.register_tokens", "reg_token", "embeddings.distillation_token", "reg_token",
+		"embeddings.register_tokens", "reg_token", "embeddings.distillation_token", distillationToken,
 		"encoder.layer.", "blocks.", ".attention.attention.", ".attention.", ".attention.output.dense.", ".attn.proj.",
 		".intermediate.dense.", ".mlp.fc1.", ".output.dense.", ".mlp.fc2.", ".layernorm_before.", ".norm1.", ".layernorm_after.", ".norm2.",
 		".layer_scale1.lambda1", ".ls1.gamma", ".layer_scale2.lambda1", ".ls2.gamma",
-		".mlp.weights_in.", ".mlp.fc1.", ".mlp.weights_out.", ".mlp.fc2.", "layernorm.", "norm.", "cls_classifier.", "cls_head.", "distillation_classifier.", "distillation_head.", "classifier.", "head.",
+		".mlp.weights_in.", ".mlp.fc1.", ".mlp.weights_out.", ".mlp.fc2.", "layernorm.", "norm.", "cls_classifier.", "head.", "distillation_classifier.", "head_dist.", "classifier.", "head.",
 	},
 	parts: [3]string{".attention.query.", ".attention.key.", ".attention.value."}, joined: ".attn.qkv.",
 	unused: []string{"mask_token", "pooler.", "decoder."},
@@ -167,11 +167,9 @@ func buildTransformersViT(c *checkpoint.TransformersConfig, stored *storedTensor
 	switch c.ModelType {
 	case "deit":
 		// The distillation token has a place like a register's and is not read, but by models with two heads.
-		arch.RegisterTokens = 1
-		if stored.has("distillation_head.weight") {
-			// The logits are the mean of both heads': one head of both tokens side by side.
-			arch.Beside, arch.Classes = BesideSecond, headOf(stored, "cls_head.weight")
-			stored.averageHeads("head", "cls_head", "distillation_head")
+		arch.RegisterTokens, arch.names.register = 1, distillationToken
+		if stored.has(arch.names.secondHead + ".weight") {
+			arch.Beside = BesideSecond
 		}
 	case "dinov2", "dinov2_with_registers":
 		arch.LayerScale, arch.MLPHidden = true, int(v.MLPRatio*float64(v.Width))

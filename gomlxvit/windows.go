@@ -148,7 +148,7 @@ func (a *windowAttention) apply(w Weights, x *graph.Node) *graph.Node {
 	if a.qkvBias {
 		qkv = addBias(qkv, w.Get(a.prefix+"qkv.bias"))
 	}
-	merged, weights, values := multiHead(w, qkv, a.heads, a.bias(batch))
+	merged, weights, values := multiHead(w, qkv, a.heads, a.bias(batch), nil)
 	merged = graph.Reshape(merged, batch, tokens, width)
 	mark.Heads(merged, mark.Attention{
 		Block: a.block, Heads: a.heads, Weights: weights, Values: values, QKV: qkv,

@@ -1,0 +1,104 @@
+package decompose_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"vitdecompose/decompose"
+	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/checkpoint"
+	"vitdecompose/gomlxvit/golden"
+)
+
+// familyCase is a tiny model with what PyTorch computes, decomposed in float64 by derivatives (golden2/README.md of the shared
+// data).
+type familyCase struct {
+	name string
+	// prefix stands before the names of the reference where it has several representations.
+	features, prefix string
+	tolerance        float64 // of representation and logits; 0 stands for 2e-5
+}
+
+var familyCases = []familyCase{
+	{name: "vit_qknorm"}, {name: "vit_rmsnorm"}, {name: "vit_map"}, {name: "vit_map_prefix"}, {name: "vit_quickgelu"}, {name: "vit_clip"},
+	{name: "vit_little"}, {name: "vit_rpn"}, {name: "beit3"}, {name: "siglip"}, {name: "deit_distilled", features: "features_both", prefix: "both."},
+}
+
+// loadFamily loads a case with its input pictures.
+func loadFamily(t *testing.T, name string) (dir string, model *gomlxvit.Model, io golden.File, pixels *tensors.Tensor) {
+	t.Helper()
+	dir = filepath.Join("..", "gomlxvit", "testdata", "families", name)
+	if _, err := os.Stat(dir); err != nil {
+		dir = golden.Shared(t, "golden2", name)
+	}
+	ckpt, err := checkpoint.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ckpt.Close() })
+	io = golden.Open(t, dir, "io.safetensors")
+	input := "input"
+	if !io.Has(input) {
+		input = "pixel_values"
+	}
+	shape := io.Shape(t, input)
+	if model, err = gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{ImageSize: shape[2]}); err != nil {
+		t.Fatal(err)
+	}
+	return dir, model, io, tensors.FromFlatDataAndDimensions(io.Tensor(t, input), shape...)
+}
+
+func TestGoldenFamilies(t *testing.T) {
+	compute := openGo(t)
+	for _, c := range familyCases {
+		t.Run(c.name, func(t *testing.T) { checkFamily(t, compute, c) })
+	}
+}
+
+func checkFamily(t *testing.T, compute compute.Backend, c familyCase) {
+	dir, model, io, pixels := loadFamily(t, c.name)
+	if c.features == "" {
+		c.features = "features"
+	}
+	if c.tolerance == 0 {
+		c.tolerance = 2e-5
+	}
+	f := golden.Open(t, dir, "decomposition.safetensors")
+	for _, split := range []decompose.Split{decompose.Heads, decompose.Attns} {
+		out := runOn(t, compute, model, pixels, decompose.Options{Split: split})
+		golden.Close(t, "representation", out.Representation, io.Tensor(t, c.features), c.tolerance)
+		if io.Has("logits") {
+			golden.Close(t, "logits", out.Logits, io.Tensor(t, "logits"), c.tolerance)
+		} else if out.Logits != nil {
+			t.Error("there are logits")
+		}
+		if out.Error > 1e-5 {
+			t.Errorf("components sum to the representation within %.2g, allowed 1e-5", out.Error)
+		}
+		// Each of them relative to the largest value of the representation, as the conventions of the data say.
+		largest, worst := float32(0), float32(0)
+		for _, v := range out.Representation {
+			largest = max(largest, v, -v)
+		}
+		for i, component := range out.Components {
+			size := out.Batch * out.Dim
+			got, want := out.Contributions[i*size:][:size], prefixedReference(t, f, c.prefix, component)
+			if len(got) != len(want) {
+				t.Fatalf("%s: %d numbers, want %d", component, len(got), len(want))
+			}
+			for k := range want {
+				d := max(got[k]-want[k], want[k]-got[k])
+				worst = max(worst, d/largest)
+				if !(float64(d) <= 5e-5*float64(largest)) {
+					t.Errorf("%s: element %d is %v, want %v", component, k, got[k], want[k])
+					break
+				}
+			}
+		}
+		t.Logf("%s: representation off by %.1e, components by %.1e, sum by %.1e", split, apart(out.Representation, io.Tensor(t, c.features)), worst, out.Error)
+	}
+}
