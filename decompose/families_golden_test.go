@@ -25,7 +25,8 @@ type familyCase struct {
 
 var familyCases = []familyCase{
 	{name: "vit_qknorm"}, {name: "vit_rmsnorm"}, {name: "vit_map"}, {name: "vit_map_prefix"}, {name: "vit_quickgelu"}, {name: "vit_clip"},
-	{name: "vit_little"}, {name: "vit_rpn"}, {name: "beit3"}, {name: "siglip"}, {name: "deit_distilled", features: "features_both", prefix: "both."},
+	{name: "dinov3"}, {name: "dinov3_plus"}, {name: "dinov3_qkvb"}, {name: "eva02"}, {name: "eva02_base"}, {name: "eva02_clip"}, {name: "pe"},
+	{name: "pe_spatial"}, {name: "vit_rope"}, {name: "vit_rope_mixed"}, {name: "beit"}, {name: "vit_little"}, {name: "vit_rpn"}, {name: "beit3"}, {name: "siglip"}, {name: "deit_distilled", features: "features_both", prefix: "both."},
 }
 
 // loadFamily loads a case with its input pictures.
@@ -100,5 +101,83 @@ func checkFamily(t *testing.T, compute compute.Backend, c familyCase) {
 			}
 		}
 		t.Logf("%s: representation off by %.1e, components by %.1e, sum by %.1e", split, apart(out.Representation, io.Tensor(t, c.features)), worst, out.Error)
+	}
+}
+
+// The token split of every family sums, over tokens, to the same contributions, and so do the token scores.
+func TestFamilyTokens(t *testing.T) {
+	backend := openGo(t)
+	for _, c := range familyCases {
+		t.Run(c.name, func(t *testing.T) {
+			dir, model, _, pixels := loadFamily(t, c.name)
+			f := golden.Open(t, dir, "decomposition.safetensors")
+			d, err := decompose.New(backend, model, decompose.Options{Split: decompose.Tokens})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			batch, checked := pixels.Shape().Dim(0), 0
+			out, err := d.RunTokens(pixels, func(b decompose.TokenBlock) error {
+				dim := model.Arch.OutputDim()
+				for i, index := range b.Components {
+					sum := make([]float32, batch*dim)
+					for k, v := range b.Contributions[i*batch*b.Tokens*dim:][:batch*b.Tokens*dim] {
+						sum[k/(b.Tokens*dim)*dim+k%dim] += v
+					}
+					component := d.Components()[index]
+					golden.Close(t, component.String(), sum, prefixedReference(t, f, c.prefix, component), 5e-5)
+					checked++
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if checked != len(d.Components()) {
+				t.Errorf("%d of %d components were split", checked, len(d.Components()))
+			}
+			if out.Error > 1e-5 {
+				t.Errorf("components sum to the representation within %.2g, allowed 1e-5", out.Error)
+			}
+			if model.Arch.NumClasses() == 0 || c.prefix != "" {
+				return
+			}
+			checkScores(t, backend, model, pixels, f)
+		})
+	}
+}
+
+// checkScores checks that the scores of a component's tokens sum to what it adds to the logit of class 1, which its
+// reference contribution and the head's weight say.
+func checkScores(t *testing.T, backend compute.Backend, model *gomlxvit.Model, pixels *tensors.Tensor, f golden.File) {
+	scorer, err := decompose.NewScorer(backend, model, decompose.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer scorer.Close()
+	const class = 1
+	scores, logits, err := scorer.Run(pixels, []int{class, class})
+	if err != nil {
+		t.Fatal(err)
+	}
+	weight := tensors.MustCopyFlatData[float32](model.Weight("head.weight"))
+	dim, largest := model.Arch.OutputDim(), 0.0
+	for _, v := range logits {
+		largest = max(largest, float64(v), -float64(v))
+	}
+	for _, s := range scores {
+		want := reference(t, f, s.Component)
+		for picture := range 2 {
+			sum, logit := 0.0, 0.0
+			for _, v := range s.Values[picture*s.Tokens:][:s.Tokens] {
+				sum += float64(v)
+			}
+			for i, v := range want[picture*dim:][:dim] {
+				logit += float64(v) * float64(weight[class*dim+i])
+			}
+			if difference := max(sum-logit, logit-sum); !(difference <= 5e-5*largest) {
+				t.Errorf("%s of picture %d: tokens add %v to the logit, want %v", s.Component, picture, sum, logit)
+			}
+		}
 	}
 }

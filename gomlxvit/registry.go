@@ -71,6 +71,8 @@ var families = map[string]func() constructor{
 	"vit":           func() constructor { return newViTArguments() },
 	"vit_distilled": func() constructor { return newDistilledArguments() },
 	"swin":          func() constructor { return newSwinArguments() },
+	"eva":           func() constructor { return newEvaArguments() },
+	"beit":          func() constructor { return newBeitArguments() },
 	"maxvit":        func() constructor { return newMaxViTArguments() },
 }
 

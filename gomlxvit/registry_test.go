@@ -35,6 +35,12 @@ func TestPublishedNumbersOfParameters(t *testing.T) {
 		"vit_base_patch8_224": 86.58, "vit_base_patch16_384": 86.86, "vit_medium_patch16_gap_384": 39.03, "flexivit_large": 304.36,
 		"deit3_large_patch16_384": 304.76, "deit3_large_patch16_224": 304.37, "deit3_huge_patch14_224": 632.13,
 		"deit3_base_patch16_384": 86.88, "deit3_base_patch16_224": 86.59,
+		"eva02_large_patch14_448": 305.08, "eva_giant_patch14_336": 1013.01, "eva_giant_patch14_560": 1014.45, "eva02_base_patch14_448": 87.12,
+		"eva02_small_patch14_336": 22.13, "eva02_tiny_patch14_336": 5.76, "vit_betwixt_patch16_rope_reg4_gap_256": 60.23,
+		"vit_mediumd_patch16_rope_reg1_gap_256": 63.95, "vit_base_patch16_rope_reg1_gap_256": 86.43,
+		"beit_large_patch16_512": 305.67, "beit_large_patch16_384": 305.00, "beit_large_patch16_224": 304.43, "beitv2_large_patch16_224": 304.43,
+		"beit_base_patch16_384": 86.74, "beit_base_patch16_224": 86.53,
+		"deit_base_distilled_patch16_384": 87.63, "deit_base_distilled_patch16_224": 87.34, "deit_small_distilled_patch16_224": 22.44, "deit_tiny_distilled_patch16_224": 5.91,
 		"swin_large_patch4_window12_384": 196.74, "swin_large_patch4_window7_224": 196.53, "swin_base_patch4_window12_384": 87.90, "swin_base_patch4_window7_224": 87.77,
 	} {
 		arch, err := gomlxvit.Timm(name, map[string]any{"num_classes": 1000.0})
