@@ -127,8 +127,8 @@ func TestUnknownNames(t *testing.T) {
 	// open_clip's refusal is the same each time, and says what the model is.
 	first := ""
 	for range 20 {
-		_, err := gomlxvit.Lookup("ViT-B-16-SigLIP")
-		if err == nil || !strings.Contains(err.Error(), "a SigLIP") || first != "" && err.Error() != first {
+		_, err := gomlxvit.Lookup("MobileCLIP-S1")
+		if err == nil || !strings.Contains(err.Error(), "a MobileCLIP") || first != "" && err.Error() != first {
 			t.Fatalf("error %v after %q", err, first)
 		}
 		first = err.Error()

@@ -57,6 +57,20 @@ func (s *storedTensors) drop(names ...string) {
 	}
 }
 
+// keepOnly leaves out the tensors whose names do not begin with a prefix, which are those of what.
+func (s *storedTensors) keepOnly(prefix, what string) {
+	left := 0
+	for _, name := range s.names() {
+		if !strings.HasPrefix(name, prefix) {
+			s.drop(name)
+			left++
+		}
+	}
+	if left > 0 {
+		s.assume("%d tensors of %s are left out", left, what)
+	}
+}
+
 // rename gives every tensor the name that to says.
 func (s *storedTensors) rename(to func(name string) string) {
 	renamed := make(map[string]madeTensor, len(s.made))
@@ -90,6 +104,23 @@ func (s *storedTensors) join(name string, parts ...string) error {
 		s.made[name] = joined
 	}
 	return nil
+}
+
+// divide makes two tensors of one, the first rows and the others, if it is there and has more rows.
+func (s *storedTensors) divide(name string, rows int, first, others string) {
+	t, ok := s.made[name]
+	if !ok || len(t.shape) == 0 || rows <= 0 || t.shape[0] <= rows || t.convert != nil {
+		return // compare says what is wrong
+	}
+	s.drop(name)
+	at := rows * (Param{Dims: t.shape[1:]}).size()
+	part := func(rows int, take func(numbers []float32) []float32) madeTensor {
+		shape := slices.Clone(t.shape)
+		shape[0] = rows
+		return madeTensor{parts: t.parts, shape: shape, convert: func(parts [][]float32) []float32 { return take(slices.Concat(parts...)) }}
+	}
+	s.made[first] = part(rows, func(numbers []float32) []float32 { return numbers[:at] })
+	s.made[others] = part(t.shape[0]-rows, func(numbers []float32) []float32 { return numbers[at:] })
 }
 
 // reshape changes the shape of a tensor, if it is there and has as many numbers.

@@ -23,7 +23,7 @@ import (
 var transformersModels = map[string]string{
 	"hf_vit": "", "hf_vit_base": "pooler", "hf_deit": "", "hf_dinov2": "mask_token", "hf_dinov2_reg": "mask_token", "hf_swin": "",
 	"hf_dinov2_cls": "mask_token", "hf_dinov2_swiglu": "mask_token", "hf_deit_teacher": "",
-	"hf_clip": "", "hf_vit_mae": "decoder",
+	"hf_clip": "", "hf_vit_mae": "decoder", "hf_siglip": "", "hf_dinov3": "mask_token", "hf_dinov3_gated": "mask_token", "hf_beit": "",
 }
 
 func TestTransformers(t *testing.T) {
