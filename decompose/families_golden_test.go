@@ -27,6 +27,7 @@ var familyCases = []familyCase{
 	{name: "vit_qknorm"}, {name: "vit_rmsnorm"}, {name: "vit_map"}, {name: "vit_map_prefix"}, {name: "vit_quickgelu"}, {name: "vit_clip"},
 	{name: "dinov3"}, {name: "dinov3_plus"}, {name: "dinov3_qkvb"}, {name: "eva02"}, {name: "eva02_base"}, {name: "eva02_clip"}, {name: "pe"},
 	{name: "pe_spatial"}, {name: "vit_rope"}, {name: "vit_rope_mixed"}, {name: "beit"}, {name: "vit_little"},
+	{name: "swinv2", tolerance: 2e-4}, {name: "swinv2_resized", tolerance: 2e-4}, {name: "swin"}, {name: "hf_swin"},
 	{name: "openclip_siglip"}, {name: "openclip_vit_gap"}, {name: "openclip_eva02"},
 	{name: "hf_siglip"}, {name: "hf_dinov3"}, {name: "hf_dinov3_gated"}, {name: "hf_beit"}, {name: "vit_rpn"}, {name: "beit3"}, {name: "siglip"}, {name: "deit_distilled", features: "features_both", prefix: "both."},
 }
@@ -162,13 +163,17 @@ func checkScores(t *testing.T, backend compute.Backend, model *gomlxvit.Model, p
 	if err != nil {
 		t.Fatal(err)
 	}
-	weight := tensors.MustCopyFlatData[float32](model.Weight("head.weight"))
+	head := model.Weight("head.weight")
+	if head == nil {
+		head = model.Weight("head.fc.weight")
+	}
+	weight := tensors.MustCopyFlatData[float32](head)
 	dim, largest := model.Arch.OutputDim(), 0.0
 	for _, v := range logits {
 		largest = max(largest, float64(v), -float64(v))
 	}
 	for _, s := range scores {
-		want := reference(t, f, s.Component)
+		want := prefixedReference(t, f, "", s.Component)
 		for picture := range 2 {
 			sum, logit := 0.0, 0.0
 			for _, v := range s.Values[picture*s.Tokens:][:s.Tokens] {

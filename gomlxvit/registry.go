@@ -74,6 +74,7 @@ var families = map[string]func() constructor{
 	"swin":          func() constructor { return newSwinArguments() },
 	"eva":           func() constructor { return newEvaArguments() },
 	"beit":          func() constructor { return newBeitArguments() },
+	"swinv2":        func() constructor { return newSwinV2Arguments() },
 	"maxvit":        func() constructor { return newMaxViTArguments() },
 }
 

@@ -387,12 +387,14 @@ func (s *storedTensors) hiddenBehind(needed []Param) string {
 // isLeftover says whether a tensor that no architecture lists is one that training leaves in checkpoints beside a known
 // one: the batches that a batch norm has counted, tables that Swin computes from the size of its windows.
 func isLeftover(name string, known map[string]bool) bool {
-	for suffix, beside := range map[string]string{
-		"num_batches_tracked":          "running_mean",
-		"attn.relative_position_index": "attn.relative_position_bias_table",
-		"attn_mask":                    "attn.relative_position_bias_table",
+	table, scale := "attn.relative_position_bias_table", "attn.logit_scale" // of Swin and Swin V2
+	for suffix, beside := range map[string][]string{
+		"num_batches_tracked":          {"running_mean"},
+		"attn.relative_position_index": {table, scale},
+		"attn.relative_coords_table":   {scale},
+		"attn_mask":                    {table, scale},
 	} {
-		if prefix, ok := strings.CutSuffix(name, suffix); ok && known[prefix+beside] {
+		if prefix, ok := strings.CutSuffix(name, suffix); ok && slices.ContainsFunc(beside, func(other string) bool { return known[prefix+other] }) {
 			return true
 		}
 	}

@@ -154,7 +154,7 @@ func CosineLogits(w Weights, images, texts *graph.Node) *graph.Node {
 	return graph.Mul(contractLast(w, unit(images), unit(texts)), scale)
 }
 
-// unit scales the rows of x [row, dim] to length 1.
+// unit scales x to length 1 along its last axis.
 func unit(x *graph.Node) *graph.Node {
 	norm := graph.MaxScalar(graph.Sqrt(graph.ReduceAndKeep(graph.Square(x), graph.ReduceSum, -1)), 1e-12)
 	mark.Statistic(norm)

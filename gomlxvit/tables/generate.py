@@ -12,6 +12,7 @@ FAMILIES = {
     ("vision_transformer", "_create_vision_transformer"): "vit",
     ("deit", "_create_deit"): "vit",
     ("swin_transformer", "_create_swin_transformer"): "swin",
+    ("swin_transformer_v2", "_create_swin_transformer_v2"): "swinv2",
     ("eva", "_create_eva"): "eva",
     ("beit", "_create_beit"): "beit",
 }
@@ -123,7 +124,7 @@ def maxvits(tree):
 def main():
     here = pathlib.Path(__file__).parent
     with open(here / "timm.jsonl", "w") as out:
-        for module in ("vision_transformer", "deit", "swin_transformer", "eva", "beit"):
+        for module in ("vision_transformer", "deit", "swin_transformer", "swin_transformer_v2", "eva", "beit"):
             for row in rows(module, entry_points):
                 print(json.dumps(row, separators=(", ", ": ")), file=out)
         for row in rows("maxxvit", maxvits):
