@@ -1,8 +1,6 @@
 package decompose_test
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -35,10 +33,7 @@ var familyCases = []familyCase{
 // loadFamily loads a case with its input pictures.
 func loadFamily(t *testing.T, name string) (dir string, model *gomlxvit.Model, io golden.File, pixels *tensors.Tensor) {
 	t.Helper()
-	dir = filepath.Join("..", "gomlxvit", "testdata", "families", name)
-	if _, err := os.Stat(dir); err != nil {
-		dir = golden.Shared(t, "golden2", name)
-	}
+	dir = golden.Shared(t, "golden2", name)
 	ckpt, err := checkpoint.Open(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +52,7 @@ func loadFamily(t *testing.T, name string) (dir string, model *gomlxvit.Model, i
 }
 
 func TestGoldenFamilies(t *testing.T) {
-	compute := openGo(t)
+	compute := onGo(t)
 	for _, c := range familyCases {
 		t.Run(c.name, func(t *testing.T) { checkFamily(t, compute, c) })
 	}
@@ -109,7 +104,7 @@ func checkFamily(t *testing.T, compute compute.Backend, c familyCase) {
 
 // The token split of every family sums, over tokens, to the same contributions, and so do the token scores.
 func TestFamilyTokens(t *testing.T) {
-	backend := openGo(t)
+	backend := onGo(t)
 	for _, c := range familyCases {
 		t.Run(c.name, func(t *testing.T) {
 			dir, model, _, pixels := loadFamily(t, c.name)

@@ -70,7 +70,7 @@ func (t *transform) throughTokenMap(r *readout, n *graph.Node, m mark.TokenMap, 
 // throughPool reads from the values of a pooling attention, marked at n, a row for each head: all channels as this head weighs
 // the tokens. [transform.pooled] takes each head's own.
 func (t *transform) throughPool(n *graph.Node, p mark.Pool) *readout {
-	key := readoutKey{nil, n}
+	key := readoutKey{n: n}
 	through, ok := t.readouts[key]
 	if !ok {
 		through = &readout{tokens: upTo(p.Weights.Shape().Dim(2)), weights: p.Weights}
@@ -84,7 +84,7 @@ func (t *transform) throughPool(n *graph.Node, p mark.Pool) *readout {
 func (t *transform) pooled(in *bundle, p mark.Pool, r *readout) *bundle {
 	in.stack(t.opts.Split != Tokens, t.constComponent())
 	heads := p.Weights.Shape().Dim(1)
-	own := graph.Reshape(identity(t.graph, heads), 1, 1, heads, heads, 1)
+	own := graph.Reshape(identityMatrix(t.graph, heads), 1, 1, heads, heads, 1)
 	return in.mapNodes(func(x *graph.Node) *graph.Node {
 		dims := x.Shape().Dimensions // [batch, contribution*head, channel]
 		count, channels := dims[1]/heads, dims[2]

@@ -138,7 +138,8 @@ func TestUnknownNames(t *testing.T) {
 
 // Whatever stands in model_args, an architecture is built or refused.
 func FuzzModelArguments(f *testing.F) {
-	for _, name := range []string{"vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "maxvit_tiny_tf_224", "vit_giant_patch14_dinov2"} {
+	for _, name := range []string{"vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "maxvit_tiny_tf_224", "vit_giant_patch14_dinov2",
+		"vit_base_patch16_siglip_224", "eva02_base_patch16_clip_224", "vit_small_patch16_rope_mixed_224", "beit_base_patch16_224", "swinv2_tiny_window8_256"} {
 		f.Add(name, `{"img_size": [64, 64], "embed_dim": 32, "depths": [1, 1], "window_size": [[4, 4], 2], "act_layer": null, "mlp_ratio": 1e300}`)
 	}
 	f.Fuzz(func(t *testing.T, name, text string) {
@@ -148,6 +149,23 @@ func FuzzModelArguments(f *testing.F) {
 		}
 		if arch, err := gomlxvit.Timm(name, args); err == nil && (len(arch.Blocks()) == 0 || arch.OutputDim() <= 0) {
 			t.Errorf("%s %s: %+v", name, text, arch)
+		}
+	})
+}
+
+// Whatever stands in a model_cfg of open_clip, an image tower is built or refused.
+func FuzzOpenCLIP(f *testing.F) {
+	f.Add(`{"embed_dim": 64, "custom_text": true, "vision_cfg": {"timm_model_name": "vit_base_patch16_siglip_224", "timm_pool": "map", "timm_proj": "none",
+		"timm_model_args": {"embed_dim": 64, "num_heads": 2}}, "text_cfg": {"pool_type": "last", "proj_bias": true, "no_causal_mask": true}}`)
+	f.Add(`{"embed_dim": 64, "vision_cfg": {"timm_model_name": "eva02_base_patch16_clip_224", "timm_proj": null, "image_size": 48}, "text_cfg": {"hf_model_name": "x"}}`)
+	f.Add(`{"embed_dim": 64, "vision_cfg": {"pool_type": "avg", "final_ln_after_pool": true}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var cfg map[string]any
+		if json.Unmarshal([]byte(text), &cfg) != nil {
+			return
+		}
+		if arch, _, err := gomlxvit.OpenCLIP(cfg); err == nil && (len(arch.Blocks()) == 0 || len(arch.Params()) == 0) {
+			t.Errorf("%s: %+v", text, arch)
 		}
 	})
 }

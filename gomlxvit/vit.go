@@ -326,6 +326,10 @@ func (c *ViTConfig) check() error {
 		return fmt.Errorf("attention pooling whose MLP has a SwiGLU is not supported")
 	case c.SplitGate && c.Activation != SwiGLU:
 		return fmt.Errorf("layers for the two halves of a SwiGLU need one, and the activation is %s", c.Activation)
+	case c.Rotary.Kind != NoRotation && !(c.Rotary.Temperature > 0):
+		return fmt.Errorf("the temperature of rotary embeddings must be positive, got %g", c.Rotary.Temperature)
+	case c.RegisterTokens > 1<<16:
+		return fmt.Errorf("%d register tokens are beyond any known vision transformer", c.RegisterTokens)
 	case c.Rotary.Kind != NoRotation && c.Width/c.Heads%4 != 0:
 		return fmt.Errorf("rotary embeddings need heads of a multiple of 4 channels, and they have %d", c.Width/c.Heads)
 	case c.Beside != BesideNothing && (!c.ClassToken || c.AveragePool || c.AttentionPool.Heads > 0 || c.PoolNorm || c.Projection > 0 || c.Beside == BesideSecond && c.PrefixTokens() < 2):
