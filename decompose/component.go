@@ -20,13 +20,16 @@ const (
 	Head  Kind = "attn_head"
 	MLP   Kind = "mlp"
 	Mixer Kind = "mixer" // what a token mixer without heads adds
-	Rest  Kind = "rest"  // what blocks after the last decomposed one add
-	Const Kind = "const" // biases and norm shifts
+	// PoolMLP is what the MLP of an attention that pools the tokens adds, behind all blocks.
+	PoolMLP Kind = "pool_mlp"
+	Rest    Kind = "rest"  // what blocks after the last decomposed one add
+	Const   Kind = "const" // biases and norm shifts
 )
 
-var kindOf = map[mark.Part]Kind{mark.Conv: Conv, mark.Attn: Attn, mark.MLP: MLP, mark.Mixer: Mixer}
+var kindOf = map[mark.Part]Kind{mark.Conv: Conv, mark.Attn: Attn, mark.MLP: MLP, mark.Mixer: Mixer, mark.PoolMLP: PoolMLP}
 
-// InBlock says whether components of this kind belong to a block. The others stand for themselves: init, rest, const.
+// InBlock says whether components of this kind belong to a block. The others stand for themselves: init, rest,
+// pool_mlp, const.
 func (k Kind) InBlock() bool { return k == Conv || k == Attn || k == Head || k == MLP || k == Mixer }
 
 // Component is one part of the representation.
@@ -92,7 +95,7 @@ func ShortBlock(b mark.Block) string {
 func ParseComponent(name string) (Component, error) {
 	c := Component{Kind: Kind(name)}
 	switch c.Kind {
-	case Init, Rest, Const:
+	case Init, PoolMLP, Rest, Const:
 		return c, nil
 	}
 	block, part, _ := strings.Cut(name, ", ")
@@ -145,7 +148,7 @@ func ParseComponents(names []string) ([]Component, error) {
 }
 
 // CompareBlock orders components as their blocks come in the forward pass, whatever part of a block they are: init, the
-// blocks, rest, const. It is negative when c comes first, and 0 for components of the same block.
+// blocks, rest, pool_mlp, const. It is negative when c comes first, and 0 for components of the same block.
 func (c Component) CompareBlock(other Component) int {
 	place := func(c Component) int {
 		switch c.Kind {
@@ -153,8 +156,10 @@ func (c Component) CompareBlock(other Component) int {
 			return 0
 		case Rest:
 			return 2
-		case Const:
+		case PoolMLP:
 			return 3
+		case Const:
+			return 4
 		}
 		return 1
 	}
@@ -162,8 +167,8 @@ func (c Component) CompareBlock(other Component) int {
 		cmp.Compare(c.Block.Stage, other.Block.Stage), cmp.Compare(c.Block.Index, other.Block.Index))
 }
 
-// SameBlock says whether two components of one model belong to the same block, of whatever sublayer. init, rest and const
-// each count as a block of their own.
+// SameBlock says whether two components of one model belong to the same block, of whatever sublayer. init, rest, pool_mlp and
+// const each count as a block of their own.
 func (c Component) SameBlock(other Component) bool { return c.CompareBlock(other) == 0 }
 
 // CompareAblation orders the components of one block as the ablation takes them: the MLPs, the attentions, the

@@ -137,7 +137,17 @@ func goldenTokens(t *testing.T, b compute.Backend, name string, first int) *spli
 // reference looks up the golden contribution [batch, dim] of a component.
 func reference(t *testing.T, f golden.File, c decompose.Component) []float32 {
 	t.Helper()
+	return prefixedReference(t, f, "", c)
+}
+
+// prefixedReference looks it up behind a prefix.
+func prefixedReference(t *testing.T, f golden.File, prefix string, c decompose.Component) []float32 {
+	t.Helper()
+	if !f.Has(prefix + "attn_heads") { // heads differ between layers
+		return stagedReference(t, f, c, 0)
+	}
 	at := func(name string, indices ...int) []float32 {
+		name = prefix + name
 		data, shape := f.Tensor(t, name), f.Shape(t, name)
 		for i, index := range indices {
 			size := 1
@@ -153,15 +163,17 @@ func reference(t *testing.T, f golden.File, c decompose.Component) []float32 {
 		return at("init")
 	case decompose.Const:
 		return at("const")
+	case decompose.PoolMLP:
+		return at("pool_mlp")
 	case decompose.MLP:
-		return at("mlp", c.Block.Index)
+		return at("mlp", c.Block.Order)
 	case decompose.Head:
-		shape := f.Shape(t, "attn_heads") // [layer, batch, head, dim]
-		layer := at("attn_heads", c.Block.Index)
+		shape := f.Shape(t, prefix+"attn_heads") // [layer, batch, head, dim]
+		layer := at("attn_heads", c.Block.Order)
 		return pick(layer, shape[1], shape[2], shape[3], c.Head)
 	case decompose.Attn:
-		shape := f.Shape(t, "attn_heads")
-		layer := at("attn_heads", c.Block.Index)
+		shape := f.Shape(t, prefix+"attn_heads")
+		layer := at("attn_heads", c.Block.Order)
 		sum := make([]float32, shape[1]*shape[3])
 		for h := range shape[2] {
 			for i, v := range pick(layer, shape[1], shape[2], shape[3], h) {

@@ -90,6 +90,12 @@ func (t *transform) findLayout(n *graph.Node) layout {
 		}
 		return layout{}
 	}
+	if p, ok := t.marks.Pools[n]; ok {
+		if in := t.layout(p.Values); !in.known || !in.hasChannels || in.groups != 1 || len(dims) != 2 || dims[0] != t.batch || dims[1] != in.channels {
+			return layout{}
+		}
+		return t.knownLayout(dims, true)
+	}
 	carrying := t.carryingInputs(n)
 	if len(carrying) == 0 {
 		return layout{}

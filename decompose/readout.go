@@ -67,6 +67,37 @@ func (t *transform) throughTokenMap(r *readout, n *graph.Node, m mark.TokenMap, 
 	return through
 }
 
+// throughPool reads from the values of a pooling attention, marked at n, a row for each head: all channels as this head weighs
+// the tokens. [transform.pooled] takes each head's own.
+func (t *transform) throughPool(n *graph.Node, p mark.Pool) *readout {
+	key := readoutKey{n: n}
+	through, ok := t.readouts[key]
+	if !ok {
+		through = &readout{tokens: upTo(p.Weights.Shape().Dim(2)), weights: p.Weights}
+		t.readouts[key] = through
+	}
+	return through
+}
+
+// pooled takes of contributions that were read with a row for each head of a pooling attention the channels that belong to
+// the head, and reads r of them.
+func (t *transform) pooled(in *bundle, p mark.Pool, r *readout) *bundle {
+	in.stack(t.opts.Split != Tokens, t.constComponent())
+	heads := p.Weights.Shape().Dim(1)
+	own := graph.Reshape(identityMatrix(t.graph, heads), 1, 1, heads, heads, 1)
+	return in.mapNodes(func(x *graph.Node) *graph.Node {
+		dims := x.Shape().Dimensions // [batch, contribution*head, channel]
+		count, channels := dims[1]/heads, dims[2]
+		byHead := graph.Reshape(x, t.batch, count, heads, heads, channels/heads)
+		x = graph.Reshape(graph.ReduceSum(graph.Mul(byHead, own), 2), t.batch, count, channels)
+		if r.weights == nil {
+			return x
+		}
+		rows := graph.Reshape(r.weights, r.weights.Shape().Dim(0), 1, r.rows(), 1)
+		return graph.Reshape(graph.Mul(graph.InsertAxes(x, 2), rows), t.batch, count*r.rows(), channels)
+	})
+}
+
 // sort brings the tokens read into ascending order, and the weights with them: to move a few weights is cheaper than to
 // move the tokens of every contribution.
 func (r *readout) sort() {

@@ -79,7 +79,7 @@ type scoreSource struct {
 
 // leafEntry puts zeros in the place of what r reads of the source n, and notes them.
 func (t *transform) leafEntry(n *graph.Node, s source, r *readout) *bundle {
-	if s.kind == Init || s.kind == Rest {
+	if s.kind == Init || s.kind == Rest || s.kind == PoolMLP {
 		return &bundle{}
 	}
 	if r == nil {

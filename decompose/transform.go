@@ -1,6 +1,7 @@
 package decompose
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -15,7 +16,7 @@ import (
 
 // Result is a decomposition as nodes of the graph it was made in.
 type Result struct {
-	// Components names the parts: init, then the blocks in forward order, rest, const.
+	// Components names the parts: init, then the blocks in forward order, rest, pool_mlp, const.
 	Components []Component
 	// Pieces hold the contributions. A component may be spread over several pieces (the tokens of the token split); the
 	// sum over all pieces is the representation.
@@ -160,6 +161,8 @@ func (t *transform) sourceAt(n *graph.Node) (source, bool) {
 	}
 	if c, ok := t.marks.Components[n]; ok {
 		switch {
+		case c.Part == mark.PoolMLP:
+			return source{kind: PoolMLP}, true
 		case t.opts.End > 0 && c.Block.Order >= t.opts.End:
 			return source{kind: Rest}, true
 		case c.Part == mark.Attn && t.opts.Split != Attns:
@@ -179,7 +182,7 @@ func (t *transform) sourceAt(n *graph.Node) (source, bool) {
 	return source{}, false
 }
 
-// nameComponents numbers the components in their published order: init, forward order, rest, const.
+// nameComponents numbers the components in their published order: init, forward order, rest, pool_mlp, const.
 func (t *transform) nameComponents() {
 	nodes := make([]*graph.Node, 0, len(t.sources))
 	for n := range t.sources {
@@ -187,15 +190,8 @@ func (t *transform) nameComponents() {
 	}
 	slices.SortFunc(nodes, func(a, b *graph.Node) int {
 		x, y := t.sources[a], t.sources[b]
-		switch {
-		case (x.kind == Init) != (y.kind == Init):
-			return boolOrder(x.kind == Init)
-		case (x.kind == Rest) != (y.kind == Rest):
-			return -boolOrder(x.kind == Rest)
-		case x.block.Order != y.block.Order:
-			return x.block.Order - y.block.Order
-		}
-		return int(a.Id()) - int(b.Id())
+		place := map[Kind]int{Init: -1, Rest: 1, PoolMLP: 2} // the others are of blocks
+		return cmp.Or(cmp.Compare(place[x.kind], place[y.kind]), cmp.Compare(x.block.Order, y.block.Order), cmp.Compare(a.Id(), b.Id()))
 	})
 	rest, init := -1, -1
 	for _, n := range nodes {
@@ -224,13 +220,6 @@ func (t *transform) nameComponents() {
 	if t.opts.Biases == BiasesApart {
 		t.components = append(t.components, Component{Kind: Const, Tokens: 1})
 	}
-}
-
-func boolOrder(first bool) int {
-	if first {
-		return -1
-	}
-	return 1
 }
 
 // constComponent is the index of const, -1 when biases are shared.
@@ -493,6 +482,9 @@ func (t *transform) narrowValue(n *graph.Node, r *readout) *bundle {
 			parts[i], channels[i] = t.value(m.Input, t.throughTokenMap(r, n, part, i)), t.layout(m.Input).channels
 		}
 		return joinChannels(parts, t.opts.Split != Tokens, t.constComponent(), channels)
+	}
+	if p, ok := t.marks.Pools[n]; ok && t.layout(n).known {
+		return t.pooled(t.value(p.Values, t.throughPool(n, p)), p, r)
 	}
 	t.checkLinear(n)
 	if !t.layout(n).known {

@@ -130,13 +130,24 @@ func (a argument) activation(to *Activation) error {
 	return nil
 }
 
-// layerNorm reads norm_layer: a layer norm with timm's epsilon, or one in the tables with its own.
-func (a argument) layerNorm(epsilon *float64) error {
-	if a.is(nil, "", "layernorm", "LayerNorm") {
-		return nil
+// norm reads norm_layer: a layer norm or one by the root mean square, with timm's epsilon or, in the tables, its own.
+func (a argument) norm(rms *bool, epsilon *float64) error {
+	kind := a.value
+	if norm, ok := a.value.(map[string]any); ok {
+		kind = norm["name"]
+		if norm["eps"] != nil {
+			if err := (argument{a.key + ".eps", norm["eps"]}).number(epsilon); err != nil {
+				return err
+			}
+		}
 	}
-	if norm, ok := a.value.(map[string]any); ok && norm["name"] == "LayerNorm" {
-		return argument{"norm_layer.eps", norm["eps"]}.number(epsilon)
+	switch kind {
+	case nil, "", "layernorm", "LayerNorm":
+		*rms = false
+		return nil
+	case "rmsnorm", "RmsNorm":
+		*rms = true
+		return nil
 	}
 	return a.mustBe(nil)
 }

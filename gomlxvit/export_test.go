@@ -1,6 +1,10 @@
 package gomlxvit
 
-import "github.com/gomlx/gomlx/core/graph"
+import (
+	"github.com/gomlx/gomlx/core/graph"
+
+	"vitdecompose/gomlxvit/checkpoint"
+)
 
 // FeatureMap gives the tokens [batch, token, dim] that the representation of an architecture with stages is the mean of.
 func FeatureMap(arch Architecture, w Weights, pixels *graph.Node) *graph.Node {
@@ -21,4 +25,20 @@ func (c *SwinConfig) Shift(stage, index int) (side, size, shift int) {
 		}
 	}
 	return 0, 0, 0
+}
+
+// WithTextTower loads a model with its text tower and without a tokenizer.
+func WithTextTower(ckpt *checkpoint.Checkpoint) (*Model, error) {
+	m, err := FromCheckpoint(ckpt, Options{})
+	if err != nil {
+		return nil, err
+	}
+	stored := newStoredTensors(ckpt.Weights)
+	_, tower, err := architectureOf(ckpt, stored)
+	if err != nil {
+		return nil, err
+	}
+	stored.reshape(logitScale)
+	stored.reshape(logitBias)
+	return m, m.loadTextTower(stored, tower)
 }

@@ -55,6 +55,9 @@ func (c *ViTConfig) represents() string {
 	if c.AveragePool {
 		what = "the mean of the patch tokens"
 	}
+	if c.AttentionPool.Heads > 0 {
+		what = "what the pooling attention reads and its MLP adds,"
+	}
 	if c.Beside == BesidePatches {
 		what = "the class token and the mean of the patch tokens side by side,"
 	} else if c.Beside == BesideSecond {
@@ -63,6 +66,7 @@ func (c *ViTConfig) represents() string {
 	switch {
 	case c.PoolNorm:
 		what += ", normalised after pooling"
+	case c.AttentionPool.Heads > 0:
 	case c.FinalNorm:
 		what += " after the last norm"
 	}

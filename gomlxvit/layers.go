@@ -52,9 +52,10 @@ func operands(w Weights, a, b *graph.Node) (x, y *graph.Node, rounded bool) {
 }
 
 // multiHead splits qkv [batch, token, 3*width], ordered (3, head, headDim), into heads and computes scaled dot-product
-// attention. bias, added to the scores [batch, head, token, token], may be nil. It returns the concatenated heads
-// [batch, token, width], the attention weights [batch, head, token, token] and the values [batch, token, head, headDim].
-func multiHead(w Weights, qkv *graph.Node, heads int, bias *graph.Node) (merged, weights, values *graph.Node) {
+// attention. bias, added to the scores [batch, head, token, token], may be nil, and so may prepare, which changes queries
+// and keys [batch, token, head, headDim] first. It returns the concatenated heads [batch, token, width], the attention weights
+// [batch, head, token, token] and the values [batch, token, head, headDim].
+func multiHead(w Weights, qkv *graph.Node, heads int, bias *graph.Node, prepare func(q, k *graph.Node) (*graph.Node, *graph.Node)) (merged, weights, values *graph.Node) {
 	batch, tokens, width := qkv.Shape().Dim(0), qkv.Shape().Dim(1), qkv.Shape().Dim(2)/3
 	headDim := width / heads
 	part := func(i int) *graph.Node {
@@ -62,15 +63,25 @@ func multiHead(w Weights, qkv *graph.Node, heads int, bias *graph.Node) (merged,
 	}
 	q, k := part(0), part(1)
 	values = part(2)
-	q = graph.MulScalar(q, 1/math.Sqrt(float64(headDim)))
+	if prepare != nil {
+		q, k = prepare(q, k)
+	}
+	weights, read := attend(w, q, k, values, bias)
+	return graph.Reshape(read, batch, tokens, width), weights, values
+}
+
+// attend computes scaled dot-product attention of queries q [batch, query, head, headDim] to keys and values
+// [batch, token, head, headDim]: its weights [batch, head, query, token], and what the queries read
+// [batch, query, head, headDim].
+func attend(w Weights, q, k, values, bias *graph.Node) (weights, read *graph.Node) {
+	q = graph.MulScalar(q, 1/math.Sqrt(float64(q.Shape().Dim(-1))))
 	scores := product(w, q, k).General([]int{3}, []int{0, 2}, []int{3}, []int{0, 2})
 	if bias != nil {
 		scores = graph.Add(scores, bias)
 	}
 	weights = graph.Softmax(scores, -1)
-	perHead := product(w, weights, values).General([]int{3}, []int{0, 1}, []int{1}, []int{0, 2}) // [batch, head, token, headDim]
-	merged = graph.Reshape(graph.TransposeAllAxes(perHead, 0, 2, 1, 3), batch, tokens, width)
-	return merged, weights, values
+	perHead := product(w, weights, values).General([]int{3}, []int{0, 1}, []int{1}, []int{0, 2}) // [batch, head, query, headDim]
+	return weights, graph.TransposeAllAxes(perHead, 0, 2, 1, 3)
 }
 
 // layerNorm normalises the last axis of x at its actual mean and variance:
@@ -80,21 +91,30 @@ func multiHead(w Weights, qkv *graph.Node, heads int, bias *graph.Node) (merged,
 // The inverse standard deviation is marked as a statistic: a constant of the decomposition.
 func layerNorm(w Weights, name string, x *graph.Node, epsilon float64) *graph.Node {
 	centred := graph.Sub(x, graph.ReduceAndKeep(x, graph.ReduceMean, -1))
-	variance := graph.ReduceAndKeep(graph.Square(centred), graph.ReduceMean, -1)
-	inverse := graph.Rsqrt(graph.AddScalar(variance, epsilon))
-	mark.Statistic(inverse)
-	scaled := graph.Mul(graph.Mul(centred, inverse), channels(w.Get(name+".weight"), x.Rank()))
-	y := addBias(scaled, w.Get(name+".bias"))
+	y := addBias(rmsNorm(w, name, centred, epsilon), w.Get(name+".bias"))
 	mark.ElementwiseOf(y, x)
 	return y
 }
 
-// mlp computes fc2(act(fc1(x))) of x [batch, token, width] and marks it as a component, without fc2's bias.
-func mlp(w Weights, x *graph.Node, fc1, fc2 string, activation Activation, block mark.Block) *graph.Node {
+// rmsNorm divides by the root of the actual mean square of the last axis of x, which is the standard deviation where x is
+// centred:
+//
+//	x / sqrt(mean(x²) + epsilon) * weight
+//
+// The inverse is marked as a statistic.
+func rmsNorm(w Weights, name string, x *graph.Node, epsilon float64) *graph.Node {
+	square := graph.ReduceAndKeep(graph.Square(x), graph.ReduceMean, -1)
+	inverse := graph.Rsqrt(graph.AddScalar(square, epsilon))
+	mark.Statistic(inverse)
+	return graph.Mul(graph.Mul(x, inverse), channels(w.Get(name+".weight"), x.Rank()))
+}
+
+// mlp computes fc2(act(fc1(x))) of x [batch, token..., width] and marks it as a component, without fc2's bias.
+func mlp(w Weights, x *graph.Node, fc1, fc2 string, activation Activation, block mark.Block, part mark.Part) *graph.Node {
 	hidden := contractLast(w, x, w.Get(fc1+".weight"))
 	hidden = activate(addBias(hidden, w.Get(fc1+".bias")), activation)
 	out := contractLast(w, hidden, w.Get(fc2+".weight"))
-	mark.Component(out, block, mark.MLP)
+	mark.Component(out, block, part)
 	return addBias(out, w.Get(fc2+".bias"))
 }
 

@@ -321,7 +321,7 @@ func (c *MaxViTConfig) attention(w Weights, x *graph.Node, b mark.Block) *graph.
 	table := w.Get(name + "attn.rel_pos.relative_position_bias_table")
 	heads := table.Shape().Dim(0)
 	attention := windowAttention{
-		windows: c.windows(b.Stage, b.Sublayer), block: b, heads: heads, prefix: name + "attn.", qkvBias: true,
+		windows: c.windows(b.Stage, b.Sublayer), block: b, heads: heads, prefix: name + "attn.", qkvBias: w.Get(name + "attn.qkv.bias"),
 		table: graph.Transpose(graph.Reshape(table, heads, table.Shape().Size()/heads), 0, 1), keyMinusQuery: true,
 	}
 	normed := layerNorm(w, name+"norm1", x, c.Epsilon)
@@ -330,7 +330,7 @@ func (c *MaxViTConfig) attention(w Weights, x *graph.Node, b mark.Block) *graph.
 
 	normed = layerNorm(w, name+"norm2", x, c.Epsilon)
 	mark.ReadBy(normed, b, mark.MLP)
-	return addBranch(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELUTanh, b))
+	return addBranch(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELUTanh, b, mark.MLP))
 }
 
 // The ends of the names of a batch norm's statistics in a checkpoint.

@@ -199,6 +199,9 @@ func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
 		file.stripPrefix(stored)
 		file.convertTimm(arch)
 	}
+	if text == nil && ckpt.OpenCLIP != nil {
+		file.keepOnly("visual.", "the text tower, which is of a kind that is not read")
+	}
 	if text != nil { // may be stored as vectors of one number
 		file.reshape(logitScale)
 		file.reshape(logitBias)
@@ -253,7 +256,7 @@ func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
 		}
 		m.weights[p.Name] = tensors.FromFlatDataAndDimensions(data, p.Dims...)
 	}
-	if opts.Text && text != nil {
+	if opts.Text && (text != nil || ckpt.OpenCLIP != nil) {
 		if err := m.loadText(ckpt, file, text); err != nil {
 			return nil, fmt.Errorf("%s: %w", ckpt.Ref, err)
 		}

@@ -91,11 +91,17 @@ func TestModelArguments(t *testing.T) {
 		{`{"depth": -1}`, "must be positive"},
 		{`{"depth": 1e9}`, "beyond any known"},
 		{`{"qkv_bias": 1}`, "true or false"},
-		{`{"global_pool": "map"}`, "only token and avg"},
-		{`{"class_token": false}`, "needs average pooling"},
+		{`{"global_pool": "map"}`, ""},
+		{`{"global_pool": "prr"}`, "only token, avg and map"},
+		{`{"class_token": false}`, "needs average or attention pooling"},
 		{`{"in_chans": 1}`, "only colour pictures"},
 		{`{"act_layer": "swish"}`, "act_layer"},
-		{`{"qk_norm": true}`, "model_args.qk_norm is not supported"},
+		{`{"qk_norm": true, "norm_layer": "rmsnorm", "pos_embed": "none"}`, ""},
+		{`{"mlp_layer": "SwiGLU"}`, "supported together only"},
+		{`{"mlp_layer": "SwiGLU", "act_layer": "silu", "global_pool": "map"}`, "attention pooling whose MLP has a SwiGLU"},
+		{`{"embed_norm_layer": "rmsnorm"}`, "embed_norm_layer is another norm"},
+		{`{"norm_layer": "batchnorm"}`, "norm_layer"},
+		{`{"pool_include_prefix": true, "global_pool": "avg"}`, "pool_include_prefix"},
 	} {
 		var args map[string]any
 		if err := json.Unmarshal([]byte(test.args), &args); err != nil {

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -68,9 +69,13 @@ type constructor interface {
 
 // families are timm's constructors with the defaults of their arguments.
 var families = map[string]func() constructor{
-	"vit":    func() constructor { return newViTArguments() },
-	"swin":   func() constructor { return newSwinArguments() },
-	"maxvit": func() constructor { return newMaxViTArguments() },
+	"vit":           func() constructor { return newViTArguments() },
+	"vit_distilled": func() constructor { return newDistilledArguments() },
+	"swin":          func() constructor { return newSwinArguments() },
+	"eva":           func() constructor { return newEvaArguments() },
+	"beit":          func() constructor { return newBeitArguments() },
+	"swinv2":        func() constructor { return newSwinV2Arguments() },
+	"maxvit":        func() constructor { return newMaxViTArguments() },
 }
 
 // unknown says that a name is of no architecture, and which names are like it.
@@ -170,10 +175,10 @@ var inTraining = []string{
 // overrides, and model_args over all.
 func fromTimm(ckpt *checkpoint.Checkpoint) (resizable, error) {
 	base, tag, _ := strings.Cut(ckpt.Architecture, ".")
-	r, ok := table()[base]
-	if !ok || r.ModelCfg != nil {
+	if !isTimm(base) {
 		return nil, unknown(ckpt.Architecture)
 	}
+	r := table()[base]
 	construct, ok := families[r.Family]
 	if !ok {
 		return nil, fmt.Errorf("architecture %q is timm's, but models of its family (%s) are not supported", ckpt.Architecture, r.Family)
@@ -222,6 +227,12 @@ func fromTimm(ckpt *checkpoint.Checkpoint) (resizable, error) {
 	return c.build(classes, pool)
 }
 
+// isTimm says whether the tables have an architecture of timm with that name.
+func isTimm(name string) bool {
+	r, ok := table()[name]
+	return ok && r.ModelCfg == nil
+}
+
 // filterOf is what timm resamples the position embeddings of a vision transformer with, which its name decides.
 func filterOf(name string) positionFilter {
 	switch {
@@ -233,46 +244,105 @@ func filterOf(name string) positionFilter {
 	return antialiasedFilter
 }
 
-// fromOpenCLIP reads model_cfg of open_clip_config.json.
+// fromOpenCLIP reads model_cfg of open_clip_config.json. The text tower is nil where it is of a kind that is not read.
 func fromOpenCLIP(cfg *checkpoint.OpenCLIPConfig) (resizable, *TextTower, error) {
 	if err := checkOpenCLIP(cfg); err != nil {
 		return nil, nil, err
+	}
+	text, err := textTower(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	if cfg.VisionCfg.Timm != nil {
+		arch, err := timmTower(cfg)
+		return arch, text, err
 	}
 	v := cfg.VisionCfg
 	c := &ViTConfig{
 		ImageSize: v.ImageSize[0], PatchSize: v.PatchSize, Width: v.Width, Depth: v.Layers, Heads: v.Width / v.HeadWidth,
 		MLPHidden: int(v.MLPRatio * float64(v.Width)), ClassToken: true, QKVBias: true, PreNorm: !v.NoLNPre, FinalNorm: true,
 		LayerScale: v.LSInitValue != 0, Projection: cfg.EmbedDim, Epsilon: v.NormEps, Activation: GELU, names: openCLIPNames,
+		AveragePool: v.PoolType == "avg",
+	}
+	if v.FinalLNAfterPool {
+		c.FinalNorm, c.PoolNorm, c.names.poolNorm = false, true, c.names.finalNorm
 	}
 	if cfg.QuickGELU {
 		c.Activation = QuickGELU
 	}
-	if err := c.check(); err != nil {
-		return nil, nil, err
-	}
-	text, err := textTower(cfg)
-	return c, text, err
+	return c, text, c.check()
 }
 
-// checkOpenCLIP refuses towers that are not CLIP's own transformers, and says what they are.
+// The tensors of a model of timm as the image tower of open_clip, and the projection behind it.
+const (
+	timmTrunk      = "visual.trunk."
+	timmProjection = "visual.head.proj.weight"
+)
+
+// timmTower builds a vision transformer of timm as the image tower of a CLIP.
+func timmTower(cfg *checkpoint.OpenCLIPConfig) (resizable, error) {
+	v, t := &cfg.VisionCfg, cfg.VisionCfg.Timm
+	ckpt := &checkpoint.Checkpoint{Architecture: t.Name, ModelArgs: maps.Clone(t.Args), FixedSize: v.ImageSize}
+	behind := t.Projection == "linear" // a layer of its own behind the model, whose norms stay as the model's own pooling has them
+	switch {
+	case behind || t.Projection == "none":
+	case t.Projection == "":
+		ckpt.NumClasses = cfg.EmbedDim
+	default:
+		return nil, fmt.Errorf("vision_cfg.timm_proj %q is not supported, only linear, none and null", t.Projection)
+	}
+	if t.Pool != "" && !behind {
+		ckpt.ModelArgs["global_pool"] = t.Pool
+	}
+	if base, _, _ := strings.Cut(t.Name, "."); !isTimm(base) {
+		return nil, fmt.Errorf("vision_cfg.timm_model_name %q is not supported: the model is %s, and only CLIPs with a plain vision transformer as image tower are read",
+			t.Name, openCLIPFamily(cfg))
+	}
+	arch, err := fromTimm(ckpt)
+	if err != nil {
+		return nil, fmt.Errorf("vision_cfg.timm_model_name: %w", err)
+	}
+	vit, ok := arch.(*ViTConfig)
+	if !ok || vit.Beside != BesideNothing {
+		return nil, fmt.Errorf("vision_cfg.timm_model_name %q is not supported as an image tower: only vision transformers with one token or a pooling are", t.Name)
+	}
+	c := *vit
+	if behind && t.Pool != "" {
+		if (t.Pool == "map") != (c.AttentionPool.Heads > 0) || t.Pool != "map" && t.Pool != "avg" && t.Pool != "token" {
+			return nil, fmt.Errorf("vision_cfg.timm_pool %q is not supported with %s", t.Pool, t.Name)
+		}
+		c.AveragePool = t.Pool == "avg"
+	}
+	c.names = c.names.within(timmTrunk)
+	switch {
+	case behind:
+		c.Projection, c.ProjectionBias, c.names.projection = cfg.EmbedDim, t.ProjectionBias, timmProjection
+	case c.Classes > 0: // the classifier is the projection
+		c.Projection, c.ProjectionBias, c.names.projection, c.Classes = c.Classes, true, c.names.headWeight, 0
+	case c.Width != cfg.EmbedDim:
+		return nil, fmt.Errorf("vision_cfg.timm_proj is none, and the width %d is not embed_dim %d", c.Width, cfg.EmbedDim)
+	}
+	return &c, c.check()
+}
+
+// checkOpenCLIP refuses image towers that are not read, and says what they are.
 func checkOpenCLIP(cfg *checkpoint.OpenCLIPConfig) error {
 	v := cfg.VisionCfg
 	for _, part := range []struct {
 		where string
 		extra map[string]any
-	}{{"vision_cfg", v.Extra}, {"text_cfg", cfg.TextCfg.Extra}, {"model_cfg", cfg.Extra}} {
+	}{{"vision_cfg", v.Extra}, {"model_cfg", cfg.Extra}} {
 		if len(part.extra) > 0 {
-			return fmt.Errorf("%s.%s is not supported: the model is %s, and only CLIPs with open_clip's own transformer towers are read",
+			return fmt.Errorf("%s.%s is not supported: the model is %s, and only CLIPs with a plain vision transformer as image tower are read",
 				part.where, sortedKeys(part.extra)[0], openCLIPFamily(cfg))
 		}
 	}
 	switch {
 	case v.ImageSize[0] != v.ImageSize[1]:
 		return fmt.Errorf("vision_cfg.image_size %v is not square", v.ImageSize)
-	case v.PoolType != "tok":
-		return fmt.Errorf("vision_cfg.pool_type %q is not supported, only tok", v.PoolType)
-	case v.FinalLNAfterPool:
-		return fmt.Errorf("vision_cfg.final_ln_after_pool is not supported")
+	case v.Timm != nil:
+	case v.PoolType != "tok" && v.PoolType != "avg":
+		return fmt.Errorf("vision_cfg.pool_type %q is not supported, only tok and avg", v.PoolType)
 	case v.PosEmbedType != "learnable":
 		return fmt.Errorf("vision_cfg.pos_embed_type %q is not supported, only learnable", v.PosEmbedType)
 	case v.HeadWidth <= 0 || v.Width%v.HeadWidth != 0:
@@ -283,14 +353,10 @@ func checkOpenCLIP(cfg *checkpoint.OpenCLIPConfig) error {
 
 // openCLIPFamily says in words what kind of model a configuration describes.
 func openCLIPFamily(cfg *checkpoint.OpenCLIPConfig) string {
-	has := func(fields map[string]any, key string) (string, bool) {
-		value, ok := fields[key]
-		return fmt.Sprint(value), ok
-	}
-	if name, ok := has(cfg.VisionCfg.Extra, "timm_model_name"); ok {
+	if cfg.VisionCfg.Timm != nil {
+		name := cfg.VisionCfg.Timm.Name
 		for _, family := range []struct{ part, name string }{
-			{"siglip", "a SigLIP"}, {"eva", "an EVA-CLIP"}, {"vit_pe", "a Perception Encoder"}, {"vitamin", "a ViTamin"},
-			{"convnext", "a CLIP with a ConvNeXt as image tower"}, {"fastvit", "a MobileCLIP"}, {"mci", "a MobileCLIP"},
+			{"vitamin", "a ViTamin"}, {"convnext", "a CLIP with a ConvNeXt as image tower"}, {"fastvit", "a MobileCLIP"}, {"mci", "a MobileCLIP"},
 		} {
 			if strings.Contains(name, family.part) {
 				return family.name
@@ -298,14 +364,8 @@ func openCLIPFamily(cfg *checkpoint.OpenCLIPConfig) string {
 		}
 		return fmt.Sprintf("a CLIP with timm's %s as image tower", name)
 	}
-	if _, ok := has(cfg.Extra, "multimodal_cfg"); ok {
+	if _, ok := cfg.Extra["multimodal_cfg"]; ok {
 		return "a CoCa"
-	}
-	if name, ok := has(cfg.TextCfg.Extra, "hf_model_name"); ok {
-		return fmt.Sprintf("a CLIP with %s as text tower", name)
-	}
-	if name, ok := has(cfg.TextCfg.Extra, "hf_tokenizer_name"); ok {
-		return fmt.Sprintf("a CLIP whose texts are tokenized as %s does", name)
 	}
 	return "a CLIP with towers of another kind"
 }

@@ -35,6 +35,13 @@ func TestPublishedNumbersOfParameters(t *testing.T) {
 		"vit_base_patch8_224": 86.58, "vit_base_patch16_384": 86.86, "vit_medium_patch16_gap_384": 39.03, "flexivit_large": 304.36,
 		"deit3_large_patch16_384": 304.76, "deit3_large_patch16_224": 304.37, "deit3_huge_patch14_224": 632.13,
 		"deit3_base_patch16_384": 86.88, "deit3_base_patch16_224": 86.59,
+		"eva02_large_patch14_448": 305.08, "eva_giant_patch14_336": 1013.01, "eva_giant_patch14_560": 1014.45, "eva02_base_patch14_448": 87.12,
+		"eva02_small_patch14_336": 22.13, "eva02_tiny_patch14_336": 5.76, "vit_betwixt_patch16_rope_reg4_gap_256": 60.23,
+		"vit_mediumd_patch16_rope_reg1_gap_256": 63.95, "vit_base_patch16_rope_reg1_gap_256": 86.43,
+		"beit_large_patch16_512": 305.67, "beit_large_patch16_384": 305.00, "beit_large_patch16_224": 304.43, "beitv2_large_patch16_224": 304.43,
+		"beit_base_patch16_384": 86.74, "beit_base_patch16_224": 86.53,
+		"deit_base_distilled_patch16_384": 87.63, "deit_base_distilled_patch16_224": 87.34, "deit_small_distilled_patch16_224": 22.44, "deit_tiny_distilled_patch16_224": 5.91,
+		"swinv2_large_window12to24_192to384": 196.74, "swinv2_base_window12to16_192to256": 87.92, "swinv2_small_window16_256": 49.73, "swinv2_tiny_window8_256": 28.35,
 		"swin_large_patch4_window12_384": 196.74, "swin_large_patch4_window7_224": 196.53, "swin_base_patch4_window12_384": 87.90, "swin_base_patch4_window7_224": 87.77,
 	} {
 		arch, err := gomlxvit.Timm(name, map[string]any{"num_classes": 1000.0})
@@ -109,11 +116,10 @@ func TestPositionsOfRegisters(t *testing.T) {
 
 func TestUnknownNames(t *testing.T) {
 	for name, want := range map[string]string{
-		"vit_base_patch16_225":            "vit_base_patch16_224",
-		"deit3_huge_patch14":              "deit3_huge_patch14_224",
-		"swin_tiny_window7":               "model_args",
-		"deit_base_distilled_patch16_224": "family",
-		"aimv2_large_patch14_224":         "embed_norm_layer",
+		"vit_base_patch16_225":       "vit_base_patch16_224",
+		"deit3_huge_patch14":         "deit3_huge_patch14_224",
+		"swin_tiny_window7":          "model_args",
+		"vit_small_patch16_18x2_224": "block_fn",
 	} {
 		if _, err := gomlxvit.Lookup(name); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: error %v, want one with %q", name, err, want)
@@ -122,8 +128,8 @@ func TestUnknownNames(t *testing.T) {
 	// open_clip's refusal is the same each time, and says what the model is.
 	first := ""
 	for range 20 {
-		_, err := gomlxvit.Lookup("ViT-B-16-SigLIP")
-		if err == nil || !strings.Contains(err.Error(), "a SigLIP") || first != "" && err.Error() != first {
+		_, err := gomlxvit.Lookup("MobileCLIP-S1")
+		if err == nil || !strings.Contains(err.Error(), "a MobileCLIP") || first != "" && err.Error() != first {
 			t.Fatalf("error %v after %q", err, first)
 		}
 		first = err.Error()
@@ -132,7 +138,8 @@ func TestUnknownNames(t *testing.T) {
 
 // Whatever stands in model_args, an architecture is built or refused.
 func FuzzModelArguments(f *testing.F) {
-	for _, name := range []string{"vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "maxvit_tiny_tf_224", "vit_giant_patch14_dinov2"} {
+	for _, name := range []string{"vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "maxvit_tiny_tf_224", "vit_giant_patch14_dinov2",
+		"vit_base_patch16_siglip_224", "eva02_base_patch16_clip_224", "vit_small_patch16_rope_mixed_224", "beit_base_patch16_224", "swinv2_tiny_window8_256"} {
 		f.Add(name, `{"img_size": [64, 64], "embed_dim": 32, "depths": [1, 1], "window_size": [[4, 4], 2], "act_layer": null, "mlp_ratio": 1e300}`)
 	}
 	f.Fuzz(func(t *testing.T, name, text string) {
@@ -142,6 +149,23 @@ func FuzzModelArguments(f *testing.F) {
 		}
 		if arch, err := gomlxvit.Timm(name, args); err == nil && (len(arch.Blocks()) == 0 || arch.OutputDim() <= 0) {
 			t.Errorf("%s %s: %+v", name, text, arch)
+		}
+	})
+}
+
+// Whatever stands in a model_cfg of open_clip, an image tower is built or refused.
+func FuzzOpenCLIP(f *testing.F) {
+	f.Add(`{"embed_dim": 64, "custom_text": true, "vision_cfg": {"timm_model_name": "vit_base_patch16_siglip_224", "timm_pool": "map", "timm_proj": "none",
+		"timm_model_args": {"embed_dim": 64, "num_heads": 2}}, "text_cfg": {"pool_type": "last", "proj_bias": true, "no_causal_mask": true}}`)
+	f.Add(`{"embed_dim": 64, "vision_cfg": {"timm_model_name": "eva02_base_patch16_clip_224", "timm_proj": null, "image_size": 48}, "text_cfg": {"hf_model_name": "x"}}`)
+	f.Add(`{"embed_dim": 64, "vision_cfg": {"pool_type": "avg", "final_ln_after_pool": true}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var cfg map[string]any
+		if json.Unmarshal([]byte(text), &cfg) != nil {
+			return
+		}
+		if arch, _, err := gomlxvit.OpenCLIP(cfg); err == nil && (len(arch.Blocks()) == 0 || len(arch.Params()) == 0) {
+			t.Errorf("%s: %+v", text, arch)
 		}
 	})
 }

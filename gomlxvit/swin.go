@@ -2,6 +2,7 @@ package gomlxvit
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/gomlx/gomlx/core/graph"
@@ -9,8 +10,8 @@ import (
 	"vitdecompose/gomlxvit/mark"
 )
 
-// SwinConfig describes a Swin transformer: Liu et al. 2021 (arXiv 2103.14030), in the layout of timm, where a stage
-// begins with the merging of patches.
+// SwinConfig describes a Swin transformer: Liu et al. 2021 (arXiv 2103.14030), or Swin V2 (arXiv 2111.09883), in the layout of
+// timm, where a stage begins with the merging of patches.
 type SwinConfig struct {
 	ImageSize int   // side of the square picture in pixels
 	PatchSize int   // side of a patch in pixels
@@ -24,6 +25,13 @@ type SwinConfig struct {
 	QKVBias  bool    // queries, keys and values have biases
 	Classes  int     // outputs of the linear head, 0 for none
 	Epsilon  float64 // of every norm
+
+	// V2 makes a Swin V2: scores are cosines, the bias of a pair of tokens is computed from their offset, and norms are behind
+	// attention, MLP and merging.
+	V2 bool
+	// Pretrained are the sides of the windows of each stage for which a Swin V2 was trained first; 0 or none stands for
+	// Windows.
+	Pretrained []int
 }
 
 // swinArguments are the arguments of timm's SwinTransformer.
@@ -34,6 +42,12 @@ func newSwinArguments() *swinArguments {
 		ImageSize: 224, PatchSize: 4, Width: 96, Depths: []int{2, 2, 6, 2}, Heads: []int{3, 6, 12, 24}, Windows: []int{7, 7, 7, 7},
 		MLPRatio: 4, QKVBias: true, Epsilon: 1e-5,
 	}}
+}
+
+func newSwinV2Arguments() *swinArguments {
+	a := newSwinArguments()
+	a.V2 = true
+	return a
 }
 
 func (c *swinArguments) set(arg argument) (known bool, err error) {
@@ -60,7 +74,17 @@ func (c *swinArguments) set(arg argument) (known bool, err error) {
 	case "strict_img_size", "dynamic_img_size":
 		// pictures of other sizes are not taken here
 	case "head_dim":
+		if c.V2 {
+			return false, nil
+		}
 		err = arg.mustBe(nil)
+	case "pretrained_window_sizes":
+		if !c.V2 {
+			return false, nil
+		}
+		err = arg.integers(&c.Pretrained)
+	case "act_layer":
+		err = arg.mustBe(nil, "gelu")
 	case "always_partition":
 		err = arg.mustBe(nil, false)
 	case "embed_layer":
@@ -149,6 +173,11 @@ func (c *SwinConfig) check() error {
 		return fmt.Errorf("a map of %d x %d patches cannot be halved %d times; choose an image size that is a multiple of %d",
 			c.side(0), c.side(0), stages-1, c.PatchSize<<(stages-1))
 	}
+	for _, side := range c.Pretrained {
+		if side < 0 {
+			return fmt.Errorf("pretrained_window_sizes must not be negative, got %v", c.Pretrained)
+		}
+	}
 	for stage, depth := range c.Depths {
 		heads, window := c.Heads[stage], c.Windows[stage]
 		switch {
@@ -210,14 +239,28 @@ func (c *SwinConfig) Params() []Param {
 		dim := c.dim(b.Stage)
 		if b.Stage > 0 && b.Index == 0 {
 			merge := c.mergeName(b.Stage)
-			l.norm(merge+"norm", 2*dim) // 4 patches of half the channels
+			if c.V2 {
+				l.norm(merge+"norm", dim)
+			} else {
+				l.norm(merge+"norm", 2*dim) // 4 patches of half the channels
+			}
 			l.add(merge+"reduction.weight", dim, 2*dim)
 		}
 		name, offsets := c.blockName(b), 2*c.windows(b).size-1
 		l.norm(name+"norm1", dim)
-		l.add(name+"attn.relative_position_bias_table", offsets*offsets, c.Heads[b.Stage])
+		if c.V2 {
+			l.add(name+"attn.logit_scale", c.Heads[b.Stage], 1, 1)
+			l.linear(name+"attn.cpb_mlp.0", positionHidden, 2)
+			l.add(name+"attn.cpb_mlp.2.weight", c.Heads[b.Stage], positionHidden)
+		} else {
+			l.add(name+"attn.relative_position_bias_table", offsets*offsets, c.Heads[b.Stage])
+		}
 		l.add(name+"attn.qkv.weight", 3*dim, dim)
-		if c.QKVBias {
+		switch {
+		case c.QKVBias && c.V2:
+			l.add(name+"attn.q_bias", dim)
+			l.add(name+"attn.v_bias", dim)
+		case c.QKVBias:
 			l.add(name+"attn.qkv.bias", 3*dim)
 		}
 		l.linear(name+"attn.proj", dim, dim)
@@ -261,30 +304,93 @@ func (c *SwinConfig) Head(w Weights, representation *graph.Node) *graph.Node {
 }
 
 // mergePatches halves the map that enters a stage: the channels of 2 x 2 tokens are concatenated, column by column,
-// normalised and mapped to twice the channels of one.
+// normalised and mapped to twice the channels of one; in a Swin V2 mapped and then normalised.
 func (c *SwinConfig) mergePatches(w Weights, x *graph.Node, stage int) *graph.Node {
 	side := c.side(stage - 1)
 	x = graph.Concatenate([]*graph.Node{
 		everyOther(x, side, 0, 0), everyOther(x, side, 1, 0), everyOther(x, side, 0, 1), everyOther(x, side, 1, 1),
 	}, -1)
-	x = layerNorm(w, c.mergeName(stage)+"norm", x, c.Epsilon)
-	return contractLast(w, x, w.Get(c.mergeName(stage)+"reduction.weight"))
+	if !c.V2 {
+		x = layerNorm(w, c.mergeName(stage)+"norm", x, c.Epsilon)
+	}
+	x = contractLast(w, x, w.Get(c.mergeName(stage)+"reduction.weight"))
+	if c.V2 {
+		x = layerNorm(w, c.mergeName(stage)+"norm", x, c.Epsilon)
+	}
+	return x
 }
 
 // block adds attention within windows and MLP to the residual stream x [batch, token, dim]:
 //
 //	x = x + Attention(norm1(x));  x = x + MLP(norm2(x))
+//
+// or, in a Swin V2, x + norm1(Attention(x)) and x + norm2(MLP(x)).
 func (c *SwinConfig) block(w Weights, x *graph.Node, b mark.Block) *graph.Node {
 	name := c.blockName(b)
-	attention := windowAttention{
-		windows: c.windows(b), block: b, heads: c.Heads[b.Stage], prefix: name + "attn.", qkvBias: c.QKVBias,
-		table: w.Get(name + "attn.relative_position_bias_table"),
+	attention := windowAttention{windows: c.windows(b), block: b, heads: c.Heads[b.Stage], prefix: name + "attn."}
+	switch {
+	case c.QKVBias && c.V2:
+		q, v := w.Get(name+"attn.q_bias"), w.Get(name+"attn.v_bias")
+		attention.qkvBias = graph.Concatenate([]*graph.Node{q, graph.ZerosLike(q), v}, 0)
+	case c.QKVBias:
+		attention.qkvBias = w.Get(name + "attn.qkv.bias")
 	}
-	normed := layerNorm(w, name+"norm1", x, c.Epsilon)
-	mark.ReadBy(normed, b, mark.Attn)
-	x = addBranch(x, attention.apply(w, normed))
+	if c.V2 {
+		attention.table = c.continuousBias(w, b)
+		attention.prepare = cosines(w.Get(name + "attn.logit_scale"))
+	} else {
+		attention.table = w.Get(name + "attn.relative_position_bias_table")
+	}
+	part := func(part mark.Part, norm string, compute func(x *graph.Node) *graph.Node) {
+		read := x
+		if !c.V2 {
+			read = layerNorm(w, name+norm, x, c.Epsilon)
+		}
+		mark.ReadBy(read, b, part)
+		y := compute(read)
+		if c.V2 {
+			y = layerNorm(w, name+norm, y, c.Epsilon)
+		}
+		x = addBranch(x, y)
+	}
+	part(mark.Attn, "norm1", func(x *graph.Node) *graph.Node { return attention.apply(w, x) })
+	part(mark.MLP, "norm2", func(x *graph.Node) *graph.Node { return mlp(w, x, name+"mlp.fc1", name+"mlp.fc2", GELU, b, mark.MLP) })
+	return x
+}
 
-	normed = layerNorm(w, name+"norm2", x, c.Epsilon)
-	mark.ReadBy(normed, b, mark.MLP)
-	return addBranch(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELU, b))
+// positionHidden is the width of the MLP that computes the biases of a Swin V2.
+const positionHidden = 512
+
+// continuousBias is the table [offset, head] of a Swin V2's relative position biases, which an MLP computes from the offsets
+// on a logarithmic scale.
+func (c *SwinConfig) continuousBias(w Weights, b mark.Block) *graph.Node {
+	name, size := c.blockName(b)+"attn.cpb_mlp.", c.windows(b).size
+	span := size
+	if b.Stage < len(c.Pretrained) && c.Pretrained[b.Stage] > 0 {
+		span = c.Pretrained[b.Stage]
+	}
+	coordinate := func(offset int) float32 {
+		scaled := 8 * float64(offset) / float64(max(span-1, 1))
+		return float32(math.Copysign(math.Log2(math.Abs(scaled)+1)/3, scaled))
+	}
+	var offsets [][]float32
+	for dy := 1 - size; dy < size; dy++ {
+		for dx := 1 - size; dx < size; dx++ {
+			offsets = append(offsets, []float32{coordinate(dy), coordinate(dx)})
+		}
+	}
+	weight := w.Get(name + "0.weight")
+	x := graph.ConvertDType(graph.Const(weight.Graph(), offsets), weight.DType())
+	hidden := graph.MaxScalar(addBias(contractLast(w, x, weight), w.Get(name+"0.bias")), 0)
+	return graph.MulScalar(graph.Sigmoid(contractLast(w, hidden, w.Get(name+"2.weight"))), 16)
+}
+
+// cosines makes queries and keys [batch, token, head, headDim] such that their scaled products are the cosines between them,
+// times exp(logScale) of each head, at most 100.
+func cosines(logScale *graph.Node) func(q, k *graph.Node) (*graph.Node, *graph.Node) {
+	return func(q, k *graph.Node) (*graph.Node, *graph.Node) {
+		scale := graph.Exp(graph.MinScalar(logScale, math.Log(100)))
+		scale = graph.MulScalar(graph.Reshape(scale, 1, 1, q.Shape().Dim(2), 1), math.Sqrt(float64(q.Shape().Dim(3))))
+		return graph.Mul(unit(q), scale), unit(k)
+	}
 }

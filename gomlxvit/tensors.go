@@ -57,6 +57,20 @@ func (s *storedTensors) drop(names ...string) {
 	}
 }
 
+// keepOnly leaves out the tensors whose names do not begin with a prefix, which are those of what.
+func (s *storedTensors) keepOnly(prefix, what string) {
+	left := 0
+	for _, name := range s.names() {
+		if !strings.HasPrefix(name, prefix) {
+			s.drop(name)
+			left++
+		}
+	}
+	if left > 0 {
+		s.assume("%d tensors of %s are left out", left, what)
+	}
+}
+
 // rename gives every tensor the name that to says.
 func (s *storedTensors) rename(to func(name string) string) {
 	renamed := make(map[string]madeTensor, len(s.made))
@@ -92,6 +106,23 @@ func (s *storedTensors) join(name string, parts ...string) error {
 	return nil
 }
 
+// divide makes two tensors of one, the first rows and the others, if it is there and has more rows.
+func (s *storedTensors) divide(name string, rows int, first, others string) {
+	t, ok := s.made[name]
+	if !ok || len(t.shape) == 0 || rows <= 0 || t.shape[0] <= rows || t.convert != nil {
+		return // compare says what is wrong
+	}
+	s.drop(name)
+	at := rows * (Param{Dims: t.shape[1:]}).size()
+	part := func(rows int, take func(numbers []float32) []float32) madeTensor {
+		shape := slices.Clone(t.shape)
+		shape[0] = rows
+		return madeTensor{parts: t.parts, shape: shape, convert: func(parts [][]float32) []float32 { return take(slices.Concat(parts...)) }}
+	}
+	s.made[first] = part(rows, func(numbers []float32) []float32 { return numbers[:at] })
+	s.made[others] = part(t.shape[0]-rows, func(numbers []float32) []float32 { return numbers[at:] })
+}
+
 // reshape changes the shape of a tensor, if it is there and has as many numbers.
 func (s *storedTensors) reshape(name string, shape ...int) {
 	if t, ok := s.made[name]; ok && (Param{Dims: t.shape}).size() == (Param{Dims: shape}).size() {
@@ -118,43 +149,6 @@ func (s *storedTensors) transpose(name string) {
 		return out
 	}
 	s.made[name] = t
-}
-
-// averageHeads makes of two linear heads, whose logits are averaged, one for both inputs side by side.
-func (s *storedTensors) averageHeads(name, first, second string) {
-	for _, kind := range []string{".weight", ".bias"} {
-		a, okA := s.made[first+kind]
-		b, okB := s.made[second+kind]
-		if !okA || !okB || !slices.Equal(a.shape, b.shape) || len(a.shape) == 0 || len(a.parts)+len(b.parts) != 2 {
-			return // compare says what is wrong
-		}
-		made := madeTensor{parts: []string{a.parts[0], b.parts[0]}, shape: slices.Clone(a.shape)}
-		if kind == ".bias" {
-			made.convert = func(parts [][]float32) []float32 {
-				mean := make([]float32, len(parts[0]))
-				for i := range mean {
-					mean[i] = (parts[0][i] + parts[1][i]) / 2
-				}
-				return mean
-			}
-		} else {
-			width := a.shape[len(a.shape)-1]
-			made.shape[len(made.shape)-1] = 2 * width
-			made.convert = func(parts [][]float32) []float32 {
-				both := make([]float32, 0, 2*len(parts[0]))
-				for row := 0; row < len(parts[0]); row += width {
-					for _, part := range parts {
-						for _, v := range part[row:][:width] {
-							both = append(both, v/2)
-						}
-					}
-				}
-				return both
-			}
-		}
-		s.drop(first+kind, second+kind)
-		s.made[name+kind] = made
-	}
 }
 
 // splitClassPosition takes the first row of position embeddings [1, 1+patch, dim] out and adds it to the class token, for
@@ -393,12 +387,14 @@ func (s *storedTensors) hiddenBehind(needed []Param) string {
 // isLeftover says whether a tensor that no architecture lists is one that training leaves in checkpoints beside a known
 // one: the batches that a batch norm has counted, tables that Swin computes from the size of its windows.
 func isLeftover(name string, known map[string]bool) bool {
-	for suffix, beside := range map[string]string{
-		"num_batches_tracked":          "running_mean",
-		"attn.relative_position_index": "attn.relative_position_bias_table",
-		"attn_mask":                    "attn.relative_position_bias_table",
+	table, scale := "attn.relative_position_bias_table", "attn.logit_scale" // of Swin and Swin V2
+	for suffix, beside := range map[string][]string{
+		"num_batches_tracked":          {"running_mean"},
+		"attn.relative_position_index": {table, scale},
+		"attn.relative_coords_table":   {scale},
+		"attn_mask":                    {table, scale},
 	} {
-		if prefix, ok := strings.CutSuffix(name, suffix); ok && known[prefix+beside] {
+		if prefix, ok := strings.CutSuffix(name, suffix); ok && slices.ContainsFunc(beside, func(other string) bool { return known[prefix+other] }) {
 			return true
 		}
 	}

@@ -15,7 +15,8 @@ import (
 )
 
 // TextTower is CLIP's text transformer (Radford et al. 2021, arXiv 2103.00020): causal, with the blocks of the vision
-// transformer, read at the end token.
+// transformer, read at the end token; or SigLIP's (Zhai et al. 2023, arXiv 2303.15343), which sees all tokens and is read at the
+// last.
 type TextTower struct {
 	ContextLength int // most tokens of a text
 	VocabSize     int
@@ -28,6 +29,14 @@ type TextTower struct {
 	LogitBias     bool // a learned number is added to the logits of pictures and texts
 	Epsilon       float64
 	Activation    Activation
+
+	Bidirectional  bool // tokens see those behind them too
+	ReadLast       bool // the embedding is read at the last position of the context, not at the end token
+	ProjectionBias bool // the projection has a bias and is stored as a linear layer
+
+	prefix string // of the names of the tower's tensors
+	// tokens says why texts cannot be made tokens, "" when they may be.
+	tokens string
 }
 
 // The text tower's tensors outside its blocks, the logarithm of what cosines are multiplied with, and what is added then.
@@ -40,12 +49,12 @@ const (
 	logitBias      = "logit_bias"
 )
 
-// textTower reads text_cfg of open_clip_config.json.
+// textTower reads text_cfg of open_clip_config.json; nil stands for a tower of a kind that is not read.
 func textTower(cfg *checkpoint.OpenCLIPConfig) (*TextTower, error) {
 	t := cfg.TextCfg
 	switch {
-	case t.PoolType != "argmax" || t.NoCausalMask || t.ProjBias:
-		return nil, fmt.Errorf("text_cfg: only the causal tower that pools at the end token, without projection bias, is supported")
+	case len(t.Extra) > 0 || t.PoolType != "argmax" && t.PoolType != "last":
+		return nil, nil
 	case t.Width%t.Heads != 0:
 		return nil, fmt.Errorf("text_cfg.width %d is not a multiple of heads %d", t.Width, t.Heads)
 	case t.ContextLength < 2 || t.ContextLength > 1<<14:
@@ -58,8 +67,18 @@ func textTower(cfg *checkpoint.OpenCLIPConfig) (*TextTower, error) {
 		MLPHidden: int(t.MLPRatio * float64(t.Width)), EmbedDim: cfg.EmbedDim,
 		LayerScale: t.LSInitValue != 0, LogitBias: cfg.LogitBias, Epsilon: t.NormEps, Activation: GELU,
 	}
-	if cfg.QuickGELU {
+	tower.Bidirectional, tower.ReadLast, tower.ProjectionBias = t.NoCausalMask, t.PoolType == "last", t.ProjBias
+	if cfg.CustomText {
+		tower.prefix = "text."
+	}
+	switch {
+	case cfg.QuickGELU:
 		tower.Activation = QuickGELU
+	case t.GELUTanh:
+		tower.Activation = GELUTanh
+	}
+	if t.Tokenizer != "" {
+		tower.tokens = fmt.Sprintf("they are tokenized as %s does", t.Tokenizer)
 	}
 	return tower, nil
 }
@@ -67,7 +86,7 @@ func textTower(cfg *checkpoint.OpenCLIPConfig) (*TextTower, error) {
 // blocks describes the transformer blocks, which are those of the image tower under other names.
 func (t *TextTower) blocks() *ViTConfig {
 	names := openCLIPNames
-	names.block = "transformer.resblocks.%d."
+	names.block = t.prefix + "transformer.resblocks.%d."
 	return &ViTConfig{
 		Width: t.Width, Depth: t.Layers, Heads: t.Heads, MLPHidden: t.MLPHidden, QKVBias: true, LayerScale: t.LayerScale,
 		Epsilon: t.Epsilon, Activation: t.Activation, names: names,
@@ -80,38 +99,52 @@ func (t *TextTower) Params() []Param {
 	if t.LogitBias {
 		l = append(l, Param{Name: logitBias, Dims: []int{}})
 	}
-	l.add(tokenEmbedding, t.VocabSize, t.Width)
-	l.add(textPosition, t.ContextLength, t.Width)
-	l.norm(textNorm, t.Width)
-	l.add(textProjection, t.Width, t.EmbedDim)
+	l.add(t.prefix+tokenEmbedding, t.VocabSize, t.Width)
+	l.add(t.prefix+textPosition, t.ContextLength, t.Width)
+	l.norm(t.prefix+textNorm, t.Width)
+	if t.ProjectionBias {
+		l.linear(t.prefix+textProjection, t.EmbedDim, t.Width)
+	} else {
+		l.add(t.prefix+textProjection, t.Width, t.EmbedDim)
+	}
 	t.blocks().addBlocks(&l)
 	return l
 }
 
 // Embedding builds the forward pass from token ids [text, position], int32, to the embeddings [text, dim] in the joint
-// space, not normalised. There may be fewer positions than ContextLength as long as every text has its end token: what
-// follows it does not matter, for attention looks back only.
+// space, not normalised. Where attention looks back only and the end token is read, there may be fewer positions than
+// ContextLength as long as every text has its end token: what follows it does not matter.
 func (t *TextTower) Embedding(w Weights, tokens *graph.Node) *graph.Node {
 	g, length := tokens.Graph(), tokens.Shape().Dim(1)
-	x := graph.Gather(w.Get(tokenEmbedding), graph.InsertAxes(tokens, -1))
-	position := graph.SliceAxis(w.Get(textPosition), 0, graph.AxisRange(0, length))
+	x := graph.Gather(w.Get(t.prefix+tokenEmbedding), graph.InsertAxes(tokens, -1))
+	position := graph.SliceAxis(w.Get(t.prefix+textPosition), 0, graph.AxisRange(0, length))
 	x = graph.Add(x, graph.InsertAxes(position, 0))
 
-	square := shapes.Make(dtypes.Int32, length, length)
-	ahead := graph.GreaterThan(graph.Iota(g, square, 1), graph.Iota(g, square, 0))
-	// Finite, so that gradients are; its exponential is 0 beside that of any score.
-	mask := graph.MulScalar(graph.ConvertDType(ahead, dtypes.Float32), -1e9)
-	mask = graph.InsertAxes(mask, 0, 0)
+	var mask *graph.Node
+	if !t.Bidirectional {
+		square := shapes.Make(dtypes.Int32, length, length)
+		ahead := graph.GreaterThan(graph.Iota(g, square, 1), graph.Iota(g, square, 0))
+		// Finite, so that gradients are; its exponential is 0 beside that of any score.
+		mask = graph.MulScalar(graph.ConvertDType(ahead, dtypes.Float32), -1e9)
+		mask = graph.InsertAxes(mask, 0, 0)
+	}
 	blocks := t.blocks()
 	for i := range t.Layers {
-		x = blocks.block(w, x, mark.Plain(i), fmt.Sprintf(blocks.names.block, i), mask)
+		x = blocks.block(w, x, mark.Plain(i), fmt.Sprintf(blocks.names.block, i), attentionScores{mask: mask})
 	}
 
-	// The end token has the largest id. The norm is per position: one is enough.
-	end := graph.OneHot(graph.ArgMax(tokens, 1, dtypes.Int32), length, dtypes.Float32)
-	x = graph.Einsum("tn,tnd->td", end, x)
-	x = layerNorm(w, textNorm, x, t.Epsilon)
-	return product(w, x, w.Get(textProjection)).Product()
+	// The norm is per position: one is enough.
+	if t.ReadLast {
+		x = oneToken(x, length-1)
+	} else { // the end token has the largest id
+		end := graph.OneHot(graph.ArgMax(tokens, 1, dtypes.Int32), length, dtypes.Float32)
+		x = graph.Einsum("tn,tnd->td", end, x)
+	}
+	x = layerNorm(w, t.prefix+textNorm, x, t.Epsilon)
+	if t.ProjectionBias {
+		return addBias(contractLast(w, x, w.Get(t.prefix+textProjection+".weight")), w.Get(t.prefix+textProjection+".bias"))
+	}
+	return product(w, x, w.Get(t.prefix+textProjection)).Product()
 }
 
 // CosineLogits builds exp(logit_scale) times the cosines [image, text] of two sets of embeddings [image, dim] and
@@ -121,7 +154,7 @@ func CosineLogits(w Weights, images, texts *graph.Node) *graph.Node {
 	return graph.Mul(contractLast(w, unit(images), unit(texts)), scale)
 }
 
-// unit scales the rows of x [row, dim] to length 1.
+// unit scales x to length 1 along its last axis.
 func unit(x *graph.Node) *graph.Node {
 	norm := graph.MaxScalar(graph.Sqrt(graph.ReduceAndKeep(graph.Square(x), graph.ReduceSum, -1)), 1e-12)
 	mark.Statistic(norm)
@@ -130,6 +163,12 @@ func unit(x *graph.Node) *graph.Node {
 
 // loadText loads the text tower's weights and the tokenizer.
 func (m *Model) loadText(ckpt *checkpoint.Checkpoint, stored *storedTensors, tower *TextTower) error {
+	switch {
+	case tower == nil:
+		return fmt.Errorf("texts are not available: the text tower is of a kind that is not read; the image tower alone can be used")
+	case tower.tokens != "":
+		return fmt.Errorf("texts are not available: %s, and only CLIP's own tokenizer is read; the image tower alone can be used", tower.tokens)
+	}
 	file, err := ckpt.Tokenizer()
 	if err != nil {
 		return err
@@ -140,6 +179,11 @@ func (m *Model) loadText(ckpt *checkpoint.Checkpoint, stored *storedTensors, tow
 	if n := m.Tokenizer.VocabSize(); n != tower.VocabSize {
 		return fmt.Errorf("tokenizer.json has %d tokens and text_cfg.vocab_size is %d; they are not of the same model", n, tower.VocabSize)
 	}
+	return m.loadTextTower(stored, tower)
+}
+
+// loadTextTower loads the weights of the text tower.
+func (m *Model) loadTextTower(stored *storedTensors, tower *TextTower) error {
 	for _, p := range tower.Params() {
 		data, err := stored.float32(p.Name)
 		if err != nil {

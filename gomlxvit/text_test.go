@@ -385,7 +385,7 @@ func TestTextErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for from, to := range map[string]string{`"heads":2`: `"heads":3`, `"context_length":48`: `"context_length":1`, `"layers":2`: `"pool_type":"last","layers":2`} {
+	for from, to := range map[string]string{`"heads":2`: `"heads":3`, `"context_length":48`: `"context_length":1`, `"layers":2`: `"layers":9999`} {
 		if err := os.WriteFile(config, []byte(strings.Replace(string(text), from, to, 1)), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -30,11 +30,11 @@ var viTLayout = transformersLayout{
 	names: []string{
 		"embeddings.cls_token", "cls_token", "embeddings.position_embeddings", "pos_embed", "embeddings.mask_token", "mask_token",
 		"embeddings.patch_embeddings.projection.", "patch_embed.proj.",
-		"embeddings.register_tokens", "reg_token", "embeddings.distillation_token", "reg_token",
+		"embeddings.register_tokens", "reg_token", "embeddings.distillation_token", distillationToken,
 		"encoder.layer.", "blocks.", ".attention.attention.", ".attention.", ".attention.output.dense.", ".attn.proj.",
 		".intermediate.dense.", ".mlp.fc1.", ".output.dense.", ".mlp.fc2.", ".layernorm_before.", ".norm1.", ".layernorm_after.", ".norm2.",
 		".layer_scale1.lambda1", ".ls1.gamma", ".layer_scale2.lambda1", ".ls2.gamma",
-		".mlp.weights_in.", ".mlp.fc1.", ".mlp.weights_out.", ".mlp.fc2.", "layernorm.", "norm.", "cls_classifier.", "cls_head.", "distillation_classifier.", "distillation_head.", "classifier.", "head.",
+		".mlp.weights_in.", ".mlp.fc1.", ".mlp.weights_out.", ".mlp.fc2.", "layernorm.", "norm.", "cls_classifier.", "head.", "distillation_classifier.", "head_dist.", "classifier.", "head.",
 	},
 	parts: [3]string{".attention.query.", ".attention.key.", ".attention.value."}, joined: ".attn.qkv.",
 	unused: []string{"mask_token", "pooler.", "decoder."},
@@ -69,10 +69,54 @@ var clipLayout = transformersLayout{
 	build:  buildTransformersCLIP,
 }
 
+var siglipLayout = transformersLayout{
+	prefixes: []string{"siglip."},
+	names: []string{
+		"vision_model.embeddings.patch_embedding.", "patch_embed.proj.", "vision_model.embeddings.position_embedding.weight", "pos_embed",
+		"vision_model.embeddings.position_ids", "position_ids.vision", "vision_model.encoder.layers.", "blocks.", "vision_model.post_layernorm.", "norm.",
+		"vision_model.head.probe", "attn_pool.latent", "vision_model.head.attention.in_proj_", "attn_pool.in_proj_",
+		"vision_model.head.attention.out_proj.", "attn_pool.proj.", "vision_model.head.layernorm.", "attn_pool.norm.", "vision_model.head.mlp.", "attn_pool.mlp.",
+		"text_model.embeddings.token_embedding.", "text.token_embedding.", "text_model.embeddings.position_embedding.weight", "text.positional_embedding",
+		"text_model.embeddings.position_ids", "position_ids.text", "text_model.encoder.layers.", "text.transformer.resblocks.",
+		"text_model.final_layer_norm.", "text.ln_final.", "text_model.head.", "text.text_projection.", "classifier.", "head.",
+		".layer_norm1.", ".norm1.", ".layer_norm2.", ".norm2.", ".self_attn.out_proj.", ".attn.proj.",
+	},
+	parts: clipLayout.parts, joined: ".attn.qkv.",
+	unused: []string{"position_ids."},
+	build:  buildTransformersSigLIP,
+}
+
+var dinov3Layout = transformersLayout{
+	prefixes: []string{"dinov3_vit.", "model."},
+	names: []string{
+		"embeddings.cls_token", "cls_token", "embeddings.register_tokens", "reg_token", "embeddings.mask_token", "mask_token",
+		"embeddings.patch_embeddings.", "patch_embed.proj.", "layer.", "blocks.", ".attention.o_proj.", ".attn.proj.", ".attention.", ".attn.",
+		".layer_scale1.lambda1", ".gamma_1", ".layer_scale2.lambda1", ".gamma_2", ".mlp.down_proj.", ".mlp.fc2.", "classifier.", "head.",
+	},
+	unused: []string{"mask_token"},
+	build:  buildTransformersDINOv3,
+}
+
+var beitLayout = transformersLayout{
+	prefixes: []string{"beit."},
+	names: []string{
+		"embeddings.cls_token", "cls_token", "embeddings.mask_token", "mask_token", "embeddings.position_embeddings", "pos_embed",
+		"embeddings.patch_embeddings.projection.", "patch_embed.proj.", "encoder.layer.", "blocks.", "encoder.relative_position_bias.", "relative_position_bias.",
+		".attention.attention.relative_position_bias.relative_position_", ".attn.relative_position_",
+		".attention.attention.query.", ".attn.q_proj.", ".attention.attention.key.", ".attn.k_proj.", ".attention.attention.value.", ".attn.v_proj.",
+		".attention.output.dense.", ".attn.proj.", ".intermediate.dense.", ".mlp.fc1.", ".output.dense.", ".mlp.fc2.",
+		".layernorm_before.", ".norm1.", ".layernorm_after.", ".norm2.", ".lambda_1", ".gamma_1", ".lambda_2", ".gamma_2",
+		"pooler.layernorm.", "fc_norm.", "layernorm.", "norm.", "classifier.", "head.",
+	},
+	unused: []string{"mask_token", "lm_head."},
+	build:  buildTransformersBeit,
+}
+
 // transformersLayouts are the layouts by model_type.
 var transformersLayouts = map[string]*transformersLayout{
 	"vit": &viTLayout, "deit": &viTLayout, "vit_mae": &viTLayout, "vit_msn": &viTLayout, "dinov2": &viTLayout,
 	"dinov2_with_registers": &viTLayout, "swin": &swinLayout, "clip": &clipLayout, "clip_vision_model": &clipLayout,
+	"siglip": &siglipLayout, "siglip_vision_model": &siglipLayout, "dinov3_vit": &dinov3Layout, "beit": &beitLayout,
 }
 
 // fromTransformers builds the architecture of a checkpoint of the transformers library and gives its tensors our names.
@@ -116,6 +160,9 @@ func (l *transformersLayout) apply(stored *storedTensors) {
 
 // join makes one tensor of queries, keys and values.
 func (l *transformersLayout) join(stored *storedTensors) error {
+	if l.joined == "" {
+		return nil
+	}
 	for _, name := range stored.names() {
 		block, kind, ok := strings.Cut(name, l.parts[0])
 		if !ok {
@@ -167,11 +214,9 @@ func buildTransformersViT(c *checkpoint.TransformersConfig, stored *storedTensor
 	switch c.ModelType {
 	case "deit":
 		// The distillation token has a place like a register's and is not read, but by models with two heads.
-		arch.RegisterTokens = 1
-		if stored.has("distillation_head.weight") {
-			// The logits are the mean of both heads': one head of both tokens side by side.
-			arch.Beside, arch.Classes = BesideSecond, headOf(stored, "cls_head.weight")
-			stored.averageHeads("head", "cls_head", "distillation_head")
+		arch.RegisterTokens, arch.names.register = 1, distillationToken
+		if stored.has(arch.names.secondHead + ".weight") {
+			arch.Beside = BesideSecond
 		}
 	case "dinov2", "dinov2_with_registers":
 		arch.LayerScale, arch.MLPHidden = true, int(v.MLPRatio*float64(v.Width))
@@ -225,15 +270,107 @@ func buildTransformersCLIP(c *checkpoint.TransformersConfig, stored *storedTenso
 	if err := arch.check(); err != nil || c.Text == nil {
 		return arch, nil, err
 	}
+	text, err := transformersText(c)
+	return arch, text, err
+}
+
+// transformersText is the text tower of a CLIP or a SigLIP.
+func transformersText(c *checkpoint.TransformersConfig) (*TextTower, error) {
 	t := c.Text
-	if activation, err = activationOf(t); err != nil {
-		return nil, nil, fmt.Errorf("text_config: %w", err)
+	activation, err := activationOf(t)
+	if err != nil {
+		return nil, fmt.Errorf("text_config: %w", err)
 	}
 	if t.Heads <= 0 || t.Width%t.Heads != 0 || t.ContextLength < 2 || t.Depth > 1<<12 || t.Width > 1<<16 {
-		return nil, nil, fmt.Errorf("text_config: %d layers of width %d with %d heads for %d tokens cannot be built", t.Depth, t.Width, t.Heads, t.ContextLength)
+		return nil, fmt.Errorf("text_config: %d layers of width %d with %d heads for %d tokens cannot be built", t.Depth, t.Width, t.Heads, t.ContextLength)
 	}
-	return arch, &TextTower{
+	return &TextTower{
 		ContextLength: t.ContextLength, VocabSize: t.Vocab, Width: t.Width, Layers: t.Depth, Heads: t.Heads, MLPHidden: t.MLPHidden,
 		EmbedDim: c.EmbedDim, Epsilon: t.Epsilon, Activation: activation,
 	}, nil
+}
+
+func buildTransformersSigLIP(c *checkpoint.TransformersConfig, stored *storedTensors) (resizable, *TextTower, error) {
+	v := &c.Vision
+	activation, err := activationOf(v)
+	if err != nil {
+		return nil, nil, err
+	}
+	// The blocks of both towers have the same names in the library, and ours have not.
+	replace := strings.NewReplacer(".attn.qkv.", ".attn.in_proj_", ".attn.proj.", ".attn.out_proj.", ".norm1.", ".ln_1.", ".norm2.", ".ln_2.",
+		".mlp.fc1.", ".mlp.c_fc.", ".mlp.fc2.", ".mlp.c_proj.")
+	stored.rename(func(name string) string {
+		if strings.HasPrefix(name, "text.") {
+			return replace.Replace(name)
+		}
+		return name
+	})
+	stored.reshape(timmNames.position, 1, v.Grid()*v.Grid(), v.Width)
+	for _, kind := range []string{"weight", "bias"} {
+		stored.divide("attn_pool.in_proj_"+kind, v.Width, "attn_pool.q."+kind, "attn_pool.kv."+kind)
+	}
+	arch := &ViTConfig{
+		ImageSize: v.ImageSize, PatchSize: v.PatchSize, Width: v.Width, Depth: v.Depth, Heads: v.Heads, MLPHidden: v.MLPHidden,
+		PatchBias: true, QKVBias: true, FinalNorm: true, Epsilon: v.Epsilon, Activation: activation, filter: bicubicFilter, names: timmNames,
+		Classes: headOf(stored, timmNames.headWeight),
+	}
+	if stored.has("attn_pool.latent") && arch.Classes == 0 {
+		arch.AttentionPool = AttentionPool{Heads: v.Heads, MLPHidden: v.MLPHidden, Activation: activation}
+	} else { // as the library's classifier does
+		arch.AveragePool = true
+	}
+	if err := arch.check(); err != nil || c.Text == nil {
+		return arch, nil, err
+	}
+	text, err := transformersText(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	text.prefix, text.Bidirectional, text.ReadLast, text.ProjectionBias, text.LogitBias = "text.", true, true, true, true
+	text.tokens = "SigLIP's texts are tokenized by SentencePiece"
+	return arch, text, nil
+}
+
+func buildTransformersDINOv3(c *checkpoint.TransformersConfig, stored *storedTensors) (resizable, *TextTower, error) {
+	v := &c.Vision
+	arch := &ViTConfig{
+		ImageSize: v.ImageSize, PatchSize: v.PatchSize, Width: v.Width, Depth: v.Depth, Heads: v.Heads, MLPHidden: v.MLPHidden,
+		ClassToken: true, RegisterTokens: v.Registers, PatchBias: true, FinalNorm: true, LayerScale: true, NoPositions: true,
+		SplitQKV: true, QKVBias: v.QKVBias, KeysWithoutBias: !v.KeyBias, Epsilon: v.Epsilon, names: evaNames,
+		Rotary:  Rotary{Kind: CentredRotation, Temperature: v.RotaryBase, Halves: true},
+		Classes: headOf(stored, evaNames.headWeight),
+	}
+	if v.Gated {
+		if v.Activation != "silu" {
+			return nil, nil, fmt.Errorf("hidden_act %q is not supported with use_gated_mlp, only silu", v.Activation)
+		}
+		arch.Activation, arch.SplitGate = SwiGLU, true
+	} else {
+		var err error
+		if arch.Activation, err = activationOf(v); err != nil {
+			return nil, nil, err
+		}
+	}
+	replace := strings.NewReplacer(".mlp.up_proj.", ".mlp.fc1.")
+	if arch.SplitGate {
+		replace = strings.NewReplacer(".mlp.gate_proj.", "."+evaNames.gate+".", ".mlp.up_proj.", "."+evaNames.gated+".")
+	}
+	stored.rename(replace.Replace)
+	return arch, nil, arch.check()
+}
+
+func buildTransformersBeit(c *checkpoint.TransformersConfig, stored *storedTensors) (resizable, *TextTower, error) {
+	v := &c.Vision
+	activation, err := activationOf(v)
+	if err != nil {
+		return nil, nil, err
+	}
+	arch := &ViTConfig{
+		ImageSize: v.ImageSize, PatchSize: v.PatchSize, Width: v.Width, Depth: v.Depth, Heads: v.Heads, MLPHidden: v.MLPHidden,
+		ClassToken: true, PatchBias: true, SplitQKV: true, QKVBias: true, KeysWithoutBias: true, LayerScale: v.LayerScale,
+		RelativePositions: v.RelativePositions, NoPositions: !stored.has(evaNames.position), Epsilon: v.Epsilon, Activation: activation,
+		AveragePool: v.MeanPooling, PoolNorm: v.MeanPooling, FinalNorm: !v.MeanPooling, Classes: headOf(stored, evaNames.headWeight),
+		filter: bicubicFilter, names: evaNames,
+	}
+	return arch, nil, arch.check()
 }

@@ -23,7 +23,7 @@ import (
 var transformersModels = map[string]string{
 	"hf_vit": "", "hf_vit_base": "pooler", "hf_deit": "", "hf_dinov2": "mask_token", "hf_dinov2_reg": "mask_token", "hf_swin": "",
 	"hf_dinov2_cls": "mask_token", "hf_dinov2_swiglu": "mask_token", "hf_deit_teacher": "",
-	"hf_clip": "", "hf_vit_mae": "decoder",
+	"hf_clip": "", "hf_vit_mae": "decoder", "hf_siglip": "", "hf_dinov3": "mask_token", "hf_dinov3_gated": "mask_token", "hf_beit": "",
 }
 
 func TestTransformers(t *testing.T) {
@@ -190,7 +190,7 @@ func pixels(t *testing.T, dir, file string) ([]float32, [3]float32) {
 // differs by single steps of 8 bits.
 func TestTransformersPhoto(t *testing.T) {
 	file := golden.Beside(t, "golden", "preprocess", "striped_ball.png")
-	for _, name := range []string{"hf_vit", "hf_deit", "hf_dinov2", "hf_clip"} {
+	for _, name := range []string{"hf_vit", "hf_deit", "hf_dinov2", "hf_clip", "hf_siglip", "hf_dinov3", "hf_beit"} {
 		dir := golden.Beside(t, "golden2", name)
 		io := golden.Open(t, dir, "io.safetensors")
 		got, std := pixels(t, dir, file)

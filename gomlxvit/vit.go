@@ -2,6 +2,7 @@ package gomlxvit
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/gomlx/gomlx/core/graph"
 
@@ -56,6 +57,23 @@ type ViTConfig struct {
 	Epsilon         float64 // of every norm
 	Activation      Activation
 
+	RMSNorm         bool // norms divide by the root of the mean square; they neither centre nor shift (arXiv 1910.07467)
+	PostNorm        bool // norms are behind attention and MLP, on what these add, and not before them
+	QKNorm          bool // queries and keys of each head are normalised (arXiv 2302.05442)
+	KeysWithoutBias bool // with QKVBias: only queries and values have biases (BEiT, EVA)
+	SplitQKV        bool // queries, keys and values have layers of their own
+	AttnNorm        bool // a norm of the concatenated heads before their output projection (arXiv 2110.09456)
+	MLPNorm         bool // a norm in front of an MLP's last layer
+	SplitGate       bool // the two halves of a SwiGLU have layers of their own
+	NoOutputBias    bool // neither the output projections of attentions nor the layers of MLPs have biases
+	EmbeddingNorm   bool // a norm of the embedded patches before their positions are added
+	NoPositions     bool // no position embeddings are added
+	Rotary          Rotary
+	// RelativePositions are learned numbers for pairs of tokens that are added to attention scores (BEiT).
+	RelativePositions bool
+	AttentionPool     AttentionPool
+	ProjectionBias    bool // the projection has a bias and is stored as a linear layer
+
 	names vitNames
 	// filter is what position embeddings are resampled with.
 	filter positionFilter
@@ -68,6 +86,22 @@ type vitNames struct {
 	norm1, qkvWeight, qkvBias, attnOut, scale1            string // within a block
 	norm2, fc1, fc2, scale2                               string
 	finalNorm, poolNorm, projection, headWeight, headBias string
+
+	// Of variations that timm alone has. secondHead reads the second token of [BesideSecond].
+	embeddingNorm, secondHead, pool, frequencies          string
+	query, key, value, queryBias, valueBias, qNorm, kNorm string
+	attnNorm, mlpNorm, gate, gated, relativePositions     string
+}
+
+// within are the names where all stand behind a prefix.
+func (n vitNames) within(prefix string) vitNames {
+	for _, name := range []*string{
+		&n.patch, &n.class, &n.position, &n.register, &n.preNorm, &n.block, &n.finalNorm, &n.poolNorm, &n.headWeight, &n.headBias,
+		&n.embeddingNorm, &n.secondHead, &n.pool, &n.frequencies,
+	} {
+		*name = prefix + *name
+	}
+	return n
 }
 
 var timmNames = vitNames{
@@ -76,6 +110,11 @@ var timmNames = vitNames{
 	norm1: "norm1", qkvWeight: "attn.qkv.weight", qkvBias: "attn.qkv.bias", attnOut: "attn.proj", scale1: "ls1.gamma",
 	norm2: "norm2", fc1: "mlp.fc1", fc2: "mlp.fc2", scale2: "ls2.gamma",
 	finalNorm: "norm", poolNorm: "fc_norm", headWeight: "head.weight", headBias: "head.bias",
+
+	embeddingNorm: "patch_embed.norm", secondHead: "head_dist", pool: "attn_pool.", frequencies: "rope.freqs",
+	query: "attn.q_proj", key: "attn.k_proj", value: "attn.v_proj", queryBias: "attn.q_bias", valueBias: "attn.v_bias",
+	qNorm: "attn.q_norm", kNorm: "attn.k_norm", attnNorm: "attn.norm", mlpNorm: "mlp.norm", gate: "mlp.fc1_g", gated: "mlp.fc1_x",
+	relativePositions: "attn.relative_position_bias_table",
 }
 
 var openCLIPNames = vitNames{
@@ -94,6 +133,10 @@ type vitArguments struct {
 	silu     bool  // act_layer is SiLU, which gates only
 	poolNorm *bool // fc_norm; nil leaves it to the pooling
 	padded   bool
+	prefix   bool // pooling reads class and register tokens too
+	// of embed_norm_layer
+	embeddingRMS     bool
+	embeddingEpsilon float64
 }
 
 func newViTArguments() *vitArguments {
@@ -102,6 +145,17 @@ func newViTArguments() *vitArguments {
 		FinalNorm: true, Epsilon: 1e-6, Activation: GELU, names: timmNames,
 	}}
 }
+
+// newDistilledArguments are those of timm's VisionTransformerDistilled: a DeiT with a second token and a head for each. Its
+// representation has both side by side.
+func newDistilledArguments() *vitArguments {
+	a := newViTArguments()
+	a.Beside, a.RegisterTokens, a.names.register = BesideSecond, 1, distillationToken
+	return a
+}
+
+// distillationToken is timm's name for the token of a DeiT that learns from a teacher.
+const distillationToken = "dist_token"
 
 func (a *vitArguments) set(arg argument) (known bool, err error) {
 	switch arg.key {
@@ -142,23 +196,42 @@ func (a *vitArguments) set(arg argument) (known bool, err error) {
 			err = arg.activation(&a.Activation)
 		}
 	case "norm_layer":
-		err = arg.layerNorm(&a.Epsilon)
+		err = arg.norm(&a.RMSNorm, &a.Epsilon)
 	case "dynamic_img_size": // pictures are prepared at one size
 	case "dynamic_img_pad":
 		err = arg.boolean(&a.padded)
-	case "qk_norm", "scale_attn_norm", "scale_mlp_norm", "pool_include_prefix":
-		err = arg.mustBe(nil, false)
+	case "qk_norm":
+		err = arg.boolean(&a.QKNorm)
+	case "scale_attn_norm":
+		err = arg.boolean(&a.AttnNorm)
+	case "scale_mlp_norm":
+		err = arg.boolean(&a.MLPNorm)
+	case "pool_include_prefix":
+		err = arg.boolean(&a.prefix)
 	case "proj_bias":
-		err = arg.mustBe(true)
+		bias := true
+		err = arg.boolean(&bias)
+		if arg.value == nil {
+			err = arg.wrong("true or false")
+		}
+		a.NoOutputBias = !bias
 	case "pos_embed":
-		err = arg.mustBe("learn")
+		a.NoPositions = arg.is("", "none")
+		err = arg.mustBe("learn", "", "none")
 	case "embed_norm_layer":
-		err = arg.mustBe(nil, "")
+		if arg.is(nil, "") {
+			break
+		}
+		a.EmbeddingNorm, a.embeddingEpsilon = true, a.Epsilon
+		err = arg.norm(&a.embeddingRMS, &a.embeddingEpsilon)
 	case "mlp_layer":
-		a.packed = arg.is("SwiGLUPacked")
-		err = arg.mustBe(nil, "Mlp", "SwiGLUPacked")
-	case "embed_layer", "block_fn", "attn_layer": // classes, which JSON can name in the tables only
-		err = arg.mustBe("PatchEmbed", "Block", "Mlp", "Attention", "attn")
+		a.packed, a.SplitGate = arg.is("SwiGLUPacked"), arg.is("SwiGLU")
+		err = arg.mustBe(nil, "Mlp", "SwiGLUPacked", "SwiGLU")
+	case "block_fn": // classes, which JSON can name in the tables only
+		a.PostNorm = arg.is("ResPostBlock")
+		err = arg.mustBe("Block", "ResPostBlock")
+	case "embed_layer", "attn_layer":
+		err = arg.mustBe("PatchEmbed", "Attention", "attn")
 	default:
 		return false, nil
 	}
@@ -171,15 +244,22 @@ func (a *vitArguments) build(classes int, pool string) (resizable, error) {
 	switch {
 	case a.packed && a.silu && c.MLPHidden%2 == 0:
 		c.Activation, c.MLPHidden = SwiGLU, c.MLPHidden/2
-	case a.packed || a.silu:
-		return nil, fmt.Errorf("act_layer silu and mlp_layer SwiGLUPacked are supported together only, with an even number of hidden channels")
+	case a.SplitGate && a.silu:
+		c.Activation = SwiGLU
+	case a.packed || a.SplitGate || a.silu:
+		return nil, fmt.Errorf("act_layer silu and mlp_layer SwiGLU or SwiGLUPacked are supported together only, with an even number of hidden channels")
 	}
-	switch pool {
-	case "", "token":
-	case "avg":
-		c.AveragePool = true
-	default:
-		return nil, fmt.Errorf("global_pool %q is not supported: only token and avg", pool)
+	if c.EmbeddingNorm && (a.embeddingRMS != c.RMSNorm || a.embeddingEpsilon != c.Epsilon) {
+		return nil, fmt.Errorf("embed_norm_layer is another norm than norm_layer, which is not supported")
+	}
+	c.LayerScale = c.LayerScale && !c.PostNorm // where init_values sets the weights of the norms
+	if err := c.poolBy(pool); err != nil {
+		return nil, err
+	}
+	if c.AttentionPool.Heads > 0 {
+		c.AttentionPool.Prefix, c.AttentionPool.Activation = a.prefix, c.Activation
+	} else if a.prefix {
+		return nil, fmt.Errorf("pool_include_prefix is supported with global_pool map only")
 	}
 	// timm moves the norm behind the pooling when tokens are averaged, unless fc_norm says otherwise.
 	c.PoolNorm = c.AveragePool
@@ -194,6 +274,20 @@ func (a *vitArguments) build(classes int, pool string) (resizable, error) {
 		return nil, fmt.Errorf("image size %d is not a multiple of the patch size %d, and padding (dynamic_img_pad) is not supported", c.ImageSize, c.PatchSize)
 	}
 	return &c, nil
+}
+
+// poolBy reads global_pool.
+func (c *ViTConfig) poolBy(pool string) error {
+	switch pool {
+	case "", "token":
+	case "avg":
+		c.AveragePool = true
+	case "map":
+		c.AttentionPool.Heads, c.AttentionPool.MLPHidden = c.Heads, c.MLPHidden
+	default:
+		return fmt.Errorf("global_pool %q is not supported: only token, avg and map", pool)
+	}
+	return nil
 }
 
 // Grid returns the number of patches along one side of the picture. What is left over at the right and at the bottom is
@@ -224,9 +318,21 @@ func (c *ViTConfig) check() error {
 		return fmt.Errorf("image size %d is smaller than the patch size %d", c.ImageSize, c.PatchSize)
 	case c.Width%c.Heads != 0:
 		return fmt.Errorf("width %d is not a multiple of the number of heads %d", c.Width, c.Heads)
-	case !c.ClassToken && !c.AveragePool:
-		return fmt.Errorf("a model without class token needs average pooling")
-	case c.Beside != BesideNothing && (!c.ClassToken || c.AveragePool || c.PoolNorm || c.Projection > 0 || c.Beside == BesideSecond && c.PrefixTokens() < 2):
+	case !c.ClassToken && !c.AveragePool && c.AttentionPool.Heads == 0:
+		return fmt.Errorf("a model without class token needs average or attention pooling")
+	case c.AttentionPool.Heads < 0 || c.AttentionPool.Heads > 0 && (c.Width%c.AttentionPool.Heads != 0 || c.AttentionPool.MLPHidden <= 0 || c.AttentionPool.MLPHidden > 1<<20):
+		return fmt.Errorf("attention pooling of width %d with %d heads and an MLP of width %d cannot be built", c.Width, c.AttentionPool.Heads, c.AttentionPool.MLPHidden)
+	case c.AttentionPool.Heads > 0 && c.AttentionPool.Activation == SwiGLU:
+		return fmt.Errorf("attention pooling whose MLP has a SwiGLU is not supported")
+	case c.SplitGate && c.Activation != SwiGLU:
+		return fmt.Errorf("layers for the two halves of a SwiGLU need one, and the activation is %s", c.Activation)
+	case c.Rotary.Kind != NoRotation && !(c.Rotary.Temperature > 0):
+		return fmt.Errorf("the temperature of rotary embeddings must be positive, got %g", c.Rotary.Temperature)
+	case c.RegisterTokens > 1<<16:
+		return fmt.Errorf("%d register tokens are beyond any known vision transformer", c.RegisterTokens)
+	case c.Rotary.Kind != NoRotation && c.Width/c.Heads%4 != 0:
+		return fmt.Errorf("rotary embeddings need heads of a multiple of 4 channels, and they have %d", c.Width/c.Heads)
+	case c.Beside != BesideNothing && (!c.ClassToken || c.AveragePool || c.AttentionPool.Heads > 0 || c.PoolNorm || c.Projection > 0 || c.Beside == BesideSecond && c.PrefixTokens() < 2):
 		return fmt.Errorf("the %s beside the class token needs both, and neither a norm nor a projection after pooling", c.Beside)
 	case c.RegisterTokens < 0 || c.Classes < 0 || c.Projection < 0:
 		return fmt.Errorf("register tokens, classes and projection width must not be negative")
@@ -241,6 +347,9 @@ func (c *ViTConfig) withImageSize(size int) (resizable, error) {
 			return nil, fmt.Errorf("it is not a multiple of the patch size %d; the smallest is %d", c.PatchSize, c.PatchSize)
 		}
 		return nil, fmt.Errorf("it is not a multiple of the patch size %d; %d and %d are", c.PatchSize, size-left, size-left+c.PatchSize)
+	}
+	if c.RelativePositions && size != c.ImageSize {
+		return nil, fmt.Errorf("the model has relative position biases for pictures of %d pixels, and resampling them is not supported", c.ImageSize)
 	}
 	resized := *c
 	resized.ImageSize = size
@@ -271,11 +380,15 @@ func (c *ViTConfig) Blocks() []mark.Block {
 func (c *ViTConfig) Params() []Param {
 	n, d := &c.names, c.Width
 	var params paramList
-	add, norm := params.add, params.norm
+	add := params.add
+	norm := func(name string, dim int) { c.addNorm(&params, name, dim) }
 
 	add(n.patch+".weight", d, 3, c.PatchSize, c.PatchSize)
 	if c.PatchBias {
 		add(n.patch+".bias", d)
+	}
+	if c.EmbeddingNorm {
+		norm(n.embeddingNorm, d)
 	}
 	positions := c.Tokens()
 	if c.PositionPatches {
@@ -296,7 +409,12 @@ func (c *ViTConfig) Params() []Param {
 		if c.PositionPatches {
 			prefix = 0
 		}
-		params = append(params, Param{Name: n.position, Dims: []int{1, positions, d}, positionPrefix: prefix, position: true, filter: c.filter})
+		if !c.NoPositions {
+			params = append(params, Param{Name: n.position, Dims: []int{1, positions, d}, positionPrefix: prefix, position: true, filter: c.filter})
+		}
+	}
+	if c.Rotary.Kind == MixedRotation {
+		add(n.frequencies, 2, c.Depth, c.Heads, d/c.Heads/2)
 	}
 	if c.PreNorm {
 		norm(n.preNorm, d)
@@ -305,17 +423,49 @@ func (c *ViTConfig) Params() []Param {
 	if c.FinalNorm {
 		norm(n.finalNorm, d)
 	}
+	if c.AttentionPool.Heads > 0 {
+		c.addPool(&params)
+	}
 	if c.PoolNorm {
 		norm(n.poolNorm, d)
 	}
-	if c.Projection > 0 {
+	switch {
+	case c.Projection > 0 && c.projectionIsLinear():
+		add(n.projection, c.Projection, d)
+		if c.ProjectionBias {
+			add(strings.TrimSuffix(n.projection, "weight")+"bias", c.Projection)
+		}
+	case c.Projection > 0:
 		add(n.projection, d, c.Projection)
 	}
-	if c.Classes > 0 {
+	switch {
+	case c.Classes > 0 && c.Beside == BesideSecond: // a head for each token
+		params.linear(strings.TrimSuffix(n.headWeight, ".weight"), c.Classes, d)
+		params.linear(n.secondHead, c.Classes, d)
+	case c.Classes > 0:
 		add(n.headWeight, c.Classes, c.OutputDim())
 		add(n.headBias, c.Classes)
 	}
 	return params
+}
+
+// projectionIsLinear says whether the projection is stored [out, in], as linear layers are, and not [in, out].
+func (c *ViTConfig) projectionIsLinear() bool {
+	return strings.HasSuffix(c.names.projection, ".weight")
+}
+
+// addNorm adds the weight of a norm, and its shift.
+func (c *ViTConfig) addNorm(l *paramList, name string, dim int) {
+	if l.add(name+".weight", dim); !c.RMSNorm {
+		l.add(name+".bias", dim)
+	}
+}
+
+// addLayer adds a layer whose bias [ViTConfig].NoOutputBias leaves out.
+func (c *ViTConfig) addLayer(l *paramList, name string, out, in int) {
+	if l.add(name+".weight", out, in); !c.NoOutputBias {
+		l.add(name+".bias", out)
+	}
 }
 
 // addBlocks lists the tensors of the blocks.
@@ -323,22 +473,25 @@ func (c *ViTConfig) addBlocks(l *paramList) {
 	n, d := &c.names, c.Width
 	for i := range c.Depth {
 		block := fmt.Sprintf(n.block, i)
-		l.norm(block+n.norm1, d)
-		l.add(block+n.qkvWeight, 3*d, d)
-		if c.QKVBias {
-			l.add(block+n.qkvBias, 3*d)
-		}
-		l.linear(block+n.attnOut, d, d)
+		c.addNorm(l, block+n.norm1, d)
+		c.addAttention(l, block)
 		if c.LayerScale {
 			l.add(block+n.scale1, d)
 		}
-		l.norm(block+n.norm2, d)
-		if c.Activation == SwiGLU {
-			l.linear(block+n.fc1, 2*c.MLPHidden, d)
-		} else {
-			l.linear(block+n.fc1, c.MLPHidden, d)
+		c.addNorm(l, block+n.norm2, d)
+		switch {
+		case c.SplitGate:
+			c.addLayer(l, block+n.gate, c.MLPHidden, d)
+			c.addLayer(l, block+n.gated, c.MLPHidden, d)
+		case c.Activation == SwiGLU:
+			c.addLayer(l, block+n.fc1, 2*c.MLPHidden, d)
+		default:
+			c.addLayer(l, block+n.fc1, c.MLPHidden, d)
 		}
-		l.linear(block+n.fc2, d, c.MLPHidden)
+		if c.MLPNorm {
+			c.addNorm(l, block+n.mlpNorm, c.MLPHidden)
+		}
+		c.addLayer(l, block+n.fc2, d, c.MLPHidden)
 		if c.LayerScale {
 			l.add(block+n.scale2, d)
 		}
@@ -348,11 +501,17 @@ func (c *ViTConfig) addBlocks(l *paramList) {
 // Representation builds the forward pass from normalised pixels [batch, 3, height, width] to the final representation
 // [batch, dim], the input of the classifier head, and marks its parts for package decompose.
 func (c *ViTConfig) Representation(w Weights, pixels *graph.Node) *graph.Node {
-	x := c.pool(c.Features(w, pixels, nil))
+	x := c.pool(w, c.Features(w, pixels, nil))
 	if c.PoolNorm {
-		x = layerNorm(w, c.names.poolNorm, x, c.Epsilon)
+		x = c.norm(w, c.names.poolNorm, x)
 	}
-	if c.Projection > 0 {
+	switch {
+	case c.Projection > 0 && c.projectionIsLinear():
+		x = contractLast(w, x, w.Get(c.names.projection))
+		if c.ProjectionBias {
+			x = addBias(x, w.Get(strings.TrimSuffix(c.names.projection, "weight")+"bias"))
+		}
+	case c.Projection > 0:
 		x = product(w, x, w.Get(c.names.projection)).Product()
 	}
 	return x
@@ -362,23 +521,43 @@ func (c *ViTConfig) Representation(w Weights, pixels *graph.Node) *graph.Node {
 // edit, nil for none, changes the embedded patches [batch, patch, width] before their positions are added.
 func (c *ViTConfig) Features(w Weights, pixels *graph.Node, edit func(patches *graph.Node) *graph.Node) *graph.Node {
 	x := c.embed(w, pixels, edit)
+	scores := attentionScores{rotate: c.rotation(w, x)}
 	for i, block := range c.Blocks() {
 		x = mark.BlockInput(x, block)
-		x = c.block(w, x, block, fmt.Sprintf(c.names.block, i), nil)
+		x = c.block(w, x, block, fmt.Sprintf(c.names.block, i), scores)
 	}
 	if c.FinalNorm {
-		x = layerNorm(w, c.names.finalNorm, x, c.Epsilon)
+		x = c.norm(w, c.names.finalNorm, x)
 	}
 	return x
 }
 
-// Head builds the logits [batch, class] from the representation [batch, dim]; nil for a model without a head.
+// Head builds the logits [batch, class] from the representation [batch, dim]; nil for a model without a head. Two heads, of
+// the class token and the one beside it, are averaged.
 func (c *ViTConfig) Head(w Weights, representation *graph.Node) *graph.Node {
-	if c.Classes == 0 {
+	n := &c.names
+	switch {
+	case c.Classes == 0:
 		return nil
+	case c.Beside == BesideSecond:
+		half := func(i int, weight, bias string) *graph.Node {
+			token := graph.SliceAxis(representation, 1, graph.AxisRange(i*c.Width, (i+1)*c.Width))
+			return addBias(contractLast(w, token, w.Get(weight)), w.Get(bias))
+		}
+		sum := graph.Add(half(0, n.headWeight, n.headBias), half(1, n.secondHead+".weight", n.secondHead+".bias"))
+		return graph.MulScalar(sum, 0.5)
 	}
-	logits := contractLast(w, representation, w.Get(c.names.headWeight))
-	return addBias(logits, w.Get(c.names.headBias))
+	return addBias(contractLast(w, representation, w.Get(n.headWeight)), w.Get(n.headBias))
+}
+
+// norm is the norm of the model: a layer norm, or one that divides by the root of the mean square.
+func (c *ViTConfig) norm(w Weights, name string, x *graph.Node) *graph.Node {
+	if !c.RMSNorm {
+		return layerNorm(w, name, x, c.Epsilon)
+	}
+	y := rmsNorm(w, name, x, c.Epsilon)
+	mark.ElementwiseOf(y, x)
+	return y
 }
 
 // embed turns pixels [batch, 3, height, width] into tokens [batch, token, width] with their positions. edit is as in
@@ -389,13 +568,19 @@ func (c *ViTConfig) embed(w Weights, pixels *graph.Node, edit func(patches *grap
 	if c.PatchBias {
 		x = addBias(x, w.Get(n.patch+".bias"))
 	}
+	if c.EmbeddingNorm {
+		x = c.norm(w, n.embeddingNorm, x)
+	}
 	if edit != nil {
 		x = edit(x)
 	}
 
-	position := w.Get(n.position)
-	position = graph.Reshape(position, 1, position.Shape().Size()/d, d)
-	if c.PositionPatches {
+	var position *graph.Node
+	if !c.NoPositions {
+		position = w.Get(n.position)
+		position = graph.Reshape(position, 1, position.Shape().Size()/d, d)
+	}
+	if position != nil && c.PositionPatches {
 		x = graph.Add(x, position)
 	}
 	tokens := []*graph.Node{x}
@@ -409,11 +594,11 @@ func (c *ViTConfig) embed(w Weights, pixels *graph.Node, edit func(patches *grap
 	if len(tokens) > 1 {
 		x = graph.Concatenate(tokens, 1)
 	}
-	if !c.PositionPatches {
+	if position != nil && !c.PositionPatches {
 		x = graph.Add(x, position)
 	}
 	if c.PreNorm {
-		x = layerNorm(w, n.preNorm, x, c.Epsilon)
+		x = c.norm(w, n.preNorm, x)
 	}
 	return x
 }
@@ -422,44 +607,64 @@ func (c *ViTConfig) embed(w Weights, pixels *graph.Node, edit func(patches *grap
 //
 //	x = x + ls1 * Attention(norm1(x));  x = x + ls2 * MLP(norm2(x))
 //
-// mask, added to the attention scores [batch, head, token, token], may be nil.
-func (c *ViTConfig) block(w Weights, x *graph.Node, block mark.Block, prefix string, mask *graph.Node) *graph.Node {
+// or, with [ViTConfig].PostNorm, x + norm1(Attention(x)) and so on.
+func (c *ViTConfig) block(w Weights, x *graph.Node, block mark.Block, prefix string, scores attentionScores) *graph.Node {
 	n := &c.names
-	normed := layerNorm(w, prefix+n.norm1, x, c.Epsilon)
-	mark.ReadBy(normed, block, mark.Attn)
-	attn := c.attention(w, normed, block, prefix, mask)
-	if c.LayerScale {
-		attn = graph.Mul(attn, channels(w.Get(prefix+n.scale1), attn.Rank()))
+	part := func(part mark.Part, norm, scale string, compute func(x *graph.Node) *graph.Node) {
+		read := x
+		if !c.PostNorm {
+			read = c.norm(w, prefix+norm, x)
+		}
+		mark.ReadBy(read, block, part)
+		y := compute(read)
+		if c.PostNorm {
+			y = c.norm(w, prefix+norm, y)
+		}
+		if c.LayerScale {
+			y = graph.Mul(y, channels(w.Get(prefix+scale), y.Rank()))
+		}
+		x = addBranch(x, y)
 	}
-	x = addBranch(x, attn)
-
-	normed = layerNorm(w, prefix+n.norm2, x, c.Epsilon)
-	mark.ReadBy(normed, block, mark.MLP)
-	mlp := mlp(w, normed, prefix+n.fc1, prefix+n.fc2, c.Activation, block)
-	if c.LayerScale {
-		mlp = graph.Mul(mlp, channels(w.Get(prefix+n.scale2), mlp.Rank()))
-	}
-	return addBranch(x, mlp)
+	part(mark.Attn, n.norm1, n.scale1, func(x *graph.Node) *graph.Node { return c.attention(w, x, block, prefix, scores) })
+	part(mark.MLP, n.norm2, n.scale2, func(x *graph.Node) *graph.Node { return c.mlp(w, x, block, prefix) })
+	return x
 }
 
-// attention computes multi-head self-attention of x [batch, token, width] with its output projection.
-func (c *ViTConfig) attention(w Weights, x *graph.Node, block mark.Block, prefix string, mask *graph.Node) *graph.Node {
+// mlp computes the MLP of a block from x [batch, token, width] and marks it as a component.
+func (c *ViTConfig) mlp(w Weights, x *graph.Node, block mark.Block, prefix string) *graph.Node {
 	n := &c.names
-	qkv := contractLast(w, x, w.Get(prefix+n.qkvWeight))
-	if c.QKVBias {
-		qkv = addBias(qkv, w.Get(prefix+n.qkvBias))
+	hidden := func(name string) *graph.Node {
+		y := contractLast(w, x, w.Get(prefix+name+".weight"))
+		if c.NoOutputBias {
+			return y
+		}
+		return addBias(y, w.Get(prefix+name+".bias"))
 	}
-	merged, weights, values := multiHead(w, qkv, c.Heads, mask)
-	mark.Heads(merged, mark.Attention{Block: block, Heads: c.Heads, Weights: weights, Values: values, QKV: qkv})
-	out := contractLast(w, merged, w.Get(prefix+n.attnOut+".weight"))
-	mark.Component(out, block, mark.Attn)
-	return addBias(out, w.Get(prefix+n.attnOut+".bias"))
+	var y *graph.Node
+	if c.SplitGate {
+		gate := hidden(n.gate)
+		y = graph.Mul(graph.Mul(gate, graph.Sigmoid(gate)), hidden(n.gated))
+	} else {
+		y = activate(hidden(n.fc1), c.Activation)
+	}
+	if c.MLPNorm {
+		y = c.norm(w, prefix+n.mlpNorm, y)
+	}
+	y = contractLast(w, y, w.Get(prefix+n.fc2+".weight"))
+	mark.Component(y, block, mark.MLP)
+	if c.NoOutputBias {
+		return y
+	}
+	return addBias(y, w.Get(prefix+n.fc2+".bias"))
 }
 
-// pool takes the class token, or the mean of the patch tokens, of x [batch, token, width], or puts them side by side.
-func (c *ViTConfig) pool(x *graph.Node) *graph.Node {
+// pool takes the class token, or a mean of tokens, of x [batch, token, width], or puts them side by side.
+func (c *ViTConfig) pool(w Weights, x *graph.Node) *graph.Node {
 	if c.AveragePool {
 		return c.averagePatches(x)
+	}
+	if c.AttentionPool.Heads > 0 {
+		return c.poolByAttention(w, x)
 	}
 	class := oneToken(x, 0)
 	switch c.Beside {
@@ -479,7 +684,10 @@ func oneToken(x *graph.Node, index int) *graph.Node {
 }
 
 // averagePatches takes the mean of the patch tokens of x [batch, token, width].
-func (c *ViTConfig) averagePatches(x *graph.Node) *graph.Node {
+func (c *ViTConfig) averagePatches(x *graph.Node) *graph.Node { return averageTokens(c.patches(x)) }
+
+// patches takes the patch tokens of x [batch, token, width].
+func (c *ViTConfig) patches(x *graph.Node) *graph.Node {
 	first, count := c.PrefixTokens(), c.Grid()*c.Grid()
 	patches := graph.SliceAxis(x, 1, graph.AxisRange(first, first+count))
 	index := make([][]int, count)
@@ -487,5 +695,5 @@ func (c *ViTConfig) averagePatches(x *graph.Node) *graph.Node {
 		index[i] = []int{first + i}
 	}
 	mark.TokensOf(patches, x, mark.TokenMap{Index: index, Weight: 1})
-	return averageTokens(patches)
+	return patches
 }

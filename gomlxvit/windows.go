@@ -136,7 +136,9 @@ type windowAttention struct {
 	table *graph.Node
 	// keyMinusQuery takes the offset from query to key; else it is taken from key to query.
 	keyMinusQuery bool
-	qkvBias       bool
+	qkvBias       *graph.Node // of queries, keys and values, [3*width], nil for none
+	// prepare changes queries and keys, nil for none, as in multiHead.
+	prepare func(q, k *graph.Node) (*graph.Node, *graph.Node)
 }
 
 // apply computes the attention of x [batch, token, width] with its output projection:
@@ -145,10 +147,10 @@ type windowAttention struct {
 func (a *windowAttention) apply(w Weights, x *graph.Node) *graph.Node {
 	batch, tokens, width := x.Shape().Dim(0), x.Shape().Dim(1), x.Shape().Dim(2)
 	qkv := contractLast(w, a.partition(x), w.Get(a.prefix+"qkv.weight"))
-	if a.qkvBias {
-		qkv = addBias(qkv, w.Get(a.prefix+"qkv.bias"))
+	if a.qkvBias != nil {
+		qkv = addBias(qkv, a.qkvBias)
 	}
-	merged, weights, values := multiHead(w, qkv, a.heads, a.bias(batch))
+	merged, weights, values := multiHead(w, qkv, a.heads, a.bias(batch), a.prepare)
 	merged = graph.Reshape(merged, batch, tokens, width)
 	mark.Heads(merged, mark.Attention{
 		Block: a.block, Heads: a.heads, Weights: weights, Values: values, QKV: qkv,

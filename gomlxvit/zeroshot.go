@@ -123,7 +123,9 @@ func (e *TextEncoder) embed(ctx context.Context, tokens [][]int32) ([]float32, e
 		for longest < length(tokens[chunk[len(chunk)-1]]) {
 			longest *= 2
 		}
-		longest = min(longest, e.tower.ContextLength)
+		if longest > e.tower.ContextLength || e.tower.Bidirectional || e.tower.ReadLast {
+			longest = e.tower.ContextLength
+		}
 		var flat []int32
 		for i := range size { // the last chunk is filled up with its last text
 			flat = append(flat, tokens[chunk[min(i, len(chunk)-1)]][:longest]...)

@@ -328,8 +328,10 @@ type OpenCLIPConfig struct {
 	EmbedDim  int
 	QuickGELU bool // x*sigmoid(1.702x) in both towers
 	LogitBias bool // a number is added to the logits of pictures and texts
-	VisionCfg VisionConfig
-	TextCfg   TextConfig
+	// CustomText puts "text." before the names of the text tower's tensors.
+	CustomText bool
+	VisionCfg  VisionConfig
+	TextCfg    TextConfig
 	// Extra are fields of model_cfg that are none of the above, as encoding/json decodes them.
 	Extra map[string]any
 }
@@ -354,9 +356,20 @@ type VisionConfig struct {
 	PosEmbedType string
 	// NormEps is the norms' epsilon.
 	NormEps float64
-	// Extra are other fields that change the model, as encoding/json decodes them (timm_model_name, attentional_pool,
-	// ...). Whoever builds the model has to know them or to refuse.
+	// Timm says which model of timm the tower is, nil for open_clip's own.
+	Timm *TimmTower
+	// Extra are other fields that change the model, as encoding/json decodes them (attentional_pool, ...). Whoever builds the model has to know them or to refuse.
 	Extra map[string]any
+}
+
+// TimmTower is a model of timm as image tower.
+type TimmTower struct {
+	Name string
+	Pool string // "" for the model's own
+	// Projection is "linear", "mlp", "none", or "" where the model's classifier is the projection.
+	Projection     string
+	ProjectionBias bool
+	Args           map[string]any // of the model's constructor
 }
 
 // TextConfig is the text tower. Absent fields have open_clip's defaults.
@@ -373,6 +386,9 @@ type TextConfig struct {
 	NoCausalMask  bool
 	ProjBias      bool
 	NormEps       float64
+	GELUTanh      bool // the activation is the tanh approximation of GELU
+	// Tokenizer is the name of another tokenizer than CLIP's own, in the transformers library.
+	Tokenizer string
 	// Extra are other fields that change the model (hf_model_name, embed_cls, ...), as in [VisionConfig].
 	Extra map[string]any
 }
@@ -388,10 +404,11 @@ func parseOpenCLIP(text []byte) (*Checkpoint, error) {
 	}
 	m := o.object("model_cfg")
 	config := &OpenCLIPConfig{
-		EmbedDim:  m.count("embed_dim", 0, 1, largestQuantity),
-		QuickGELU: take(m, "quick_gelu", false),
-		VisionCfg: parseVision(m.object("vision_cfg")),
-		TextCfg:   parseText(m.object("text_cfg")),
+		EmbedDim:   m.count("embed_dim", 0, 1, largestQuantity),
+		QuickGELU:  take(m, "quick_gelu", false),
+		CustomText: take(m, "custom_text", false),
+		VisionCfg:  parseVision(m.object("vision_cfg")),
+		TextCfg:    parseText(m.object("text_cfg")),
 	}
 	// Where training begins and what form outputs have changes no number here.
 	config.LogitBias = m.has("init_logit_bias")
@@ -467,6 +484,9 @@ func parseVision(v *object) VisionConfig {
 	if config.Width%config.HeadWidth != 0 {
 		v.fail("width", fmt.Errorf("%d is not a multiple of head_width %d", config.Width, config.HeadWidth))
 	}
+	if v.has("timm_model_name") {
+		config.Timm = v.timmTower()
+	}
 	for _, name := range []string{"patch_dropout", "output_tokens"} { // without effect on the image embedding
 		delete(v.fields, name)
 	}
@@ -476,6 +496,22 @@ func parseVision(v *object) VisionConfig {
 	}
 	config.Extra = withoutFalse(v.rest())
 	return config
+}
+
+// timmTower takes the fields of a model of timm.
+func (o *object) timmTower() *TimmTower {
+	projection := "linear"
+	if raw, ok := o.fields["timm_proj"]; ok && string(raw) == "null" {
+		projection = ""
+	}
+	t := &TimmTower{
+		Name: take(o, "timm_model_name", ""), Pool: take(o, "timm_pool", "avg"), Projection: take(o, "timm_proj", projection),
+		ProjectionBias: take(o, "timm_proj_bias", false), Args: take(o, "timm_model_args", map[string]any{}),
+	}
+	for _, name := range []string{"timm_model_pretrained", "timm_drop", "timm_drop_path"} { // of training
+		delete(o.fields, name)
+	}
+	return t
 }
 
 func parseText(t *object) TextConfig {
@@ -492,8 +528,18 @@ func parseText(t *object) TextConfig {
 		NoCausalMask:  take(t, "no_causal_mask", false),
 		ProjBias:      take(t, "proj_bias", false),
 		NormEps:       t.normEps(),
+		Tokenizer:     take(t, "hf_tokenizer_name", ""),
 	}
-	delete(t.fields, "output_tokens")
+	if act := t.object("act_kwargs"); act.has("approximate") {
+		if approximation := take(act, "approximate", "none"); approximation == "tanh" {
+			config.GELUTanh = true
+		} else if approximation != "none" {
+			act.fail("approximate", fmt.Errorf("%q is not tanh", approximation))
+		}
+	}
+	for _, name := range []string{"output_tokens", "tokenizer_kwargs"} {
+		delete(t.fields, name)
+	}
 	config.Extra = withoutFalse(t.rest())
 	return config
 }

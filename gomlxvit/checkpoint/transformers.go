@@ -36,7 +36,16 @@ type TransformersTower struct {
 	Activation           string
 	Epsilon              float64
 	QKVBias, SwiGLU      bool
+
+	// Of a DINOv3: whether keys have a bias too, gated MLPs, the base of the rotary embeddings.
+	KeyBias, Gated bool
+	RotaryBase     float64
+	// Of a BEiT.
+	LayerScale, RelativePositions, MeanPooling bool
 }
+
+// Grid is the number of patches along one side of the picture.
+func (t *TransformersTower) Grid() int { return t.ImageSize / t.PatchSize }
 
 // isTransformers tells the library's config.json from timm's, which names an architecture.
 func isTransformers(text []byte) bool {
@@ -62,7 +71,13 @@ func parseTransformers(text []byte) (*Checkpoint, error) {
 		return nil, fmt.Errorf("no model_type, only the class %s: write the checkpoint again with save_pretrained", t.Class)
 	}
 	vision := o
-	if t.ModelType == "clip" {
+	switch t.ModelType {
+	case "siglip":
+		vision = o.object("vision_config")
+		text := o.object("text_config").tower(TransformersTower{ContextLength: 64, Vocab: 32000, Width: 768, Depth: 12, Heads: 12, MLPHidden: 3072,
+			Activation: "gelu_pytorch_tanh", Epsilon: 1e-6})
+		t.Text = &text
+	case "clip":
 		vision = o.object("vision_config")
 		text := o.object("text_config").tower(TransformersTower{ContextLength: 77, Vocab: 49408, Width: 512, Depth: 12, Heads: 8, MLPHidden: 2048,
 			Activation: "quick_gelu", Epsilon: 1e-5})
@@ -78,6 +93,10 @@ func parseTransformers(text []byte) (*Checkpoint, error) {
 		if t.ModelType != "dinov2" {
 			defaults.Registers = 4
 		}
+	case "siglip", "siglip_vision_model":
+		defaults.Activation, defaults.Epsilon = "gelu_pytorch_tanh", 1e-6
+	case "dinov3_vit":
+		defaults.Width, defaults.Heads, defaults.MLPHidden, defaults.Epsilon = 384, 6, 1536, 1e-5
 	case "vit_msn":
 		defaults.Epsilon = 1e-6
 	case "swin":
@@ -85,7 +104,17 @@ func parseTransformers(text []byte) (*Checkpoint, error) {
 		defaults.Depths, defaults.StageHeads, defaults.Window = []int{2, 2, 6, 2}, []int{3, 6, 12, 24}, 7
 	}
 	t.Vision = vision.tower(defaults)
-	if t.ModelType == "clip_vision_model" {
+	switch t.ModelType {
+	case "siglip":
+		t.EmbedDim = t.Vision.Width
+		if vision.has("vision_use_head") && !take(vision, "vision_use_head", true) {
+			vision.fail("vision_use_head", errors.New("false is not supported"))
+		}
+	case "dinov3_vit":
+		o.dinov3(&t.Vision)
+	case "beit":
+		o.beit(&t.Vision)
+	case "clip_vision_model":
 		t.EmbedDim = o.count("projection_dim", 512, 1, largestQuantity)
 	}
 	if channels := take(vision, "num_channels", 3); channels != 3 {
@@ -131,6 +160,37 @@ func (o *object) tower(d TransformersTower) TransformersTower {
 	return d
 }
 
+// dinov3 takes what only a DINOv3 has.
+func (o *object) dinov3(t *TransformersTower) {
+	queries, values := take(o, "query_bias", true), take(o, "value_bias", true)
+	if queries != values {
+		o.fail("value_bias", errors.New("another value than query_bias is not supported"))
+	}
+	t.QKVBias, t.KeyBias = queries, take(o, "key_bias", false)
+	if t.KeyBias && !queries {
+		o.fail("key_bias", errors.New("true without query_bias is not supported"))
+	}
+	for _, name := range []string{"proj_bias", "mlp_bias", "apply_layernorm"} {
+		if !take(o, name, true) {
+			o.fail(name, errors.New("false is not supported"))
+		}
+	}
+	t.Gated, t.RotaryBase = take(o, "use_gated_mlp", false), take(o, "rope_theta", 100.0)
+	rope := o.object("rope_parameters")
+	if t.RotaryBase = take(rope, "rope_theta", t.RotaryBase); !(t.RotaryBase > 0 && t.RotaryBase < 1e12) {
+		o.fail("rope_theta", fmt.Errorf("%g is not in 0..1e12", t.RotaryBase))
+	}
+}
+
+// beit takes what only a BEiT has.
+func (o *object) beit(t *TransformersTower) {
+	t.LayerScale = take(o, "layer_scale_init_value", 0.1) > 0
+	t.RelativePositions, t.MeanPooling = take(o, "use_relative_position_bias", false), take(o, "use_mean_pooling", true)
+	if take(o, "use_shared_relative_position_bias", false) {
+		o.fail("use_shared_relative_position_bias", errors.New("not supported"))
+	}
+}
+
 // resamplings are Pillow's filters by the numbers that the library writes.
 var resamplings = []string{"nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"}
 
@@ -156,6 +216,8 @@ func (c *Checkpoint) readProcessor(text []byte) error {
 	switch {
 	case clip:
 		mean, std = openAIMean, openAIStd
+	case strings.HasPrefix(t.ModelType, "siglip"), t.ModelType == "beit":
+		mean, std = triple{0.5, 0.5, 0.5}, triple{0.5, 0.5, 0.5}
 	case t.ModelType == "vit":
 		mean, std, filter = triple{0.5, 0.5, 0.5}, triple{0.5, 0.5, 0.5}, 2
 	}

@@ -68,14 +68,15 @@ type Part int
 
 // The parts of a block, in the order in which a block computes them.
 const (
-	Conv  Part = iota // a convolution's (MBConv's) addition to the stream
-	Attn              // an attention's addition, its heads together
-	MLP               // an MLP's addition
-	Mixer             // the addition of a token mixer without heads
+	Conv    Part = iota // a convolution's (MBConv's) addition to the stream
+	Attn                // an attention's addition, its heads together
+	MLP                 // an MLP's addition
+	Mixer               // the addition of a token mixer without heads
+	PoolMLP             // the addition of the MLP of an attention that pools the tokens, behind all blocks
 )
 
 // String returns the part as it stands in component names.
-func (p Part) String() string { return [...]string{"conv", "attns", "mlp", "mixer"}[p] }
+func (p Part) String() string { return [...]string{"conv", "attns", "mlp", "mixer", "pool_mlp"}[p] }
 
 // Attention describes the node that holds the concatenated heads of one attention layer.
 type Attention struct {
@@ -125,6 +126,15 @@ type Join struct {
 	Input *graph.Node
 }
 
+// Pool says that a node [batch, heads*headDim] is read from values by an attention that counts as a constant: what a head reads of
+// its own channels,
+//
+//	y[b, h*headDim+c] = Σ_n Weights[b, h, n] Values[b, n, h*headDim+c]
+type Pool struct {
+	Values  *graph.Node // [batch, token, heads*headDim]
+	Weights *graph.Node // [batch, head, token], a marked statistic
+}
+
 // Linear is the product of a linear layer: Input [..., in] times the transpose of Weight [out, in].
 type Linear struct{ Input, Weight *graph.Node }
 
@@ -146,6 +156,8 @@ type Table struct {
 	TokenMaps map[*graph.Node]Tokens
 	// Joins are the nodes whose channels are those of several tokens.
 	Joins map[*graph.Node]Join
+	// Pools are the nodes that an attention with a query of its own reads from all tokens.
+	Pools map[*graph.Node]Pool
 	// Reads are the nodes [batch, token..., dim] that a part of a block reads: the stream after the norm before it.
 	Reads map[*graph.Node]ComponentMark
 	// Linears are the products of linear layers, before their bias.
@@ -177,6 +189,7 @@ func Of(g *graph.Graph) *Table {
 		Statistics:  make(map[*graph.Node]bool),
 		TokenMaps:   make(map[*graph.Node]Tokens),
 		Joins:       make(map[*graph.Node]Join),
+		Pools:       make(map[*graph.Node]Pool),
 		Reads:       make(map[*graph.Node]ComponentMark),
 		Linears:     make(map[*graph.Node]Linear),
 		Residuals:   make(map[*graph.Node]Residual),
@@ -211,6 +224,9 @@ func Statistic(x *graph.Node) { Of(x.Graph()).Statistics[x] = true }
 func TokensOf(y, x *graph.Node, m TokenMap) {
 	Of(y.Graph()).TokenMaps[y] = Tokens{TokenMap: m, Input: x}
 }
+
+// PooledBy marks y as what an attention of constant weights reads.
+func PooledBy(y *graph.Node, p Pool) { Of(y.Graph()).Pools[y] = p }
 
 // ReadBy marks x, shaped [batch, token..., dim], as what a part of the block reads.
 func ReadBy(x *graph.Node, block Block, part Part) {

@@ -178,8 +178,11 @@ func throughSelection(relevance, y *graph.Node, tokens mark.Tokens) *graph.Node 
 //	A V:   s = R / (A V);    R_A = A (s Vᵀ) / 2,  R_V = V (Aᵀ s) / 2
 //	Q Kᵀ:  s = R_A / (Q Kᵀ);  R_Q = Q (s K) / 2,   R_K = K (sᵀ Q) / 2
 func (p *propagation) throughAttention(a mark.Attention, merged *graph.Node) (ofWeights *graph.Node) {
-	if a.Windows > 0 || a.QKV == nil {
+	switch {
+	case a.Windows > 0:
 		panic(fmt.Errorf("%s: there is no rule by which relevance passes attention within windows", a.Block))
+	case a.QKV == nil:
+		panic(fmt.Errorf("%s: there is no rule by which relevance passes attention whose queries and keys are rotated or normalised, or whose scores have a bias", a.Block))
 	}
 	dims := a.Values.Shape().Dimensions // [batch, token, head, headDim]
 	split := func(x *graph.Node) *graph.Node { return graph.Reshape(x, dims...) }

@@ -12,6 +12,9 @@ FAMILIES = {
     ("vision_transformer", "_create_vision_transformer"): "vit",
     ("deit", "_create_deit"): "vit",
     ("swin_transformer", "_create_swin_transformer"): "swin",
+    ("swin_transformer_v2", "_create_swin_transformer_v2"): "swinv2",
+    ("eva", "_create_eva"): "eva",
+    ("beit", "_create_beit"): "beit",
 }
 # timm builds these from configurations that are no arguments; what they have in common is the default of the family.
 MAXVITS = {
@@ -35,10 +38,15 @@ def value(node):
         return node.attr
     if isinstance(node, (ast.Tuple, ast.List)):
         return [value(e) for e in node.elts]
-    if isinstance(node, ast.Call) and node.func.id == "partial":
-        return {"name": value(node.args[0]), **{k.arg: value(k.value) for k in node.keywords}}
-    if isinstance(node, ast.Call) and node.func.id == "dict":
-        return {k.arg: value(k.value) for k in node.keywords}
+    if isinstance(node, ast.Call):
+        called, arguments = value(node.func), {k.arg: value(k.value) for k in node.keywords}
+        if called == "partial":
+            return {"name": value(node.args[0]), **arguments}
+        if called == "dict":
+            return arguments
+        if called == "pop":  # kwargs.pop(name, default)
+            return value(node.args[1])
+        return {called: arguments}  # what a function makes, which is not run
     return eval(compile(ast.Expression(node), "", "eval"), {})
 
 
@@ -63,13 +71,21 @@ def entry_points(tree):
 def configurations(tree):
     """What each tag's default_cfg says: input size and number of classes."""
     out = {}
+    defaults = {}
+    for f in tree.body:
+        if isinstance(f, ast.FunctionDef) and f.name.endswith("_cfg"):
+            for node in ast.walk(f):
+                if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict):
+                    defaults[f.name] = {k.value: value(v) for k, v in zip(node.value.keys, node.value.values)
+                                        if k is not None and k.value in ("input_size", "num_classes")}
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict) and node.keys and all(isinstance(k, ast.Constant) for k in node.keys):
             for key, call in zip(node.keys, node.values):
-                if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "_cfg":
+                if isinstance(call, ast.Call) and getattr(call.func, "id", "") in defaults:
                     cfg = {k.arg: k.value for k in call.keywords}
-                    size = value(cfg["input_size"])[1] if "input_size" in cfg else 224
-                    classes = value(cfg["num_classes"]) if "num_classes" in cfg else 1000
+                    usual = defaults[call.func.id]
+                    size = (value(cfg["input_size"]) if "input_size" in cfg else usual["input_size"])[1]
+                    classes = value(cfg["num_classes"]) if "num_classes" in cfg else usual["num_classes"]
                     names = [key.value]
                     if "notes" in cfg and "quickgelu" in ast.unparse(cfg["notes"]):  # timm adds these in a loop
                         names.append(key.value.replace("_clip_", "_clip_quickgelu_"))
@@ -108,7 +124,7 @@ def maxvits(tree):
 def main():
     here = pathlib.Path(__file__).parent
     with open(here / "timm.jsonl", "w") as out:
-        for module in ("vision_transformer", "deit", "swin_transformer"):
+        for module in ("vision_transformer", "deit", "swin_transformer", "swin_transformer_v2", "eva", "beit"):
             for row in rows(module, entry_points):
                 print(json.dumps(row, separators=(", ", ": ")), file=out)
         for row in rows("maxxvit", maxvits):
