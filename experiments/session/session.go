@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 
@@ -58,6 +59,7 @@ type shared struct {
 	assumed       bool                       // nobody named the reference
 	sets          map[[2]string]data.Dataset // by name and labels
 	pictures      data.Dataset
+	ownBackend    bool // it is given, rather than the process's
 	// ownPictures reports whether pictures were named or given; drawn scenes are the default.
 	ownPictures bool
 }
@@ -97,7 +99,7 @@ func openShared(ctx context.Context, options *Options, given Given) (*shared, er
 	if err := options.setDefaults(given.Data != nil); err != nil {
 		return nil, err
 	}
-	common := &shared{ownPictures: ownPictures, backend: given.Backend, reference: given.Reference, referenceName: "the reference given", sets: make(map[[2]string]data.Dataset), pictures: given.Data}
+	common := &shared{ownPictures: ownPictures, backend: given.Backend, ownBackend: given.Backend != nil, reference: given.Reference, referenceName: "the reference given", sets: make(map[[2]string]data.Dataset), pictures: given.Data}
 	if given.AlignData != nil {
 		options.AlignData = "pictures given"
 		common.sets[[2]string{options.AlignData, ""}] = given.AlignData
@@ -141,7 +143,7 @@ func open(ctx context.Context, options Options, common *shared, model *gomlxvit.
 	var err error
 	given := model != nil
 	if !given {
-		model, err = openModel(ctx, &options, (*checkpoint.Checkpoint).HasText)
+		model, err = openModel(ctx, &options, (*checkpoint.Checkpoint).HasText, common.ownBackend)
 	} else {
 		s.Name = model.Name
 		model, err = model.WithPrecision(options.Precision)
@@ -175,7 +177,7 @@ func OpenModel(ctx context.Context, options Options) (*gomlxvit.Model, error) {
 	}
 	model, err := openModel(ctx, &options, func(ckpt *checkpoint.Checkpoint) bool {
 		return ckpt.HasText() && options.ClassNames != ""
-	})
+	}, false)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +203,7 @@ func OpenModel(ctx context.Context, options Options) (*gomlxvit.Model, error) {
 }
 
 // openModel opens a model as the options say; text reports whether a checkpoint's text tower is wanted.
-func openModel(ctx context.Context, options *Options, text func(*checkpoint.Checkpoint) bool) (model *gomlxvit.Model, err error) {
+func openModel(ctx context.Context, options *Options, text func(*checkpoint.Checkpoint) bool, own bool) (model *gomlxvit.Model, err error) {
 	if options.RandomWeights {
 		if options.ImageSize != 0 {
 			return nil, &option.Error{Field: "ImageSize", Err: errors.New("it cannot be used with option RandomWeights")}
@@ -225,7 +227,7 @@ func openModel(ctx context.Context, options *Options, text func(*checkpoint.Chec
 		if given, err = options.given(); err != nil {
 			return nil, err
 		}
-		model, err = openCheckpoint(ctx, options.Model, given, gomlxvit.Options{ImageSize: options.ImageSize}, text)
+		model, err = openCheckpoint(ctx, options.Model, given, gomlxvit.Options{ImageSize: options.ImageSize}, text, own)
 	}
 	if err != nil {
 		return nil, wrong("Model", err)
@@ -238,24 +240,24 @@ func openModel(ctx context.Context, options *Options, text func(*checkpoint.Chec
 // small and never change, and what was compiled for one, its text tower above all, serves every session of the process.
 var shippedModels sync.Map
 
-// shippedModel is a model of [shippedModels].
+// shippedModel is a model of [shippedModels]. Its weights are on the devices of one backend, the process's.
 type shippedModel struct {
-	name string
-	text bool
+	name, backend string
+	text          bool
 }
 
-// openCheckpoint opens a checkpoint's model by its name.
-func openCheckpoint(ctx context.Context, name string, given checkpoint.Given, options gomlxvit.Options, text func(*checkpoint.Checkpoint) bool) (*gomlxvit.Model, error) {
+// openCheckpoint opens a checkpoint's model by its name. own is for a backend that is not the process's.
+func openCheckpoint(ctx context.Context, name string, given checkpoint.Given, options gomlxvit.Options, text func(*checkpoint.Checkpoint) bool, own bool) (*gomlxvit.Model, error) {
 	ckpt, err := Checkpoint(ctx, name, given)
 	if err != nil {
 		return nil, err
 	}
 	defer ckpt.Close()
 	options.Text = text(ckpt)
-	if options.ImageSize != 0 || !zoo.Has(name) {
+	if options.ImageSize != 0 || !zoo.Has(name) || own {
 		return gomlxvit.FromCheckpoint(ckpt, options)
 	}
-	key := shippedModel{name, options.Text}
+	key := shippedModel{name, os.Getenv("GOMLX_BACKEND"), options.Text}
 	if opened, ok := shippedModels.Load(key); ok {
 		return opened.(*gomlxvit.Model), nil
 	}
@@ -594,7 +596,7 @@ func (s *Session) CanReadOf(ctx context.Context, pictures string) error {
 		return nil
 	}
 	name := cmp.Or(s.options.Reference, zoo.Reference)
-	reference, err := openCheckpoint(ctx, name, checkpoint.Given{}, gomlxvit.Options{}, (*checkpoint.Checkpoint).HasText)
+	reference, err := openCheckpoint(ctx, name, checkpoint.Given{}, gomlxvit.Options{}, (*checkpoint.Checkpoint).HasText, s.shared.ownBackend)
 	if err != nil {
 		return wrong("Reference", err)
 	}
