@@ -7,13 +7,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"vitdecompose/data"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/option"
 	"vitdecompose/experiments/results"
 	"vitdecompose/experiments/session"
+	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/zoo"
 	"vitdecompose/plots"
 )
@@ -27,6 +30,7 @@ type heatmap struct {
 	Out     string `flag:"out" usual:"results/heatmap" help:"directory for the figures and numbers"`
 
 	c       *cobra.Command
+	meta    results.Meta // what result.json says
 	options session.Options
 	figures figureFlags
 }
@@ -108,6 +112,7 @@ func (r *heatmap) run(files data.Files) error {
 	if err := os.MkdirAll(r.Out, 0o777); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
+	start := time.Now()
 	listen(r.c, &r.options)
 	draw := r.overClasses
 	if len(r.Texts) > 0 {
@@ -135,7 +140,12 @@ func (r *heatmap) run(files data.Files) error {
 			return err
 		}
 	}
-	return results.WriteTable(r.Out, experiments.HeatmapResult{Models: []experiments.ModelHeatmaps{all}}.Table())
+	found := experiments.HeatmapResult{Models: []experiments.ModelHeatmaps{all}}
+	if err := results.WriteTable(r.Out, found.Table()); err != nil {
+		return err
+	}
+	r.meta.Seconds = time.Since(start).Seconds()
+	return results.Write(r.Out, found, r.meta)
 }
 
 // save writes a figure.
@@ -221,8 +231,10 @@ func (r *heatmap) overClasses(files data.Files) (result experiments.ModelHeatmap
 		}
 		config.Class = &class
 	}
-	result, err = experiments.ClassHeatmaps(ctx, s, config)
-	return result, s.View(), err
+	if result, err = experiments.ClassHeatmaps(ctx, s, config); err != nil {
+		return result, view, err
+	}
+	return result, s.View(), r.record(s, slices.Concat(session.Loading, ofClasses))
 }
 
 // overTexts finds texts in CLIP's space.
@@ -239,9 +251,22 @@ func (r *heatmap) overTexts(files data.Files) (result experiments.ModelHeatmaps,
 	result, err = experiments.Heatmaps(ctx, s, experiments.HeatmapConfig{
 		Texts: r.Texts, Heads: r.Heads, Each: r.Contact, Over: files, Pictures: positions(files),
 	})
+	if err != nil {
+		return result, view, err
+	}
 	view = s.View()
 	view.Data = files
-	return result, view, err
+	return result, view, r.record(s, slices.Concat(session.Loading, ofTexts))
+}
+
+// record notes for result.json how the maps were made.
+func (r *heatmap) record(s *session.Session, groups []string) (err error) {
+	options := s.Options()
+	r.meta = results.Meta{Experiment: "heatmap", Seed: options.Seed, Versions: results.Versions(), Assumptions: s.Assumptions()}
+	r.meta.Config = append(option.SettingsOf(&options, append([]string{"model", "templates", "blocks"}, groups...)...), option.SettingsOf(r)...)
+	r.meta.Representations = map[string]string{options.Model: gomlxvit.RepresentationOf(s.Model.Arch)}
+	r.meta.Checkpoints, r.meta.Data, err = session.Provenance(s)
+	return err
 }
 
 // classIndex finds a class by its index or name.

@@ -45,6 +45,11 @@ func TestHeatmap(t *testing.T) {
 	require.Contains(t, succeed(t, args...), "wrote "+filepath.Join(out, "heatmap"))
 	figure(t, filepath.Join(out, "heatmap"))
 	require.Len(t, rows(t, out), 3, "a panel for each picture")
+	var written experiments.HeatmapResult
+	meta := resultOf(t, out, &written)
+	require.Len(t, written.Models[0].Pictures, 3)
+	require.Contains(t, meta.Checkpoints, model)
+	require.Contains(t, meta.Representations, model)
 
 	contact := filepath.Join(t.TempDir(), "contact")
 	succeed(t, "heatmap", "--model", model, "--out", contact, "--contact", "--class", "1", "--width", "127mm", pictures[0])
