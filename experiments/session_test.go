@@ -10,6 +10,7 @@ import (
 	"vitdecompose/data"
 	"vitdecompose/experiments"
 	"vitdecompose/experiments/session"
+	"vitdecompose/gomlxvit/zoo"
 )
 
 // stages remembers what long work was begun.
@@ -131,7 +132,8 @@ func TestSessionLacks(t *testing.T) {
 			return err
 		}
 	}
-	lacks("option AlignData: deit-mini is not a CLIP", session.Options{Data: folder}, text)
+	lacks("option Reference: the shipped clip-ref-mini knows only the words of drawn scenes", session.Options{Data: folder}, text)
+	lacks("option AlignData: deit-mini is not a CLIP", session.Options{Data: folder, Reference: zoo.Reference}, text)
 	lacks("option Reference: deit-mini has no text tower", session.Options{Reference: "deit-mini"}, text)
 	lacks("option Templates: ", session.Options{Templates: filepath.Join(folder, "none.txt")}, text)
 	lacks("option HeadData: dino-mini has no classifier head", session.Options{Model: "dino-mini", Data: folder}, ablation)

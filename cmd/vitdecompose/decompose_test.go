@@ -106,7 +106,7 @@ func tinyNames(split string, first, last int) []string {
 	return names
 }
 
-var reported = regexp.MustCompile(`: (\d+) components of (\d+) pictures; \|sum - representation\| is at most (\S+) of the representation\n$`)
+var reported = regexp.MustCompile(`: (\d+) components of (\d+) pictures; \|sum - representation\| is at most (\S+) of the representation\nthe representation is .+\n$`)
 
 // decomposed runs decompose and checks what holds of every decomposition: shapes, the sum, the logits, what is printed.
 func decomposed(t *testing.T, pictures int, names []string, tokens int, args ...string) parts {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -219,7 +220,8 @@ func TestRunAllOnPhotos(t *testing.T) {
 	features := filepath.Join(t.TempDir(), "features.txt")
 	require.NoError(t, os.WriteFile(features, []byte("color: red color, blue color\nlocation: ocean, city\nobject: cat, car\n"), 0o666))
 	args := []string{"run", "all", "--model", "deit-mini", "--data", photos, "--features", features, "--bank", "scenes", "--cache", t.TempDir(), "--out", out, "--batch", "12"}
-	fail(t, exitFailed, []string{"--align-data: deit-mini is not a CLIP", "name pictures for that"}, args...)
+	fail(t, exitFailed, []string{"--reference: the shipped clip-ref-mini knows only the words of drawn scenes", "pictures to align on as --align-data"}, args...)
+	fail(t, exitFailed, []string{"--align-data: deit-mini is not a CLIP", "name pictures for that"}, append(slices.Clone(args), "--reference", "clip-ref-mini")...)
 	require.NoDirExists(t, filepath.Join(out, "ablation"), "found out before anything is computed")
 	fail(t, exitFailed, []string{"--reference: the shipped clip-ref-mini knows only the words of drawn scenes"}, append(args, "--align-data", photos)...)
 	stdout := succeed(t, append(args, "--align-data", photos, "--align-epochs", "3", "--reference", "clip-ref-mini")...)
