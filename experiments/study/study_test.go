@@ -195,7 +195,7 @@ func TestStudyRefuses(t *testing.T) {
 		"has no text tower":                     func(s *study.Study) { s.Reference = zooModel(t, "swin-mini") },
 		"no pictures to train the alignment on": func(s *study.Study) { s.Training = nil },
 		"lambda -1":                             func(s *study.Study) { s.Align.Lambda = -1 },
-		"too large to be stored":                  func(s *study.Study) { s.Options = decompose.Options{Split: decompose.Tokens} },
+		"too large to be stored":                func(s *study.Study) { s.Options = decompose.Options{Split: decompose.Tokens} },
 	} {
 		s := smallStudy(t, "deit-mini", store)
 		change(s)
