@@ -58,6 +58,19 @@ func (j Job) id() string {
 	return string(text)
 }
 
+// wire is a job on its way to the workers, as JSON: Beam knows no way to send its options.
+type wire struct{ JSON string }
+
+func (j Job) wire() wire { return wire{j.id()} }
+
+// job reads what [Job.wire] wrote, in this process or another of the same program.
+func (w wire) job() (j Job) {
+	if err := json.Unmarshal([]byte(w.JSON), &j); err != nil {
+		panic(fmt.Sprintf("a job that is not JSON: %v", err)) // a runner takes it for a failed bundle
+	}
+	return j
+}
+
 // opened are the jobs of this process. A worker gets many shards of one, and opening the model takes longer than a shard.
 var opened = struct {
 	sync.Mutex

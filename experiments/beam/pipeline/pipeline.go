@@ -45,24 +45,25 @@ type Shard struct {
 // Build adds the job to a pipeline. leftOut are the pictures that could not be read.
 func Build(s beam.Scope, job Job) (leftOut beam.PCollection) {
 	s = s.Scope("vitdecompose")
-	shards := beam.ParDo(s.Scope("plan"), &planFn{job}, beam.Impulse(s))
+	wired := job.wire()
+	shards := beam.ParDo(s.Scope("plan"), &planFn{wired}, beam.Impulse(s))
 	// Without a break here the runner would do all shards where the plan was made.
-	done, leftOut := beam.ParDo2(s.Scope("extract"), &extractFn{job}, beam.Reshuffle(s, shards))
-	beam.ParDo0(s.Scope("finish"), &finishFn{job}, beam.GroupByKey(s, beam.AddFixedKey(s, done)))
+	done, leftOut := beam.ParDo2(s.Scope("extract"), &extractFn{wired}, beam.Reshuffle(s, shards))
+	beam.ParDo0(s.Scope("finish"), &finishFn{wired}, beam.GroupByKey(s, beam.AddFixedKey(s, done)))
 	return leftOut
 }
 
 // planFn cuts the job into shards.
-type planFn struct{ Job Job }
+type planFn struct{ Job wire }
 
 // ProcessElement emits all shards. It does so for one element, whose value does not matter.
 func (f *planFn) ProcessElement(ctx context.Context, _ []byte, emit func(Shard)) (err error) {
-	defer func() { f.Job.note(err) }()
-	opened, dataHash, err := f.Job.open(ctx, Shard{})
+	defer func() { f.Job.job().note(err) }()
+	opened, dataHash, err := f.Job.job().open(ctx, Shard{})
 	if err != nil {
 		return err
 	}
-	shards := opened.Cut(f.Job.Chunks)
+	shards := opened.Cut(f.Job.job().Chunks)
 	log.Infof(ctx, "%s: %d shards", opened.Dir(), len(shards))
 	for _, shard := range shards {
 		emit(Shard{shard.First, shard.End, dataHash, opened.Key()})
@@ -84,7 +85,7 @@ func (s Shard) open(ctx context.Context, job Job) (*extraction.Sharded, error) {
 }
 
 // extractFn decomposes shards.
-type extractFn struct{ Job Job }
+type extractFn struct{ Job wire }
 
 // StartBundle counts the bundles.
 func (f *extractFn) StartBundle(ctx context.Context, _ func(Shard), _ func(extraction.LeftOut)) {
@@ -93,9 +94,9 @@ func (f *extractFn) StartBundle(ctx context.Context, _ func(Shard), _ func(extra
 
 // ProcessElement decomposes a shard and reports which pictures were left out.
 func (f *extractFn) ProcessElement(ctx context.Context, shard Shard, emit func(Shard), emitLeftOut func(extraction.LeftOut)) (err error) {
-	defer func() { f.Job.note(err) }()
+	defer func() { f.Job.job().note(err) }()
 	start := time.Now()
-	shards, err := shard.open(ctx, f.Job)
+	shards, err := shard.open(ctx, f.Job.job())
 	if err != nil {
 		return err
 	}
@@ -118,16 +119,16 @@ func (f *extractFn) ProcessElement(ctx context.Context, shard Shard, emit func(S
 }
 
 // finishFn completes the store.
-type finishFn struct{ Job Job }
+type finishFn struct{ Job wire }
 
 // ProcessElement gets all shards at once, when the last is done. It believes the store and not them: Prism may take a
 // bundle that failed for one that is done.
 func (f *finishFn) ProcessElement(ctx context.Context, _ int, done func(*Shard) bool) (err error) {
-	defer func() { f.Job.note(err) }()
+	defer func() { f.Job.job().note(err) }()
 	var shard Shard
 	for done(&shard) {
 	}
-	shards, err := shard.open(ctx, f.Job)
+	shards, err := shard.open(ctx, f.Job.job())
 	if err != nil {
 		return err
 	}

@@ -363,7 +363,7 @@ func TestPicturesThatCannotBeRead(t *testing.T) {
 	// One in each of two shards: neither shard has too many.
 	require.NoError(t, os.Truncate(names[10], 60))
 	_, err = Run(t.Context(), "prism", job, Tries{})
-	require.ErrorContains(t, err, "2 of 12 pictures cannot be read and --max-bad allows 1")
+	require.ErrorContains(t, err, "2 of 12 pictures cannot be read and option MaxBad allows 1")
 	job.MaxBad = 0
 	_, err = Run(t.Context(), "prism", job, Tries{})
 	require.ErrorContains(t, err, "05.png")
