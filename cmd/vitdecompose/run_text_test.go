@@ -174,6 +174,7 @@ func TestRunTextRefuses(t *testing.T) {
 	}{
 		"--lambda: -1 is not at least 0":                                            {exitUsage, []string{"run", "ranking", "--lambda", "-1"}},
 		"--align-batch: 0 is not at least 1":                                        {exitUsage, []string{"align", "--align-batch", "0"}},
+		"--align-rate: 0 is not at least 1e-12":                                     {exitUsage, []string{"align", "--align-rate", "0"}},
 		"--sweep: -2 is not at least 0":                                             {exitUsage, []string{"align", "--sweep", "1,-2"}},
 		"for \"--width\" flag: width \"wide\"":                                      {exitUsage, []string{"align", "--width", "wide"}},
 		"--from cannot be used with --sweep":                                        {exitUsage, []string{"align", "--sweep", "1", "--from", "x"}},

@@ -24,6 +24,8 @@ func TestONNX(t *testing.T) {
 	require.ErrorContains(t, err, "do not go with an ONNX file")
 	_, err = OpenModel(t.Context(), Options{Model: "deit-mini", Output: "logits"})
 	require.EqualError(t, err, "option Output: it is for models in ONNX files; other checkpoints say it themselves")
+	_, err = OpenModel(t.Context(), Options{Model: "vit_tiny_patch16_224", RandomWeights: true, Std: []float64{1, 1, 1}})
+	require.ErrorContains(t, err, "option Std: it is for models in ONNX files")
 	dir := t.TempDir()
 	require.Empty(t, onnxFile(dir))
 	content, err := os.ReadFile(files[0])

@@ -48,7 +48,7 @@ type Options struct {
 	AlignPictures int      `flag:"align-pictures" group:"training" min:"0" usual:"all" help:"align on only the first N pictures of --align-data"`
 	Lambda        *float64 `flag:"lambda" group:"alignment" default:"1" min:"0" help:"weight that keeps the maps into CLIP's space close to orthogonal; 0 leaves them free"`
 	AlignEpochs   int      `flag:"align-epochs" group:"alignment" min:"1" usual:"2, or for at least 2000 steps" help:"how many times at most the alignment goes through its pictures"`
-	AlignRate     float64  `flag:"align-rate" group:"alignment" min:"0" usual:"3e-4, or 1e-3 with fewer than 640000 pictures" help:"learning rate of the alignment"`
+	AlignRate     float64  `flag:"align-rate" group:"alignment" min:"1e-12" usual:"3e-4, or 1e-3 with fewer than 640000 pictures" help:"learning rate of the alignment"`
 	AlignBatch    int      `flag:"align-batch" group:"alignment" min:"1" usual:"32" help:"pictures in a batch of the alignment"`
 	AlignPatience *int     `flag:"align-patience" group:"alignment" min:"0" usual:"50, or 0 with fewer than 640000 pictures" help:"stop the alignment after this many batches without a lower loss; 0 never stops it"`
 	Aligner       string   `flag:"aligner" group:"aligner" help:"an alignment written by align, instead of training one"`

@@ -204,17 +204,8 @@ func OpenModel(ctx context.Context, options Options) (*gomlxvit.Model, error) {
 
 // openModel opens a model as the options say; text reports whether a checkpoint's text tower is wanted.
 func openModel(ctx context.Context, options *Options, text func(*checkpoint.Checkpoint) bool, own bool) (model *gomlxvit.Model, err error) {
-	if options.RandomWeights {
-		if options.ImageSize != 0 {
-			return nil, &option.Error{Field: "ImageSize", Err: errors.New("it cannot be used with option RandomWeights")}
-		}
-		if options.Config != "" || options.Arch != "" {
-			return nil, &option.Error{Field: "RandomWeights", Err: errors.New("option Model names the architecture then: option Config and option Arch do not go with it")}
-		}
-		model, err = gomlxvit.Random(options.Model, 1)
-	} else if file := onnxFile(options.Model); file != "" {
-		model, err = openONNX(file, options)
-	} else {
+	file := onnxFile(options.Model)
+	if file == "" || options.RandomWeights {
 		for _, o := range []struct {
 			field string
 			given bool
@@ -223,6 +214,18 @@ func openModel(ctx context.Context, options *Options, text func(*checkpoint.Chec
 				return nil, &option.Error{Field: o.field, Err: errors.New("it is for models in ONNX files; other checkpoints say it themselves")}
 			}
 		}
+	}
+	if options.RandomWeights {
+		if options.ImageSize != 0 {
+			return nil, &option.Error{Field: "ImageSize", Err: errors.New("it cannot be used with option RandomWeights")}
+		}
+		if options.Config != "" || options.Arch != "" {
+			return nil, &option.Error{Field: "RandomWeights", Err: errors.New("option Model names the architecture then: option Config and option Arch do not go with it")}
+		}
+		model, err = gomlxvit.Random(options.Model, 1)
+	} else if file != "" {
+		model, err = openONNX(file, options)
+	} else {
 		var given checkpoint.Given
 		if given, err = options.given(); err != nil {
 			return nil, err
