@@ -1,6 +1,7 @@
 package decompose_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -19,13 +20,15 @@ type familyCase struct {
 	// prefix stands before the names of the reference where it has several representations.
 	features, prefix string
 	tolerance        float64 // of representation and logits; 0 stands for 2e-5
+	// maximum says that the stream passes maxima over tokens, through which tokens are not followed.
+	maximum bool
 }
 
 var familyCases = []familyCase{
 	{name: "vit_qknorm"}, {name: "vit_rmsnorm"}, {name: "vit_map"}, {name: "vit_map_prefix"}, {name: "vit_quickgelu"}, {name: "vit_clip"},
 	{name: "dinov3"}, {name: "dinov3_plus"}, {name: "dinov3_qkvb"}, {name: "eva02"}, {name: "eva02_base"}, {name: "eva02_clip"}, {name: "pe"},
 	{name: "pe_spatial"}, {name: "vit_rope"}, {name: "vit_rope_mixed"}, {name: "beit"}, {name: "vit_little"},
-	{name: "swinv2", tolerance: 2e-4}, {name: "swinv2_resized", tolerance: 2e-4}, {name: "swin"}, {name: "hf_swin"},
+	{name: "swinv2", tolerance: 2e-4}, {name: "swinv2_resized", tolerance: 2e-4}, {name: "swin"}, {name: "hf_swin"}, {name: "hiera", maximum: true},
 	{name: "openclip_siglip"}, {name: "openclip_vit_gap"}, {name: "openclip_eva02"},
 	{name: "hf_siglip"}, {name: "hf_dinov3"}, {name: "hf_dinov3_gated"}, {name: "hf_beit"}, {name: "vit_rpn"}, {name: "beit3"}, {name: "siglip"}, {name: "deit_distilled", features: "features_both", prefix: "both."},
 }
@@ -128,6 +131,12 @@ func TestFamilyTokens(t *testing.T) {
 				}
 				return nil
 			})
+			if c.maximum {
+				if err == nil || !strings.Contains(err.Error(), "cannot pass node") || !strings.Contains(err.Error(), "does not treat all tokens alike") {
+					t.Errorf("the maximum is refused with %v", err)
+				}
+				return
+			}
 			if err != nil {
 				t.Fatal(err)
 			}

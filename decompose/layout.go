@@ -145,6 +145,11 @@ func (t *transform) findLayout(n *graph.Node) layout {
 			}
 		}
 		return t.knownLayout(dims, true)
+	case graph.NodeTypeReduceMax:
+		// Fewer tokens, each the largest of some.
+		if last := len(dims) - 1; in.hasChannels && last > 0 && dims[0] == inDims[0] && dims[last] == in.channels {
+			return t.knownLayout(dims, true)
+		}
 	case graph.NodeTypeReduceSum:
 		if in.hasChannels && t.treatsTokensAlike(n, in, dims) {
 			return t.knownLayout(dims, false)

@@ -495,6 +495,8 @@ func (t *transform) narrowValue(n *graph.Node, r *readout) *bundle {
 		return t.value(inputs[0], r)
 	}
 	switch n.Type() {
+	case graph.NodeTypeReduceMax: // which token it takes differs between channels
+		return t.readWhole(n, r)
 	case graph.NodeTypeReshape, graph.NodeTypeIdentity:
 		return t.value(inputs[0], r)
 	case graph.NodeTypeAdd, graph.NodeTypeSub:

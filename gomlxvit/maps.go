@@ -6,7 +6,7 @@ import (
 	"vitdecompose/gomlxvit/mark"
 )
 
-// What Swin and MaxViT do to square maps of tokens, kept as [batch, token, channel] row by row.
+// What Swin, MaxViT and Hiera do to square maps of tokens, kept as [batch, token, channel] row by row.
 
 // everyOther takes the tokens in every other row and column of a map with this side, beginning at (row, column).
 func everyOther(x *graph.Node, side, row, column int) *graph.Node {
@@ -26,6 +26,13 @@ func averageFours(x *graph.Node, side int) *graph.Node {
 	y = graph.Reshape(y, batch, half*half, channels)
 	mark.TokensOf(y, x, mark.TokenMap{Index: coarse(side, []int{0, 1, side, side + 1}), Weight: 0.25})
 	return y
+}
+
+// largestOfFours takes the largest of every 2 x 2 tokens of a map with this side, channel by channel.
+func largestOfFours(x *graph.Node, side int) *graph.Node {
+	batch, channels, half := x.Shape().Dim(0), x.Shape().Dim(2), side/2
+	y := graph.ReduceMax(graph.Reshape(x, batch, half, 2, half, 2, channels), 2, 4)
+	return graph.Reshape(y, batch, half*half, channels)
 }
 
 // coarse lists for each token of a map of half the side the tokens of the map that it is made of: those at the given

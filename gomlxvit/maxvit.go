@@ -380,6 +380,12 @@ func convolve(w Weights, x, kernel *graph.Node, stride int) *graph.Node {
 	for i := range padding {
 		padding[i] = samePadding(x.Shape().Dim(1+i), kernel.Shape().Dim(2+i), stride)
 	}
+	return convolvePadded(w, x, kernel, stride, padding)
+}
+
+// convolvePadded convolves x [batch, height, width, channel] with a kernel [out, in, height, width], with as many zeros before
+// and after its rows and columns.
+func convolvePadded(w Weights, x, kernel *graph.Node, stride int, padding [][2]int) *graph.Node {
 	x, kernel, rounded := operands(w, x, graph.TransposeAllAxes(kernel, 2, 3, 1, 0))
 	y := graph.Convolve(x, kernel).Strides(stride).PaddingPerDim(padding).Done()
 	if rounded {

@@ -75,6 +75,7 @@ var families = map[string]func() constructor{
 	"eva":           func() constructor { return newEvaArguments() },
 	"beit":          func() constructor { return newBeitArguments() },
 	"swinv2":        func() constructor { return newSwinV2Arguments() },
+	"hiera":         func() constructor { return newHieraArguments() },
 	"maxvit":        func() constructor { return newMaxViTArguments() },
 }
 

@@ -41,6 +41,8 @@ func TestPublishedNumbersOfParameters(t *testing.T) {
 		"beit_large_patch16_512": 305.67, "beit_large_patch16_384": 305.00, "beit_large_patch16_224": 304.43, "beitv2_large_patch16_224": 304.43,
 		"beit_base_patch16_384": 86.74, "beit_base_patch16_224": 86.53,
 		"deit_base_distilled_patch16_384": 87.63, "deit_base_distilled_patch16_224": 87.34, "deit_small_distilled_patch16_224": 22.44, "deit_tiny_distilled_patch16_224": 5.91,
+		"hiera_tiny_224": 27.91, "hiera_small_224": 35.01, "hiera_base_224": 51.52, "hiera_base_plus_224": 69.90, "hiera_large_224": 213.74,
+		"hiera_huge_224": 672.78, "hiera_small_abswin_256": 34.36,
 		"swinv2_large_window12to24_192to384": 196.74, "swinv2_base_window12to16_192to256": 87.92, "swinv2_small_window16_256": 49.73, "swinv2_tiny_window8_256": 28.35,
 		"swin_large_patch4_window12_384": 196.74, "swin_large_patch4_window7_224": 196.53, "swin_base_patch4_window12_384": 87.90, "swin_base_patch4_window7_224": 87.77,
 	} {

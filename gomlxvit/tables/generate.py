@@ -15,6 +15,7 @@ FAMILIES = {
     ("swin_transformer_v2", "_create_swin_transformer_v2"): "swinv2",
     ("eva", "_create_eva"): "eva",
     ("beit", "_create_beit"): "beit",
+    ("hiera", "_create_hiera"): "hiera",
 }
 # timm builds these from configurations that are no arguments; what they have in common is the default of the family.
 MAXVITS = {
@@ -124,7 +125,7 @@ def maxvits(tree):
 def main():
     here = pathlib.Path(__file__).parent
     with open(here / "timm.jsonl", "w") as out:
-        for module in ("vision_transformer", "deit", "swin_transformer", "swin_transformer_v2", "eva", "beit"):
+        for module in ("vision_transformer", "deit", "swin_transformer", "swin_transformer_v2", "eva", "beit", "hiera"):
             for row in rows(module, entry_points):
                 print(json.dumps(row, separators=(", ", ": ")), file=out)
         for row in rows("maxxvit", maxvits):
