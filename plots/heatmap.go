@@ -61,7 +61,11 @@ func heatmaps(result experiments.ModelHeatmaps, album Album, opts HeatmapOptions
 		all = append(all, p.Panels...)
 		most = max(most, len(p.Panels))
 	}
-	columns = evenly(most, inProportion(width, columns))
+	columns = inProportion(width, columns)
+	if most > columns { // the picture is a cell among them
+		columns = fullRows(1+most, 1+columns) - 1
+	}
+	columns = min(columns, most)
 	inner := width - 2*margin
 	across := evenly(len(pictures), max(1, inProportion(width, squares)/(columns+1))) // pictures with few panels stand side by side
 	block := (inner - vg.Length(across-1)*cellGap) / vg.Length(across)
@@ -116,7 +120,11 @@ func heatmapCaption(result experiments.ModelHeatmaps, panels []experiments.Heatm
 	}
 	text = append(text, when(known && !wrong, "Every text is true of its picture.")...)
 	text = append(text, when(wrong, "A text that is struck through is not true of its picture; below it stands the truth.")...)
-	return Caption{"Where " + result.Model + " finds what texts describe", append(text, namesExplained(components)...)}
+	title := "Where " + result.Model + " finds what texts describe"
+	if result.Pictures[0].Unit == experiments.UnitClass {
+		title = "Where " + result.Model + " finds its classes"
+	}
+	return Caption{title, append(text, namesExplained(components)...)}
 }
 
 // mapWords say what a map is of, by the unit of its values.
@@ -158,10 +166,12 @@ func (d *heatmapRows) picture(p experiments.HeatmapPicture) (box, error) {
 	if err != nil {
 		return box{}, err
 	}
-	lead := column(below(above), pictured(picture, size, side, noFrame), line(p.Name, small, side, captionHeight+1).high(2*captionHeight))
+	cells := []box{column(below(above), pictured(picture, size, side, noFrame), line(p.Name, small, side, captionHeight+1).high(2*captionHeight))}
+	unit := []box{lines(wrapped(d.unit, small, side), aligned(small, draw.XRight), side, 1.2*smallSize)} // under the picture
 	var rows []box
-	for some := range slices.Chunk(p.Panels, d.columns) {
-		cells := []box{lead}
+	for panels := p.Panels; len(panels) > 0; {
+		some := first(1+d.columns-len(cells), panels)
+		panels = panels[len(some):]
 		for _, panel := range some {
 			feature := ""
 			if panel.Feature != "" {
@@ -179,10 +189,9 @@ func (d *heatmapRows) picture(p experiments.HeatmapPicture) (box, error) {
 		}
 		rows = append(rows, row(panelSpace, cells...), below(0.5*smallSize-1))
 		if !d.one {
-			unit := lines(wrapped(d.unit, small, side), aligned(small, draw.XRight), side, 1.2*smallSize)
-			rows = append(rows, below(2), row(panelSpace, unit, bars(some, side, panelSpace)))
+			rows = append(rows, below(2), row(panelSpace, append(unit, bars(some, side, panelSpace))...))
 		}
-		lead = space(side, 0)
+		cells, unit = nil, nil // below the first row there are panels alone
 	}
 	return column(rows...), nil
 }

@@ -88,7 +88,10 @@ func segmentation(result experiments.SegmentationResult, width vg.Length) (*Figu
 	for _, m := range result.Models {
 		names = append(names, m.Model)
 	}
-	columns := panelsWithin(width, narrowest, len(measures), len(measures))
+	columns, height := panelsWithin(width, narrowest, len(measures), len(measures)), 2.2*vg.Inch
+	if columns < len(measures) { // one below the other, rather than a row that is not full
+		columns, height = 1, 1.7*vg.Inch
+	}
 	inner := panelWidth(width, columns) - 25 // of what is drawn in a panel, about
 	var panels []*plot.Plot
 	for _, measure := range measures {
@@ -98,7 +101,7 @@ func segmentation(result experiments.SegmentationResult, width vg.Length) (*Figu
 		}
 		panels = append(panels, p)
 	}
-	f := newGrid(width, 2.2*vg.Inch, columns, entries, panels)
+	f := newGrid(width, height, columns, entries, panels)
 	f.caption = segmentationCaption(result.Models, methods.names)
 	return f, nil
 }

@@ -85,7 +85,9 @@ func imageRetrievalCaption(result experiments.ModelImageRetrieval, truths, unkno
 	}
 	text = append(text, when(truths, "A heavy green frame: the picture has the probe's value of the property; a thin grey one: another.")...)
 	text = append(text, when(truths && unknown, "Without a frame: the probe has no known value of the property.")...)
-	text = append(text, when(shares, "The first percentage is the share of the same among those found, base that among all pictures.")...)
+	if shares {
+		text = append(text, fmt.Sprintf("The first percentage is the share of the same among the %d nearest, base that among all pictures.", len(result.Probes[0].Searches[0].Found)))
+	}
 	return Caption{"Pictures that resemble a probe in one property, by components of " + result.Model, append(text, namesExplained(components)...)}
 }
 
