@@ -38,6 +38,10 @@ type AblationCurve struct {
 	// FromInit and FromLast are the accuracies, [len(Order)+1]: entry k has k components ablated, entry 0 none.
 	FromInit []float64 `json:"from_init"`
 	FromLast []float64 `json:"from_last"`
+	// Chance is the accuracy of classes drawn at random, 1 by their number; 0 where that is not known.
+	Chance float64 `json:"chance,omitempty"`
+	// RelativeDepth is whether figures count layers as shares of all, so that models of different depth compare.
+	RelativeDepth bool `json:"relative_depth,omitempty"`
 	// Exactness is the largest difference between the sum of the components and the representation, relative to the
 	// representation.
 	Exactness float64 `json:"-"`
@@ -53,6 +57,9 @@ type AblationResult struct {
 func (c AblationCurve) Check() error {
 	if len(c.Order) == 0 {
 		return fmt.Errorf("ablation of %q: no components", c.Model)
+	}
+	if !(c.Chance >= 0 && c.Chance <= 1) {
+		return fmt.Errorf("ablation of %q: chance %v is not between 0 and 1", c.Model, c.Chance)
 	}
 	for _, direction := range []struct {
 		name     string
@@ -135,20 +142,25 @@ func (r AblationResult) Table() results.Table {
 	return table
 }
 
-// AblationConfig is empty: the layer ablation has no settings.
-type AblationConfig struct{}
+// AblationConfig says how the layer ablation is drawn; it changes no number.
+type AblationConfig struct {
+	RelativeDepth bool `json:"relative_depth,omitempty" flag:"relative-depth" help:"count the layers in the figure as shares of a model's, so that models of different depth compare"`
+}
 
 func (c *AblationConfig) fill(context.Context, *session.Session) error { return nil }
 
 // Ablation runs the layer ablation of a model with a head: whole attention layers, and each bias with the component it is
 // added to, so that ablating a layer takes its bias along.
-func Ablation(ctx context.Context, s *session.Session, _ AblationConfig) (AblationCurve, error) {
-	curve := AblationCurve{Model: s.Name}
+func Ablation(ctx context.Context, s *session.Session, config AblationConfig) (AblationCurve, error) {
+	curve := AblationCurve{Model: s.Name, RelativeDepth: config.RelativeDepth}
 	e, err := s.Classified(ctx)
 	if err != nil {
 		return curve, err
 	}
 	classes := e.Model.Arch.NumClasses()
+	if classes > 0 {
+		curve.Chance = 1 / float64(classes)
+	}
 	e.Options = decompose.Options{Split: decompose.Attns, Biases: decompose.BiasesShared}
 	e.SetDefaults()
 	if err := e.CheckLabels(classes); err != nil {

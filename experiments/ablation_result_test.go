@@ -48,6 +48,7 @@ func TestAblationCheck(t *testing.T) {
 		"no components":   {func(c *AblationCurve) { c.Order = nil }, "no components"},
 		"too few numbers": {func(c *AblationCurve) { c.FromLast = c.FromLast[:1] }, "1 accuracies from_last for 1 components, want 2"},
 		"NaN":             {func(c *AblationCurve) { c.FromInit = []float64{1, math.NaN()} }, "NaN with 1 components ablated (from_init)"},
+		"chance":          {func(c *AblationCurve) { c.Chance = 8.3 }, "chance 8.3 is not between 0 and 1"},
 		"percent":         {func(c *AblationCurve) { c.FromInit = []float64{83.9, 1} }, "83.9 with 0 components"},
 	} {
 		t.Run(name, func(t *testing.T) {

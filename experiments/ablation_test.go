@@ -26,6 +26,7 @@ func TestAblation(t *testing.T) {
 	require.Less(t, curve.Exactness, 1e-5)
 	require.NoError(t, curve.Check())
 	require.Equal(t, "tiny", curve.Model)
+	require.InDelta(t, 1.0/tiny.Classes, curve.Chance, 1e-12)
 	require.Equal(t, []string{"init", "layer:00, mlp", "layer:00, attns", "layer:01, mlp", "layer:01, attns"}, curve.Order)
 
 	var pixels []float32

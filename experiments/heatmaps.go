@@ -40,6 +40,8 @@ type HeatmapConfig struct {
 	Heads    int               `json:"heads" flag:"heads" default:"3" min:"1" help:"how many heads, those that explain a text best, have their maps summed"` // 0: 3
 	// Each draws every head of the decomposed blocks separately instead of their sum.
 	Each bool `json:"each,omitempty"`
+	// CommonScale has the colours of all maps of a model end at one magnitude, so that they compare.
+	CommonScale bool `json:"common_scale,omitempty" flag:"common-scale" help:"one colour scale for all heatmaps of a model, so that they compare; without it each map uses all colours"`
 	// Pictures are those that are drawn over, by their position in the data; nil for the first three.
 	Pictures []int `json:"-" flag:"probes" usual:"0,1,2" min:"0" help:"the pictures to show, by their position in the data: image-retrieval finds their neighbours, heatmaps draws over them"`
 	// Over is another data set whose pictures are drawn over; nil for the session's own. Those of the session say which heads
@@ -73,6 +75,10 @@ type HeatmapPanel struct {
 	// Feature is the feature that the text is an instance of; empty for a text that belongs to no feature.
 	Feature string `json:"feature,omitempty"`
 	Text    string `json:"text"`
+	// True says whether the picture has what the text names, and Has which instance of the feature it has instead, "" for none;
+	// nil where the data does not know.
+	True *bool  `json:"true,omitempty"`
+	Has  string `json:"has,omitempty"`
 	// Components are those whose maps are summed.
 	Components []string  `json:"components"`
 	Rows       int       `json:"rows"`
@@ -86,9 +92,11 @@ type HeatmapPanel struct {
 
 // HeatmapPicture is one picture with its panels.
 type HeatmapPicture struct {
-	Picture int            `json:"picture"` // position in the data
-	Name    string         `json:"name"`
-	Panels  []HeatmapPanel `json:"panels"`
+	Picture int    `json:"picture"` // position in the data
+	Name    string `json:"name"`
+	// Unit is that of the maps' values and of their sums, the scores: [UnitText] or [UnitClass].
+	Unit   string         `json:"unit"`
+	Panels []HeatmapPanel `json:"panels"`
 }
 
 // ModelHeatmaps is what one model draws over pictures: experiment 5 of arXiv 2406.01583.
@@ -101,6 +109,14 @@ type ModelHeatmaps struct {
 type HeatmapResult struct {
 	Models []ModelHeatmaps `json:"sheets"`
 }
+
+// Units of heatmaps.
+const (
+	// UnitText is what a contribution in CLIP's space adds to the product with a text's embedding.
+	UnitText = "dot product"
+	// UnitClass is what a contribution adds to the logit of a class.
+	UnitClass = "logit"
+)
 
 // Heatmaps draws texts over pictures.
 func Heatmaps(ctx context.Context, s *session.Session, config HeatmapConfig) (ModelHeatmaps, error) {
@@ -143,6 +159,10 @@ func Heatmaps(ctx context.Context, s *session.Session, config HeatmapConfig) (Mo
 		return result, err
 	}
 	defer d.Close()
+	known := make([]bool, len(features)) // whether the data knows a feature
+	for f, feature := range features {
+		known[f] = knows(ds, feature.Name)
+	}
 	for i, index := range pictures {
 		if err := ctx.Err(); err != nil {
 			return result, err
@@ -159,17 +179,38 @@ func Heatmaps(ctx context.Context, s *session.Session, config HeatmapConfig) (Mo
 		if err != nil {
 			return result, fmt.Errorf("%s: %s: %w", r.Model, ds.Item(index).Name, err)
 		}
-		of := HeatmapPicture{Picture: index, Name: ds.Item(index).Name}
+		of := HeatmapPicture{Picture: index, Name: ds.Item(index).Name, Unit: UnitText}
 		for t, text := range texts {
 			panels := panelsOf(scored[t], s.Model.Arch.PrefixTokens(), config.Each)
 			for p := range panels {
 				panels[p].Feature, panels[p].Text = text.feature, text.text
+				if known[t] {
+					panels[p].True, panels[p].Has = truthOf(features[t], text.text, data.Attributes(ds, index)[text.feature])
+				}
 			}
 			of.Panels = append(of.Panels, panels...)
 		}
 		result.Pictures = append(result.Pictures, of)
 	}
+	if config.CommonScale {
+		result.shareScale()
+	}
 	return result, nil
+}
+
+// shareScale has all panels end their colours where the strongest does.
+func (s *ModelHeatmaps) shareScale() {
+	limit := 0.0
+	for _, p := range s.Pictures {
+		for _, panel := range p.Panels {
+			limit = max(limit, panel.Limit)
+		}
+	}
+	for _, p := range s.Pictures {
+		for i := range p.Panels {
+			p.Panels[i].Limit = limit
+		}
+	}
 }
 
 // choices are for each feature what may be drawn of it, a choice for each instance, over the heads that explain the feature
@@ -278,6 +319,8 @@ type ClassHeatmapConfig struct {
 	Each bool
 	// Class is the class whose logit it is; nil for the best of each picture.
 	Class *int
+	// CommonScale has the colours of all maps end at one magnitude, so that they compare.
+	CommonScale bool
 }
 
 // ClassHeatmaps draws over pictures what the tokens add to the logit of a class: of every component that has tokens in the
@@ -336,7 +379,7 @@ func ClassHeatmaps(ctx context.Context, s *session.Session, config ClassHeatmapC
 				return result, err
 			}
 		}
-		of := HeatmapPicture{Picture: index, Name: e.Data.Item(index).Name, Panels: panelsOf(scored, prefix, false)}
+		of := HeatmapPicture{Picture: index, Name: e.Data.Item(index).Name, Unit: UnitClass, Panels: panelsOf(scored, prefix, false)}
 		if config.Each {
 			of.Panels = append(of.Panels, panelsOf(scored, prefix, true)...)
 		}
@@ -344,6 +387,9 @@ func ClassHeatmaps(ctx context.Context, s *session.Session, config ClassHeatmapC
 			of.Panels[p].Text = className(e.Model.ClassNames, chosen)
 		}
 		result.Pictures = append(result.Pictures, of)
+	}
+	if config.CommonScale {
+		result.shareScale()
 	}
 	return result, nil
 }
@@ -412,7 +458,7 @@ func (s ModelHeatmaps) Summary() []string {
 
 // Table lists the panels.
 func (r HeatmapResult) Table() results.Table {
-	table := results.Table{Header: []string{"model", "picture", "feature", "text", "components", "least", "most", "sum"}}
+	table := results.Table{Header: []string{"model", "picture", "feature", "text", "true", "components", "least", "most", "sum", "unit"}}
 	for _, result := range r.Models {
 		for _, p := range result.Pictures {
 			for _, panel := range p.Panels {
@@ -424,8 +470,12 @@ func (r HeatmapResult) Table() results.Table {
 				for _, v := range panel.Values {
 					sum += float64(v)
 				}
-				table.Rows = append(table.Rows, []string{result.Model, p.Name, panel.Feature, panel.Text, components,
-					results.Rounded(float64(slices.Min(panel.Values))), results.Rounded(float64(slices.Max(panel.Values))), results.Rounded(sum)})
+				truth := ""
+				if panel.True != nil {
+					truth = strconv.FormatBool(*panel.True)
+				}
+				table.Rows = append(table.Rows, []string{result.Model, p.Name, panel.Feature, panel.Text, truth, components,
+					results.Rounded(float64(slices.Min(panel.Values))), results.Rounded(float64(slices.Max(panel.Values))), results.Rounded(sum), p.Unit})
 			}
 		}
 	}

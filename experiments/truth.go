@@ -1,6 +1,9 @@
 package experiments
 
-import "vitdecompose/data"
+import (
+	"vitdecompose/data"
+	"vitdecompose/decompose/phrases"
+)
 
 // What is known of the pictures, and the shares of what is right.
 
@@ -16,6 +19,34 @@ func truths(ds data.Dataset, index []int, feature string) []string {
 		return nil
 	}
 	return out
+}
+
+// knows says whether the data knows a feature of any of its pictures.
+func knows(ds data.Dataset, feature string) bool {
+	if feature == "" {
+		return false
+	}
+	for i := range ds.Len() {
+		if data.Attributes(ds, i)[feature] != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// truthOf says whether a text names the value that a picture has of a feature, "" for none, and, if not, which instance of the
+// feature does.
+func truthOf(feature phrases.Feature, text, value string) (is *bool, has string) {
+	right := phrases.Value(feature.Name, text) == value
+	if right {
+		return &right, ""
+	}
+	for _, instance := range feature.Instances {
+		if phrases.Value(feature.Name, instance) == value {
+			return &right, instance
+		}
+	}
+	return &right, value
 }
 
 // shareOf is the share of the values that are this one.

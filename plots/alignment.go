@@ -79,7 +79,14 @@ func alignment(result experiments.AlignmentResult, width vg.Length) (*Figure, er
 	}
 	chance := chances.look
 	chance.marker.Radius = legendMarker / 2
-	return newGrid(width, 2.2*vg.Inch, columns, append(entries, entry{"chance", chance}), []*plot.Plot{left, right}), nil
+	f := newGrid(width, 2.2*vg.Inch, columns, append(entries, entry{"chance", chance}), []*plot.Plot{left, right})
+	f.caption = Caption{"Ways of mapping components into CLIP's space", []string{
+		fmt.Sprintf("Models: %s.", listed(eachOf(result.Models, func(m experiments.ModelAlignment) string { return m.Model }))),
+		"First panel: cosine similarity of the mapped representation with CLIP's embedding of the same picture, mean over held-out pictures.",
+		"Second panel: of the texts that describe a component through the mapping, how many describe it through the model's own head too, mean over the components that matter most; a dash is what texts drawn at random give.",
+		"One map is a single linear map for all components, lambda the weight of keeping one map for each component close to an isometry, and identity the space of a CLIP, which needs no map.",
+	}}
+	return f, nil
 }
 
 func checkAlignment(m experiments.ModelAlignment) error {

@@ -48,7 +48,9 @@ func causal(result experiments.CausalResult, width vg.Length) (*Figure, error) {
 			return nil, fmt.Errorf("%s: %w", m.Model, err)
 		}
 		p := newPlot()
-		p.Title.Text = shorten(m.Model, p.Title.TextStyle, each-10)
+		if len(result.Models) > 1 {
+			p.Title.Text = shorten(m.Model, p.Title.TextStyle, each-10)
+		}
 		if i%columns == 0 {
 			p.Y.Label.Text = "causal score\n(s.d. of random sets)"
 		}
@@ -87,7 +89,23 @@ func causal(result experiments.CausalResult, width vg.Length) (*Figure, error) {
 	}
 	entries := []entry{{"components ranked first, 95 % interval", first}, {"random sets, 95 % of them", random},
 		{fmt.Sprintf("P < %v", Significant), starred}}
-	return newGrid(width, 2*vg.Inch, columns, entries, panels), nil
+	f := newGrid(width, 2*vg.Inch, columns, entries, panels)
+	f.caption = causalCaption(result.Models)
+	return f, nil
+}
+
+func causalCaption(models []experiments.ModelCausalTest) Caption {
+	ablated := eachOf(models, func(m experiments.ModelCausalTest) int { return m.Ablated })
+	draws := eachOf(models, func(m experiments.ModelCausalTest) int { return m.Draws })
+	seeds := eachOf(models, func(m experiments.ModelCausalTest) int { return m.Seeds })
+	return Caption{"Causal test of attributions", []string{
+		fmt.Sprintf("For each feature, the %s that attribution ranks first are replaced by their mean in %s.", counts(ablated, "component"),
+			listed(eachOf(models, func(m experiments.ModelCausalTest) string { return m.Model }))),
+		"The causal score is what the linear read-out of the feature loses in accuracy, minus what the others' lose on average, each in standard deviations (s.d.) of the losses with random sets of as many components.",
+		fmt.Sprintf("In blue: the mean over %s with its 95 %% interval.", counts(seeds, "seed")),
+		fmt.Sprintf("In grey: %s, their mean and the range that 95 %% of them lie in.", counts(draws, "random set")),
+		fmt.Sprintf("A star: fewer than one random set in %.0f scores as high (P < %v).", 1/Significant, Significant),
+	}}
 }
 
 // evenly returns how many columns n things take, at most most of them, so that the rows are as even as they can be.

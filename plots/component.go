@@ -98,6 +98,31 @@ func inRuns(names []string) []string {
 	return strings.Fields(strings.Join(words, ", "))
 }
 
+// namesExplained says how the short names of components are read, by that of a head; nothing where there is none.
+func namesExplained(names []string) []string {
+	components, err := decompose.ParseComponents(names)
+	if err != nil {
+		return nil
+	}
+	for _, c := range components {
+		if c.Kind != decompose.Head {
+			continue
+		}
+		head, block := c.Head, c.Block.Index
+		var words string
+		switch {
+		case !c.Block.Staged:
+			words = fmt.Sprintf("%s is head %d of layer %d, both counted from 0.", c.Short(), head, block)
+		case c.Block.Sublayer != "":
+			words = fmt.Sprintf("%s is head %d of the %s attention in block %d of stage %d, all counted from 0.", c.Short(), head, c.Block.Sublayer, block, c.Block.Stage)
+		default:
+			words = fmt.Sprintf("%s is head %d of block %d of stage %d, all counted from 0.", c.Short(), head, block, c.Block.Stage)
+		}
+		return []string{words}
+	}
+	return nil
+}
+
 // follows says whether the block of a component comes right after that of another in the same stage.
 func follows(c, before decompose.Component) bool {
 	return c.Kind.InBlock() && before.Kind.InBlock() && c.Block.Stage == before.Block.Stage && c.Block.Index == before.Block.Index+1

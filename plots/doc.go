@@ -1,6 +1,6 @@
 // Package plots draws the results of experiments in one house style, for paper and screen.
 //
-// A function per experiment turns a result into a [Figure], and [Save] writes it as PNG, SVG and PDF:
+// A function per experiment turns a result into a [Figure], and [Save] writes it as PNG, SVG and PDF, and its [Caption] beside it:
 //
 //	figure, err := plots.Ablation(result)
 //	if err != nil {

@@ -26,9 +26,9 @@ func drawn(model string, blocks, parts int, top, fall float64) experiments.Ablat
 }
 
 func ExampleAblation() {
-	result := experiments.AblationResult{Curves: []experiments.AblationCurve{
-		drawn("deit-mini", 6, 2, 0.93, 0.7),
-	}}
+	curve := drawn("deit-mini", 6, 2, 0.93, 0.7)
+	curve.Chance = 1.0 / 12
+	result := experiments.AblationResult{Curves: []experiments.AblationCurve{curve}}
 	figure, err := plots.Ablation(result)
 	if err != nil {
 		log.Fatal(err)
@@ -48,6 +48,9 @@ func ExampleAblation_models() {
 		drawn("swin_base_patch4_window7_224", 24, 2, 0.85, 0.6),
 		drawn("maxvit_small_tf_224.in1k", 14, 3, 0.85, 0.65),
 	}}
+	for i := range result.Curves {
+		result.Curves[i].Chance, result.Curves[i].RelativeDepth = 0.001, true
+	}
 	figure, err := plots.Ablation(result)
 	if err != nil {
 		log.Fatal(err)

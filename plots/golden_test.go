@@ -15,20 +15,44 @@ import (
 	"vitdecompose/plots"
 )
 
-// checkGolden compares what examples draw, testdata/NAME.png, with the golden pictures.
-// After a wanted change of a figure: go test ./plots -regen, and look at testdata/*_golden.png.
+// checkGolden compares what examples draw, testdata/NAME.png, and say, testdata/NAME.txt, with the golden pictures and captions.
+// After a wanted change of a figure: go test ./plots -regen, and look at testdata/*_golden.png and *_golden.txt.
 func checkGolden(t *testing.T, examples map[string]func()) {
 	for name, example := range examples {
 		t.Run(name, func(t *testing.T) {
 			// A hair's breadth of tolerance: other processors round other last digits.
 			cmpimg.CheckPlotApprox(example, t, 0.01, name+".png")
-			for _, extension := range []string{".png", ".svg", ".pdf"} {
+			checkCaption(t, "testdata/"+name)
+			for _, extension := range []string{".png", ".svg", ".pdf", ".txt", ".tex"} {
 				err := os.Remove("testdata/" + name + extension)
 				if err != nil && !(*cmpimg.GenerateTestData && extension == ".png") { // renamed to the golden one
 					t.Error(err)
 				}
 			}
 		})
+	}
+}
+
+// checkCaption compares a caption with the golden one.
+func checkCaption(t *testing.T, base string) {
+	t.Helper()
+	caption, err := os.ReadFile(base + ".txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := base + "_golden.txt"
+	if *cmpimg.GenerateTestData {
+		if err := os.WriteFile(golden, caption, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(caption, want) {
+		t.Errorf("the caption is\n%swant\n%s", caption, want)
 	}
 }
 
@@ -65,7 +89,7 @@ func checkSaved(t *testing.T, figure plots.Sized, width, height vg.Length) {
 		if err := plots.Save(figure, base, width, height); err != nil {
 			t.Fatal(err)
 		}
-		for _, extension := range []string{".png", ".svg", ".pdf"} {
+		for _, extension := range []string{".png", ".svg", ".pdf", ".txt", ".tex"} {
 			content, err := os.ReadFile(base + extension)
 			if err != nil {
 				t.Fatal(err)

@@ -28,11 +28,12 @@ const (
 	largestPanel = vg.Length(240)
 	panelSpace   = vg.Length(8) // between panels
 	squares      = 6            // pictures and panels side by side that are large enough to see
+	longestBar   = vg.Length(150)
 )
 
 // Heatmaps draws what components of one model draw of texts over pictures: a row for each picture, in it the picture and
-// its panels. Red is where a text's score comes from, blue where it is taken from, and the picture shows through. Album has
-// the pictures as the model sees them.
+// its panels. Red is where a text's score comes from, blue where it is taken from, and the picture shows through. A text that
+// is known not to be true of its picture is struck through. Album has the pictures as the model sees them.
 func Heatmaps(result experiments.ModelHeatmaps, album Album, opts HeatmapOptions) (*Sheet, error) {
 	return laidOut("heatmap figure: "+result.Model, PageWidth, func(width vg.Length) (*Sheet, error) { return heatmaps(result, album, opts, width) })
 }
@@ -60,17 +61,21 @@ func heatmaps(result experiments.ModelHeatmaps, album Album, opts HeatmapOptions
 		all = append(all, p.Panels...)
 		most = max(most, len(p.Panels))
 	}
-	columns = evenly(most, inProportion(width, columns))
+	columns = inProportion(width, columns)
+	if most > columns { // the picture is a cell among them
+		columns = fullRows(1+most, 1+columns) - 1
+	}
+	columns = min(columns, most)
 	inner := width - 2*margin
-	across := min(max(1, inProportion(width, squares)/(columns+1)), len(pictures)) // pictures with few panels stand side by side
+	across := evenly(len(pictures), max(1, inProportion(width, squares)/(columns+1))) // pictures with few panels stand side by side
 	block := (inner - vg.Length(across-1)*cellGap) / vg.Length(across)
 	side := onPixel(min(largestPanel, (block-vg.Length(columns)*panelSpace)/vg.Length(columns+1)))
-	d := heatmapRows{thumbnails: thumbnails, columns: columns, side: side, scores: newScores(all), one: len(limits(all)) == 1}
+	d := heatmapRows{thumbnails: thumbnails, columns: columns, side: side, scores: newScores(all), unit: unitOf(pictures[0]),
+		one: len(all) > 1 && len(limits(all)) == 1}
 
-	boxes := []box{title(result.Model, len(pictures), inner), key("", "", d.scores.words(), inner),
-		key("", "", "red: places that add to the score; blue: places that take from it", inner)}
+	var boxes []box
 	if d.one {
-		boxes = append(boxes, below(2), bars(all[:1], 2*side, 0), below(2))
+		boxes = append(boxes, explainedBar(all[0].Limit, d.unit, inner))
 	}
 	for i, some := range slices.Collect(slices.Chunk(pictures, across)) {
 		if i > 0 {
@@ -86,7 +91,61 @@ func heatmaps(result experiments.ModelHeatmaps, album Album, opts HeatmapOptions
 		}
 		boxes = append(boxes, row(cellGap, blocks...), below(0.5*smallSize))
 	}
-	return newSheet(width, boxes...), nil
+	sheet := newSheet(width, boxes...)
+	sheet.caption = heatmapCaption(result, all, d)
+	return sheet, nil
+}
+
+// unitOf is the unit of a token's value in a map.
+func unitOf(picture experiments.HeatmapPicture) string {
+	return cmp.Or(picture.Unit, "score") + " per token"
+}
+
+func heatmapCaption(result experiments.ModelHeatmaps, panels []experiments.HeatmapPanel, d heatmapRows) Caption {
+	known, wrong := false, false
+	var components []string
+	for _, p := range panels {
+		known = known || p.True != nil
+		wrong = wrong || p.True != nil && !*p.True
+		components = append(components, p.Components...)
+	}
+	text := []string{
+		mapWords(result.Pictures[0].Unit, "the components named below it contribute"),
+		"The score is the sum over all tokens, in the unit of the colour scale. " + d.scores.words(),
+	}
+	if d.one {
+		text = append(text, "All maps have one colour scale.")
+	} else if len(limits(panels)) > 1 {
+		text = append(text, "The colour scale of each map ends at its own largest value, unless a bar spans several.")
+	}
+	text = append(text, when(known && !wrong, "Every text is true of its picture.")...)
+	text = append(text, when(wrong, "A text that is struck through is not true of its picture; below it stands the truth.")...)
+	title := "Where " + result.Model + " finds what texts describe"
+	if result.Pictures[0].Unit == experiments.UnitClass {
+		title = "Where " + result.Model + " finds its classes"
+	}
+	return Caption{title, append(text, namesExplained(components)...)}
+}
+
+// mapWords say what a map is of, by the unit of its values.
+func mapWords(unit, of string) string {
+	what := "a part of the score"
+	switch unit {
+	case experiments.UnitText:
+		what = "the dot product with the text's embedding in CLIP's space"
+	case experiments.UnitClass:
+		what = "a part of the logit of the class"
+	}
+	return fmt.Sprintf("A map shows, at the place of each image token, what %s from it: %s. Red adds, blue takes away, and the picture shows through.", of, what)
+}
+
+// explainedBar is a colour bar beside its unit.
+func explainedBar(limit float64, unit string, width vg.Length) box {
+	if limit == 0 {
+		return below(0)
+	}
+	long, style := min(longestBar, 0.6*width), textStyle(smallSize)
+	return row(legendGap, bar(signed, -1, limit, long), line(unit, style, width-long-legendGap, 0.9*smallSize))
 }
 
 // heatmapRows lay out pictures with their panels.
@@ -95,6 +154,7 @@ type heatmapRows struct {
 	columns    int       // panels side by side
 	side       vg.Length // of a picture and of a panel
 	scores     scores
+	unit       string
 	one        bool // whether one colour bar serves all panels
 }
 
@@ -106,27 +166,42 @@ func (d *heatmapRows) picture(p experiments.HeatmapPicture) (box, error) {
 	if err != nil {
 		return box{}, err
 	}
-	lead := column(below(above), pictured(picture, size, side, noFrame), line(p.Name, small, side, captionHeight+1).high(2*captionHeight))
+	cells := []box{column(below(above), pictured(picture, size, side, noFrame), line(p.Name, small, side, captionHeight+1).high(2*captionHeight))}
+	unit := []box{lines(wrapped(d.unit, small, side), aligned(small, draw.XRight), side, 1.2*smallSize)} // under the picture
 	var rows []box
-	for some := range slices.Chunk(p.Panels, d.columns) {
-		cells := []box{lead}
+	for panels := p.Panels; len(panels) > 0; {
+		some := first(1+d.columns-len(cells), panels)
+		panels = panels[len(some):]
 		for _, panel := range some {
 			feature := ""
 			if panel.Feature != "" {
 				feature = panel.Feature + ":"
 			}
-			under := append(listComponents(feature, panel.Components, small, side, 3), d.scores.of(panel))
-			cells = append(cells, column(line("“"+panel.Text+"”", textStyle(tickSize), side+panelSpace-4, 1.6*tickSize).high(above),
+			under := slices.Concat(listComponents(feature, panel.Components, small, side, 3), truthWords(panel, small, side),
+				wrapped(d.scores.of(panel), small, side))
+			head := line
+			if panel.True != nil && !*panel.True {
+				head = struck
+			}
+			cells = append(cells, column(head("“"+panel.Text+"”", textStyle(tickSize), side+panelSpace-4, 1.6*tickSize).high(above),
 				pictured(laid(panel, picture), size, side, noFrame), below(1),
 				lines(under, small, side+panelSpace-2, 1.25*smallSize)).wide(side))
 		}
 		rows = append(rows, row(panelSpace, cells...), below(0.5*smallSize-1))
 		if !d.one {
-			rows = append(rows, below(2), bars(some, side, panelSpace).right(side+panelSpace))
+			rows = append(rows, below(2), row(panelSpace, append(unit, bars(some, side, panelSpace))...))
 		}
-		lead = space(side, 0)
+		cells, unit = nil, nil // below the first row there are panels alone
 	}
 	return column(rows...), nil
+}
+
+// truthWords say what a picture has in place of a text that is not true of it.
+func truthWords(p experiments.HeatmapPanel, style draw.TextStyle, width vg.Length) []string {
+	if p.True == nil || *p.True {
+		return nil
+	}
+	return wrapped("truth: "+cmp.Or(p.Has, "no "+p.Feature), style, width)
 }
 
 // laid returns a panel's map over a picture.
@@ -188,14 +263,13 @@ func limits(panels []experiments.HeatmapPanel) []float64 {
 // scores write the scores of panels that are seen together.
 type scores struct {
 	decimals int
-	others   bool // whether tokens beside the grid's add anything
+	others   float64 // the most that tokens beside the grid's add to one
 }
 
 func newScores(panels []experiments.HeatmapPanel) scores {
-	largest, others := 0.0, false
+	largest, others := 0.0, 0.0
 	for _, p := range panels {
-		largest = max(largest, math.Abs(score(p)))
-		others = others || p.Others != 0
+		largest, others = max(largest, math.Abs(score(p))), max(others, math.Abs(p.Others))
 	}
 	return scores{decimalsFor(largest), others}
 }
@@ -209,27 +283,34 @@ func score(p experiments.HeatmapPanel) float64 {
 	return sum
 }
 
+// step is the difference between two numbers as they are written.
+func (s scores) step() float64 { return math.Pow(10, -float64(s.decimals)) }
+
+// off says whether what has no place in a map can be seen in the scores.
+func (s scores) off() bool { return s.others >= s.step()/2 }
+
 func (s scores) of(p experiments.HeatmapPanel) string {
 	text := "score " + s.number(score(p))
-	if s.others {
-		text += " (" + s.number(p.Others) + ")"
+	if s.off() {
+		text += " (" + s.number(p.Others) + " off map)"
 	}
 	return text
 }
 
 // number writes a number without the sign that -0.001 would leave with two decimals.
 func (s scores) number(x float64) string {
-	scale := math.Pow(10, float64(s.decimals))
-	return strconv.FormatFloat(math.Round(x*scale)/scale+0, 'f', s.decimals, 64)
+	return strconv.FormatFloat(math.Round(x/s.step())*s.step()+0, 'f', s.decimals, 64)
 }
 
-// words explain what is written.
+// words say what becomes of tokens that have no place in a map.
 func (s scores) words() string {
-	words := "score: the components' sum over all tokens, in units of the colour scale"
-	if s.others {
-		words += "; in brackets: of it class and register tokens, which have no place in a map"
+	switch {
+	case s.off():
+		return "Off map is what class and register tokens, which have no place in a picture, add to it."
+	case s.others > 0:
+		return fmt.Sprintf("Class and register tokens, which have no place in a map, add less than %s to it.", strconv.FormatFloat(s.step()/2, 'f', -1, 64))
 	}
-	return words
+	return "All of it is in the map."
 }
 
 func checkHeatmaps(p experiments.HeatmapPicture) error {

@@ -17,16 +17,17 @@ import (
 )
 
 const (
-	smallestContact = vg.Length(24) // panel
-	usualContact    = vg.Length(38)
-	largestContact  = vg.Length(64)
-	contactSpace    = vg.Length(4) // between panels
+	smallestContact  = vg.Length(24) // panel
+	largestContact   = vg.Length(64)
+	largestStrongest = vg.Length(110)
+	contactSpace     = vg.Length(4) // between panels
+	strongest        = 5            // panels beside the picture on a page
 )
 
-// HeatmapContact draws what every component draws of one text over one picture: a row for each attention layer, with its
-// heads side by side, that with the strongest score first, from the last layer, which writes most directly, down. An MLP stands
-// after the heads of its layer, and what belongs to no attention in a separate row. Each panel holds one component. Short rows
-// stand in several bands side by side.
+// HeatmapContact draws what every component draws of one text over one picture. First, beside the picture and larger, those
+// with the strongest scores; then a row for each attention layer, with its heads side by side, that with the strongest score
+// first, from the last layer, which writes most directly, on. An MLP stands after the heads of its layer, and what belongs to
+// no attention in a separate row. Each panel holds one component. Short rows stand side by side.
 func HeatmapContact(model string, picture experiments.HeatmapPicture, album Album) (*Sheet, error) {
 	return laidOut("heatmap contact sheet: "+model, PageWidth, func(width vg.Length) (*Sheet, error) {
 		return heatmapContact(model, picture, album, width)
@@ -66,65 +67,108 @@ func heatmapContact(model string, picture experiments.HeatmapPicture, album Albu
 			l.scored = l.scored && small.Width(c.caption(l.scores)) <= l.side+contactSpace-1
 		}
 	}
-	head, err := contactHead(picture, thumbnails, inner, l.scored, one)
+	var boxes []box
+	if one {
+		boxes = append(boxes, explainedBar(picture.Panels[0].Limit, unitOf(picture), inner))
+	}
+	head, err := contactHead(picture, thumbnails, inner, l.scores, !one)
 	if err != nil {
 		return nil, err
 	}
+	boxes = append(boxes, head)
 	thumb, size, err := thumbnails.of(picture.Picture, picture.Name, l.side)
 	if err != nil {
 		return nil, err
 	}
-	high := vg.Length(0)
-	boxes := make([]box, len(rows))
-	for i, r := range rows {
-		boxes[i] = l.row(r, thumb, size, !one)
-		high += boxes[i].height
-	}
-	// One band after the other, each about as high.
-	var bands []box
-	for i := 0; i < len(boxes); {
-		var own []box
-		mine := vg.Length(0)
-		goal := high / vg.Length(l.bands-len(bands))
-		for i < len(boxes) && (own == nil || len(bands) == l.bands-1 || mine+boxes[i].height/2 <= goal) {
-			if own != nil && !rows[i].sameBlock(rows[i-1]) {
-				own = append(own, rule(l.width), below(0.6*smallSize))
-			}
-			own = append(own, boxes[i])
-			mine += boxes[i].height
-			i++
+	for _, some := range l.lines {
+		var blocks []box
+		for _, r := range some {
+			blocks = append(blocks, l.row(r, thumb, size, !one))
 		}
-		bands = append(bands, column(own...).wide(l.width))
-		high -= mine
+		boxes = append(boxes, rule(inner), below(0.6*smallSize), row(cellGap, blocks...))
 	}
-	return newSheet(width, titled(model+": “"+picture.Panels[0].Text+"”", inner), head, row(cellGap, bands...)), nil
+	sheet := newSheet(width, boxes...)
+	sheet.caption = contactCaption(model, picture, l, one)
+	return sheet, nil
 }
 
-// contactLayout is how rows of panels fill a width: in one band or, where rows are short, in some side by side.
+func contactCaption(model string, picture experiments.HeatmapPicture, l contactLayout, one bool) Caption {
+	var components []string
+	for _, p := range picture.Panels {
+		components = append(components, p.Components...)
+	}
+	text := []string{
+		mapWords(picture.Unit, "a component contributes"),
+		"Above, beside the picture: the components with the largest scores. Below: all of them, a row for each attention layer from the last one on, its heads by the size of their score, then its MLP.",
+		"A score is the sum over all tokens, in the unit of the colour scale. " + l.scores.words(),
+	}
+	if l.scored {
+		text = append(text, "The number under a map is its score.")
+	}
+	text = append(text, when(one, "All maps have one colour scale.")...)
+	title := fmt.Sprintf("What each component of %s adds to “%s” in %s", model, picture.Panels[0].Text, cmp.Or(picture.Name, "a picture"))
+	return Caption{title, append(text, namesExplained(components)...)}
+}
+
+// contactLayout is how rows of panels fill a width: in lines, of one row or of several that are short.
 type contactLayout struct {
-	bands   int
-	width   vg.Length // of a band
-	gutter  vg.Length // on the left of a band, for the names of rows
-	columns int       // panels side by side
+	lines   [][]contactRow
+	gutter  vg.Length // on the left of a row, for its name
+	columns int       // most panels of a row side by side
 	side    vg.Length // of a panel
 	scores  scores
 	scored  bool // whether captions have the scores
 }
 
+// newContactLayout finds the size of panels at which the least of the canvas stays empty.
 func newContactLayout(rows []contactRow, width vg.Length) contactLayout {
-	var l contactLayout
-	most := 0
-	for _, r := range rows {
-		most = max(most, len(r))
-		l.gutter = max(l.gutter, textStyle(smallSize).Width(r.name())+6)
+	const others = 2.7 * smallSize // of a line: captions and what is between lines
+	var best contactLayout
+	fill := vg.Length(0)
+	for side := largestContact; side >= smallestContact; side -= 2 {
+		l := contactLayout{side: side}
+		panels := 0
+		for _, r := range rows {
+			panels += len(r)
+			l.gutter = max(l.gutter, textStyle(smallSize).Width(r.name())+6)
+		}
+		l.columns = max(1, int((width-l.gutter+contactSpace)/(side+contactSpace)))
+		free, high := vg.Length(-1), 0
+		for _, r := range rows {
+			if n := len(l.lines) - 1; n >= 0 && l.wide(r)+cellGap <= free {
+				l.lines[n] = append(l.lines[n], r)
+				free -= l.wide(r) + cellGap
+				continue
+			}
+			l.lines = append(l.lines, []contactRow{r})
+			free = width - l.wide(r)
+			high += (len(r) + l.columns - 1) / l.columns
+		}
+		if own := vg.Length(panels) * side * side / (width * vg.Length(high) * (side + others)); own > 1.03*fill {
+			best, fill = l, own
+		}
 	}
-	wanted := l.gutter + vg.Length(most)*(usualContact+contactSpace) - contactSpace
-	l.bands = min(max(1, int((width+cellGap)/(wanted+cellGap))), len(rows))
-	l.width = (width+cellGap)/vg.Length(l.bands) - cellGap
-	across := l.width - l.gutter + contactSpace
-	l.columns = evenly(most, max(1, int(across/(smallestContact+contactSpace))))
-	l.side = onPixel(min(largestContact, across/vg.Length(l.columns)-contactSpace))
-	return l
+	best.stretch(width)
+	return best
+}
+
+// wide is the width of a row, or that of all columns.
+func (l contactLayout) wide(r contactRow) vg.Length {
+	return l.gutter + vg.Length(min(len(r), l.columns))*(l.side+contactSpace) - contactSpace
+}
+
+// stretch makes panels as large as the fullest line lets them be.
+func (l *contactLayout) stretch(width vg.Length) {
+	more := largestContact - l.side
+	for _, some := range l.lines {
+		used, panels := -cellGap, 0
+		for _, r := range some {
+			used += l.wide(r) + cellGap
+			panels += min(len(r), l.columns)
+		}
+		more = min(more, (width-used)/vg.Length(panels))
+	}
+	l.side = onPixel(l.side + max(0, more))
 }
 
 // row is a row of panels after its name, with colour bars where panels differ in their limits.
@@ -153,30 +197,30 @@ func (l contactLayout) row(r contactRow, picture image.Image, size vg.Point, bar
 	return column(lines...)
 }
 
-// contactHead is the picture with what is said of the panels beside it.
-func contactHead(picture experiments.HeatmapPicture, thumbnails *thumbnails, width vg.Length, scored, one bool) (box, error) {
-	const side = vg.Length(58)
-	whole, size, err := thumbnails.of(picture.Picture, picture.Name, onPixel(side))
+// contactHead is the picture with the strongest components beside it.
+func contactHead(picture experiments.HeatmapPicture, thumbnails *thumbnails, width vg.Length, scores scores, barred bool) (box, error) {
+	panels := slices.Clone(picture.Panels)
+	slices.SortStableFunc(panels, func(a, b experiments.HeatmapPanel) int { return cmp.Compare(math.Abs(score(b)), math.Abs(score(a))) })
+	panels = first(inProportion(width+2*margin, strongest), panels)
+	side := onPixel(min(largestStrongest, (width+panelSpace)/vg.Length(len(panels)+1)-panelSpace))
+	whole, size, err := thumbnails.of(picture.Picture, picture.Name, side)
 	if err != nil {
 		return box{}, err
 	}
-	texts := []string{picture.Name, "a row for each attention layer, its heads by the size of their score"}
-	if scored {
-		texts = append(texts, "under a panel: its component's score, the sum over all tokens")
+	above, under := textStyle(tickSize), textStyle(smallSize)
+	cell := func(head, foot string, shown image.Image) box {
+		return column(line(head, above, side+panelSpace-4, 1.6*tickSize).high(2.1*tickSize), pictured(shown, size, side, noFrame), below(1),
+			line(foot, under, side+3, 1.25*smallSize)).wide(side)
 	}
-	texts = append(texts, "red: places that add to the score; blue: places that take from it")
-	style, beside := textStyle(tickSize), width-size.X-cellGap
-	var said []box
-	for _, text := range texts {
-		for _, text := range wrapped(text, style, beside) {
-			said = append(said, line(text, style, beside, 0.85*tickSize).high(1.4*tickSize))
-		}
+	cells := []box{cell("“"+picture.Panels[0].Text+"”", picture.Name, whole)}
+	for _, p := range panels {
+		cells = append(cells, cell(shortName(p.Components[0]), scores.of(p), laid(p, whole)))
 	}
-	said = append(said, below(2))
-	if one {
-		said = append(said, bars(picture.Panels[:1], min(150, beside), 0))
+	boxes := []box{row(panelSpace, cells...), below(smallSize)}
+	if barred {
+		boxes = append(boxes, bars(panels, side, panelSpace).right(side+panelSpace))
 	}
-	return column(below(1), row(cellGap, pictured(whole, size, size.X, noFrame), column(said...).high(size.Y)), below(smallSize)), nil
+	return column(boxes...), nil
 }
 
 // names are what the cell's row is called and the cell in it: "S2.3 grid" and "H3", "init" and "".
@@ -203,10 +247,6 @@ func (c contactCell) caption(s scores) string {
 func (r contactRow) name() string {
 	name, _ := r[0].names()
 	return name
-}
-
-func (r contactRow) sameBlock(other contactRow) bool {
-	return r[0].component.SameBlock(other[0].component)
 }
 
 // contactRows puts panels into rows, in the order of the blocks. Within a block rows are in the order in which their first

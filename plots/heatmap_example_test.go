@@ -49,7 +49,10 @@ func ExampleHeatmaps() {
 			panel("a bird in flight", "", heads[2:], 8, sceneMap(scene, 8, 1, 0.03)),
 		}
 		panels[1].Limit = panels[0].Limit
-		p := experiments.HeatmapPicture{Picture: scene, Name: fmt.Sprintf("scene %d", scene), Panels: panels[:5-3*i]}
+		yes, no := true, false
+		panels[0].True, panels[1].True, panels[2].True = &yes, &no, &yes
+		panels[1].Has = "blue color"
+		p := experiments.HeatmapPicture{Picture: scene, Name: fmt.Sprintf("scene %d", scene), Unit: experiments.UnitText, Panels: panels[:5-3*i]}
 		result.Pictures = append(result.Pictures, p)
 	}
 	figure, err := plots.Heatmaps(result, drawings{}, plots.HeatmapOptions{})
@@ -65,7 +68,7 @@ func ExampleHeatmaps() {
 // everyHead makes a panel for each component of some blocks of a staged model: heads of two attentions, their MLPs, a
 // convolution.
 func everyHead(text string, heads ...int) experiments.HeatmapPicture {
-	p := experiments.HeatmapPicture{Picture: mapped, Name: "scene 12"}
+	p := experiments.HeatmapPicture{Picture: mapped, Name: "scene 12", Unit: experiments.UnitClass}
 	add := func(component string, grid, i int) {
 		values := sceneMap(mapped, grid, math.Cos(float64(3*i)), 0.01)
 		p.Panels = append(p.Panels, panel(text, "", []string{component}, grid, values))

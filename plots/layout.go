@@ -123,7 +123,18 @@ func aligned(style draw.TextStyle, align draw.XAlignment) draw.TextStyle {
 
 // rule is a light line.
 func rule(width vg.Length) box {
-	return box{width, 0, func(s *Sheet, x, y vg.Length) { s.rules = append(s.rules, sheetRule{x, y, width}) }}
+	light := draw.LineStyle{Color: gridGrey, Width: 2 * gridWidth}
+	return box{width, 0, func(s *Sheet, x, y vg.Length) { s.rules = append(s.rules, sheetRule{x, y, width, light}) }}
+}
+
+// struck is a line that is struck through.
+func struck(text string, style draw.TextStyle, width, base vg.Length) box {
+	text = shorten(text, style, width)
+	through := draw.LineStyle{Color: style.Color, Width: axisWidth}
+	return box{width, base, func(s *Sheet, x, y vg.Length) {
+		line(text, style, width, base).put(s, x, y)
+		s.rules = append(s.rules, sheetRule{x, y + base - 0.28*style.Font.Size, style.Width(text), through})
+	}}
 }
 
 // pictured is a picture in the middle of a width, in a frame.

@@ -24,6 +24,8 @@ func (w word) Draw(c draw.Canvas) {
 
 func (w word) Size() (width, height vg.Length) { return 160, 50 }
 
+func (w word) Caption() Caption { return Caption{} }
+
 func (w word) At(vg.Length) (Sized, error) { return w, nil }
 
 func face(size vg.Length) font.Face { return font.DefaultCache.Lookup(typeface(size), size) }

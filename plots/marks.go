@@ -57,6 +57,18 @@ func (l level) Plot(c draw.Canvas, p *plot.Plot) {
 	c.StrokeLine2(draw.LineStyle{Color: ink, Width: axisWidth}, c.Min.X, y(float64(l)), c.Max.X, y(float64(l)))
 }
 
+// guide is a light dashed line all across a panel, at a height that marks are compared with.
+type guide float64
+
+// Plot implements plot.Plotter.
+func (g guide) Plot(c draw.Canvas, p *plot.Plot) {
+	_, y := p.Transforms(&c)
+	c.StrokeLine2(guideLook.line, c.Min.X, y(float64(g)), c.Max.X, y(float64(g)))
+}
+
+// guideLook is the look of a guide, for legends.
+var guideLook = look{line: draw.LineStyle{Color: midGrey, Width: 0.8 * curveWidth, Dashes: []vg.Length{2.4, 1.8}}}
+
 // post is a thin vertical line all across a panel.
 type post float64
 

@@ -37,7 +37,6 @@ func ranking(result experiments.RankingResult, width vg.Length) (*Figure, error)
 	panel := newPlot()
 	panel.Y.Label.Text = "Spearman correlation"
 	nameAxis(panel, names, width-2*margin-35)
-	panel.Add(level(0))
 	lowest := 0.0
 	var entries []entry
 	for i, m := range result.Models {
@@ -58,10 +57,25 @@ func ranking(result experiments.RankingResult, width vg.Length) (*Figure, error)
 		entries = append(entries, entry{m.Model, marks.look})
 	}
 	panel.Y.Min, panel.Y.Max = math.Floor(5*lowest)/5, 1 // down to 0, and further where there is something
-	if len(entries) == 1 {
-		panel.Title.Text, entries = shorten(entries[0].text, panel.Title.TextStyle, width-2*margin), nil
+	if panel.Y.Min < 0 {
+		panel.Add(level(0))
 	}
-	return newFigure(width, 2.2*vg.Inch, entries, panel), nil
+	if len(entries) == 1 {
+		entries = nil // the caption names the model
+	}
+	f := newFigure(width, 2.2*vg.Inch, entries, panel)
+	f.caption = rankingCaption(result.Models)
+	return f, nil
+}
+
+func rankingCaption(models []experiments.ModelRanking) Caption {
+	return Caption{"Agreement of attributions with CLIP's ranking", []string{
+		fmt.Sprintf("Spearman's rank correlation, with %s, between how much of a feature a component of %s carries (variance attributed) and how well it ranks the pictures as CLIP does by texts about the feature.",
+			counts(eachOf(models, func(m experiments.ModelRanking) int { return m.Pictures }), "picture"),
+			listed(eachOf(models, func(m experiments.ModelRanking) string { return m.Model }))),
+		"For a feature it is taken over the components; between components is the mean over the features, and within component the correlation over the features, mean over the components.",
+		"1 is the same order, 0 none.",
+	}}
 }
 
 func checkRanking(m experiments.ModelRanking) error {

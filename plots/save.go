@@ -32,9 +32,12 @@ type Drawer interface {
 	Draw(c draw.Canvas)
 }
 
-// Save writes the drawing, w wide and h high, as basePath.png, basePath.svg and basePath.pdf (fonts embedded). The
-// directory must exist. Each file is there in full or, when an error is returned, as it was. The same drawing gives
-// the same bytes.
+// Endings are those of the files that [Save] writes of a figure or a sheet, for messages.
+const Endings = "{png,svg,pdf,txt,tex}"
+
+// Save writes the drawing, w wide and h high, as basePath.png, basePath.svg and basePath.pdf (fonts embedded), and the
+// caption of a figure or a sheet as plain text and as LaTeX's \caption, basePath.txt and basePath.tex. The directory must
+// exist. Each file is there in full or, when an error is returned, as it was. The same drawing gives the same bytes.
 func Save(d Drawer, basePath string, w, h vg.Length) error {
 	for _, format := range []struct {
 		extension string
@@ -46,6 +49,16 @@ func Save(d Drawer, basePath string, w, h vg.Length) error {
 	} {
 		path := basePath + format.extension
 		err := atomicfile.Write(path, func(out io.Writer) error { return format.render(d, w, h, out) })
+		if err != nil {
+			return fmt.Errorf("figure: %w", err)
+		}
+	}
+	explained, ok := d.(captioned)
+	if !ok {
+		return nil
+	}
+	for extension, render := range map[string]func(Caption, io.Writer) error{".txt": renderText, ".tex": renderLaTeX} {
+		err := atomicfile.Write(basePath+extension, func(out io.Writer) error { return render(explained.Caption(), out) })
 		if err != nil {
 			return fmt.Errorf("figure: %w", err)
 		}

@@ -77,17 +77,21 @@ func segmentation(result experiments.SegmentationResult, width vg.Length) (*Figu
 			names = append(names, measure.name)
 		}
 		p := panel("", names, width-2*margin-30)
-		p.Title.Text = withPictures(only.Model, only.Pictures, p.Title.TextStyle, width-2*margin)
 		for i, measure := range measures {
 			add(p, i, only, measure.of)
 		}
-		return newFigure(width, 2.2*vg.Inch, entries, p), nil
+		f := newFigure(width, 2.1*vg.Inch, entries, p)
+		f.caption = segmentationCaption(result.Models, methods.names)
+		return f, nil
 	}
 	var names []string
 	for _, m := range result.Models {
 		names = append(names, m.Model)
 	}
-	columns := panelsWithin(width, narrowest, len(measures), len(measures))
+	columns, height := panelsWithin(width, narrowest, len(measures), len(measures)), 2.2*vg.Inch
+	if columns < len(measures) { // one below the other, rather than a row that is not full
+		columns, height = 1, 1.7*vg.Inch
+	}
 	inner := panelWidth(width, columns) - 25 // of what is drawn in a panel, about
 	var panels []*plot.Plot
 	for _, measure := range measures {
@@ -97,7 +101,19 @@ func segmentation(result experiments.SegmentationResult, width vg.Length) (*Figu
 		}
 		panels = append(panels, p)
 	}
-	return newGrid(width, 2.2*vg.Inch, columns, entries, panels), nil
+	f := newGrid(width, height, columns, entries, panels)
+	f.caption = segmentationCaption(result.Models, methods.names)
+	return f, nil
+}
+
+func segmentationCaption(models []experiments.ModelSegmentation, methods []string) Caption {
+	missing := slices.ContainsFunc(models, func(m experiments.ModelSegmentation) bool { return len(m.Scores) < len(methods) })
+	return Caption{"Zero-shot segmentation", append([]string{
+		fmt.Sprintf("How well %s outline the object in %s with %s.", listed(methods),
+			counts(eachOf(models, func(m experiments.ModelSegmentation) int { return m.Pictures }), "picture"),
+			listed(eachOf(models, func(m experiments.ModelSegmentation) string { return m.Model }))),
+		"Pixel accuracy is the share of pixels told right, mIoU the mean over object and background of intersection over union, both with the map cut at its mean; mAP is the mean average precision of the uncut map. All go from 0 to 1.",
+	}, when(missing, "Not defined: the method cannot be applied to the model.")...)}
 }
 
 // stem is the look of the i-th method: its mark on a line up from 0.

@@ -53,10 +53,10 @@ func segmented(model string, scenesShown []int, methods ...string) experiments.M
 func ExampleSegmentation() {
 	const ours, cam, chefer = experiments.ByDecomposition, experiments.ByGradCAM, experiments.ByChefer
 	figure, err := plots.Segmentation(experiments.SegmentationResult{Models: []experiments.ModelSegmentation{
-		{Model: "deit-mini", Scores: scored(0.83, ours, chefer, cam)},
-		{Model: "dino-mini", Scores: scored(0.8, ours, chefer, cam)},
-		{Model: "swin-mini", Scores: scored(0.75, ours, cam)},
-		{Model: "maxvit-mini", Scores: scored(0.72, ours, cam)},
+		{Model: "deit-mini", Pictures: 1000, Scores: scored(0.83, ours, chefer, cam)},
+		{Model: "dino-mini", Pictures: 1000, Scores: scored(0.8, ours, chefer, cam)},
+		{Model: "swin-mini", Pictures: 1000, Scores: scored(0.75, ours, cam)},
+		{Model: "maxvit-mini", Pictures: 1000, Scores: scored(0.72, ours, cam)},
 	}})
 	if err != nil {
 		log.Fatal(err)

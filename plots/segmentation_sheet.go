@@ -71,7 +71,7 @@ func segmentationSheet(result experiments.ModelSegmentation, album Album, masks 
 	side := onPixel(min(96, (each+space)/vg.Length(panels)-space))
 
 	d := segmentationRows{thumbnails, masks, &methods, side, space, false}
-	boxes := []box{title(result.Model, len(examples), inner), segmentationKey(inner)}
+	boxes := []box{segmentationKey(inner)}
 	for some := range slices.Chunk(examples, across) {
 		var cells []box
 		for _, e := range some {
@@ -83,10 +83,12 @@ func segmentationSheet(result experiments.ModelSegmentation, album Album, masks 
 		}
 		boxes = append(boxes, row(cellGap, cells...), below(0.6*smallSize))
 	}
-	if d.ignored {
-		boxes = append(boxes, line("grey stripes in a mask: pixels that count for nothing", textStyle(smallSize), inner, 1.8*smallSize))
-	}
-	return newSheet(width, append(boxes, below(0.5*smallSize))...), nil
+	sheet := newSheet(width, append(boxes, below(0.5*smallSize))...)
+	sheet.caption = Caption{"Objects outlined by methods with " + result.Model, append([]string{
+		fmt.Sprintf("Each picture, its true mask, and how much each place speaks for its class by %s, in units of the picture's largest.", listed(methods.names)),
+		"The vermilion line is around what lies above the mean of the map, which the method takes for the object.",
+	}, when(d.ignored, "Grey stripes in a mask: pixels that count for nothing.")...)}
+	return sheet, nil
 }
 
 // segmentationKey says what the colours of saliencies and the line in them are.
@@ -99,8 +101,8 @@ func segmentationKey(width vg.Length) box {
 	inside := vg.Point{X: 5, Y: 5}
 	cut := column(below(1), pictured(nil, inside, inside.X, frame{cutColour, 1.2})).right(2)
 	return flowing([]box{
-		captioned(bar(salient.at, 0, 1, scale).wide(scale+legendGap+2), "saliency, in units of the picture's largest"),
-		captioned(cut.wide(12), "above its mean"),
+		captioned(bar(salient.at, 0, 1, scale).wide(scale+legendGap+2), "saliency (largest = 1)"),
+		captioned(cut.wide(12), "above the mean"),
 	}, legendColumn, width)
 }
 

@@ -44,7 +44,10 @@ type (
 		x, y, width, height vg.Length
 		frame               frame
 	}
-	sheetRule struct{ x, y, width vg.Length }
+	sheetRule struct {
+		x, y, width vg.Length
+		style       draw.LineStyle
+	}
 
 	// frame is what is around a picture.
 	frame struct {
@@ -77,7 +80,7 @@ func (s *Sheet) Draw(c draw.Canvas) {
 	at := func(x, y vg.Length) vg.Point { return vg.Point{X: c.Min.X + x, Y: c.Max.Y - y} }
 	for _, r := range s.rules {
 		from := at(r.x, r.y)
-		c.StrokeLine2(draw.LineStyle{Color: gridGrey, Width: 2 * gridWidth}, from.X, from.Y, from.X+r.width, from.Y)
+		c.StrokeLine2(r.style, from.X, from.Y, from.X+r.width, from.Y)
 	}
 	for _, p := range s.framed {
 		box := vg.Rectangle{Min: at(p.x, p.y+p.height), Max: at(p.x+p.width, p.y)}
@@ -108,47 +111,13 @@ func textStyle(size vg.Length) draw.TextStyle {
 	return style
 }
 
-// heading begins a sheet with its title and the explanations of what it shows: of frames where the truth is known, of shares
-// where there are some.
-func heading(model string, pictures int, truths, shares bool, isTrue, isFalse, words string, width vg.Length) box {
-	if !truths {
-		isTrue, isFalse = "", ""
+// key says in few words what frames mean, where the truth is known; the caption says it in full.
+func key(known bool, isTrue, isFalse string, width vg.Length) box {
+	if !known {
+		return below(0)
 	}
-	if !shares {
-		words = ""
-	}
-	return column(title(model, pictures, width), key(isTrue, isFalse, words, width))
-}
-
-// title heads a sheet with the model and how many pictures there are.
-func title(model string, pictures int, width vg.Length) box {
-	return titled(withPictures(model, pictures, textStyle(titleSize), width), width)
-}
-
-// withPictures is a model with how many pictures there are; its name gives way where both are wider than width.
-func withPictures(model string, pictures int, style draw.TextStyle, width vg.Length) string {
-	behind := ", " + counted(pictures, "picture")
-	return shorten(model, style, width-style.Width(behind)) + behind
-}
-
-// titled heads a sheet with a text.
-func titled(text string, width vg.Length) box {
-	return line(text, textStyle(titleSize), width, titleSize).high(1.8 * titleSize)
-}
-
-// key is explanations side by side, wrapped: first of frames, then what is said in words.
-func key(isTrue, isFalse, words string, width vg.Length) box {
 	style := textStyle(tickSize)
-	var parts []box
-	for _, e := range []struct {
-		frame frame
-		text  string
-	}{{trueFrame, isTrue}, {falseFrame, isFalse}, {noFrame, words}} {
-		if e.text != "" {
-			parts = append(parts, explained(e.frame, e.text, style, width))
-		}
-	}
-	return flowing(parts, legendColumn, width)
+	return flowing([]box{explained(trueFrame, isTrue, style, width), explained(falseFrame, isFalse, style, width)}, legendColumn, width)
 }
 
 // explained is a frame, if there is one, with what it means in lines no wider than width.
@@ -188,20 +157,41 @@ func flowing(boxes []box, apart, width vg.Length) box {
 // matchRows is how pictures that were found are laid out in a cell.
 type matchRows struct {
 	columns  int       // pictures side by side
+	rows     int       // at most
 	side     vg.Length // of the square that each fits in
 	decimals int       // of scores
 }
 
-// rowsOf lays out n pictures in a cell of the given width, in rows if they would be too small in one.
+// rowsOf lays out as many of n pictures as fill a cell of the given width: in a row [bestShown], or more where they would be
+// larger than need be; where so many would be too small, in two rows.
 func rowsOf(n int, width vg.Length, largest float64) matchRows {
-	columns := evenly(n, max(1, int((width+pictureGap)/(smallestPicture+pictureGap))))
-	side := min(largestPicture, (width-vg.Length(columns-1)*pictureGap)/vg.Length(columns))
-	return matchRows{columns, onPixel(side), decimalsFor(largest)}
+	fit := func(side vg.Length) int { return max(1, int((width+pictureGap)/(side+pictureGap))) }
+	columns, rows := min(max(bestShown, fit(largestPicture)), n), 1
+	if least := fit(smallestPicture); columns > least {
+		columns, rows = least, 2
+	}
+	side := min(1.4*largestPicture, (width-vg.Length(columns-1)*pictureGap)/vg.Length(columns))
+	return matchRows{columns, rows, onPixel(side), decimalsFor(largest)}
 }
 
-// of is what was found, with rank and score below each picture.
+// fullRows is how many columns n things take, at most most of them, without a last row that is not full; where that would be
+// less than half of most, as even rows as there can be.
+func fullRows(n, most int) int {
+	for columns := most; 2*columns > most; columns-- {
+		if n%columns == 0 {
+			return columns
+		}
+	}
+	return evenly(n, most)
+}
+
+// of is what was found, with the score below each picture, best first.
 func (r matchRows) of(found []experiments.Match, thumbnails *thumbnails) (box, error) {
 	style := aligned(textStyle(smallSize), draw.XCenter)
+	found = first(r.columns*r.rows, found)
+	if whole := len(found) / r.columns * r.columns; whole > 0 {
+		found = found[:whole] // no row that is not full
+	}
 	var rows []box
 	for from := 0; from < len(found); from += r.columns {
 		some := found[from:min(from+r.columns, len(found))]
@@ -224,7 +214,7 @@ func (r matchRows) of(found []experiments.Match, thumbnails *thumbnails) (box, e
 					frame = trueFrame
 				}
 			}
-			caption := fmt.Sprintf("%d  %.*f", from+i+1, r.decimals, m.Score)
+			caption := fmt.Sprintf("%.*f", r.decimals, m.Score)
 			cells = append(cells, column(below(tallest-sizes[i].Y), pictured(images[i], sizes[i], r.side, frame),
 				line(caption, style, r.side+pictureGap, captionHeight+1).right(-pictureGap/2)).wide(r.side))
 		}

@@ -4,6 +4,8 @@ import (
 	"image"
 	"image/color"
 	"testing"
+
+	"gonum.org/v1/plot/vg"
 )
 
 func TestResized(t *testing.T) {
@@ -62,6 +64,31 @@ func TestEvenly(t *testing.T) {
 	for _, test := range []struct{ n, most, want int }{{1, 3, 1}, {3, 3, 3}, {4, 3, 2}, {5, 3, 3}, {7, 4, 4}, {9, 4, 3}, {13, 4, 4}} {
 		if got := evenly(test.n, test.most); got != test.want {
 			t.Errorf("%d things in at most %d columns: %d, want %d", test.n, test.most, got, test.want)
+		}
+	}
+}
+
+func TestFullRows(t *testing.T) {
+	for _, test := range []struct{ n, most, want int }{{4, 4, 4}, {4, 3, 2}, {6, 4, 3}, {8, 6, 4}, {3, 6, 3}, {5, 4, 3}, {7, 4, 4}, {1, 1, 1}} {
+		if got := fullRows(test.n, test.most); got != test.want {
+			t.Errorf("%d things in at most %d columns: %d, want %d", test.n, test.most, got, test.want)
+		}
+	}
+}
+
+// Cells are filled: with as many pictures as there is room for, in rows that are full.
+func TestRowsOf(t *testing.T) {
+	for _, test := range []struct {
+		n             int
+		width         vg.Length
+		columns, rows int
+	}{{9, 114, 3, 1}, {9, 72, 2, 2}, {3, 240, 3, 1}, {9, 240, 3, 1}, {9, 490, 7, 1}, {1, 114, 1, 1}, {9, 20, 1, 2}} {
+		got := rowsOf(test.n, test.width, 1)
+		if got.columns != test.columns || got.rows != test.rows {
+			t.Errorf("%d pictures in %v: %d columns and %d rows, want %d and %d", test.n, test.width, got.columns, got.rows, test.columns, test.rows)
+		}
+		if wide := vg.Length(got.columns)*(got.side+pictureGap) - pictureGap; wide > test.width {
+			t.Errorf("%d pictures in %v: %v wide", test.n, test.width, wide)
 		}
 	}
 }

@@ -9,9 +9,11 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// Sized is a drawing that has a size and can be made for another width: a [Figure] or a [Sheet].
+// Sized is a drawing that has a size and a caption, and can be made for another width: a [Figure] or a [Sheet].
 type Sized interface {
 	Drawer
+	// Caption is what is said of the drawing beside it.
+	Caption() Caption
 	// Size is the size that the drawing is made for.
 	Size() (w, h vg.Length)
 	// At is the drawing for another width. What it is made of is read again where that is pictures on disk.
@@ -56,10 +58,14 @@ func SaveAt(d Sized, basePath string, width vg.Length) error {
 	return Save(d, basePath, w, h)
 }
 
-// relayout is how a drawing is made for another width.
+// relayout is how a drawing is made for another width, and what is said beside it.
 type relayout struct {
-	at func(width vg.Length) (Sized, error)
+	at      func(width vg.Length) (Sized, error)
+	caption Caption
 }
+
+// Caption implements [Sized].
+func (r *relayout) Caption() Caption { return r.caption }
 
 // At implements [Sized]: everything is laid out again, text keeps its size.
 func (r *relayout) At(width vg.Length) (Sized, error) { return r.at(width) }

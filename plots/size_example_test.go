@@ -35,7 +35,7 @@ func ExampleSaveAt() {
 		panels = append(panels, panel(text, "", heads, 8, sceneMap(mapped, 8, 1, 0.01*float64(i+1))))
 	}
 	result := experiments.ModelHeatmaps{Model: "deit-mini", Pictures: []experiments.HeatmapPicture{
-		{Picture: mapped, Name: fmt.Sprintf("scene %d", mapped), Panels: panels},
+		{Picture: mapped, Name: fmt.Sprintf("scene %d", mapped), Unit: experiments.UnitText, Panels: panels},
 	}}
 	figure, err := plots.Heatmaps(result, drawings{}, plots.HeatmapOptions{})
 	if err != nil {

@@ -93,7 +93,17 @@ func sweep(result experiments.SweepResult, width vg.Length) (*Figure, error) {
 		}
 	}
 	right.Add(lines...) // over all bands
-	return newGrid(width, 2.2*vg.Inch, columns, entries, []*plot.Plot{left, right}), nil
+	if len(entries) == 1 {
+		entries = nil // the caption names the model
+	}
+	f := newGrid(width, 2.2*vg.Inch, columns, entries, []*plot.Plot{left, right})
+	f.caption = Caption{"Alignment against lambda", []string{
+		fmt.Sprintf("Lambda weighs how close the linear maps of the components of %s into CLIP's space are kept to isometries; 0 stands apart from the logarithmic axis.",
+			listed(eachOf(result.Curves, func(c experiments.SweepCurve) string { return c.Model }))),
+		"First panel: cosine similarity of the mapped representation with CLIP's embedding, mean over held-out pictures.",
+		"Second panel: how far the maps W are from orthogonal, the mean of the squared entries of W'W - I times the dimension; the line is the mean over components, and the shaded area goes from the least to the most.",
+	}}
+	return f, nil
 }
 
 func checkSweep(c experiments.SweepCurve) error {

@@ -48,7 +48,9 @@ func waterbirds(result experiments.WaterbirdsResult, width vg.Length) (*Figure, 
 		}
 		lowest := 100.0
 		p := newPlot()
-		p.Title.Text = shorten(m.Model, p.Title.TextStyle, each-10)
+		if len(result.Models) > 1 {
+			p.Title.Text = shorten(m.Model, p.Title.TextStyle, each-10)
+		}
 		p.X.Label.Text = "components ablated"
 		if i%columns == 0 {
 			p.Y.Label.Text = accuracyLabel
@@ -96,7 +98,14 @@ func waterbirds(result experiments.WaterbirdsResult, width vg.Length) (*Figure, 
 		chosen = fmt.Sprintf("%s ablated", counted(result.Models[0].Ablated, "component"))
 	}
 	entries = append(entries, entry{"mean of groups", mean}, entry{"worst group", look{marker: underlined}}, entry{chosen, ablated})
-	return newGrid(width, 2*vg.Inch, columns, entries, panels), nil
+	f := newGrid(width, 2*vg.Inch, columns, entries, panels)
+	f.caption = Caption{"Birds in the wrong place", append([]string{
+		fmt.Sprintf("Accuracy of %s for each group of birds and places as the components that carry the place more than the bird are replaced by their mean, those that carry it most first.",
+			listed(eachOf(result.Models, func(m experiments.ModelWaterbirds) string { return m.Model }))),
+		"The worst group is underlined at every mark, whichever group it is; the dashed line is the mean of the groups.",
+		"The vertical line is at the number of components that the table is about.",
+	}, when(len(panels) > 1, "Each model has an axis of its own, which does not begin at 0.")...)}
+	return f, nil
 }
 
 // groupLook is the look of birds of the i-th kind at places of the k-th.

@@ -26,6 +26,7 @@ type heatmap struct {
 	Texts   []string
 	Class   string `flag:"class" usual:"the best one" help:"the class whose logit is taken apart: its name or index"`
 	Contact bool   `flag:"contact" help:"draw every head separately, not only their sum"`
+	Common  bool   `flag:"common-scale" help:"one colour scale for all maps, so that they compare; without it each map uses all colours"`
 	Heads   int    `flag:"heads" default:"3" min:"1" help:"how many heads, those that explain a text best, have their maps summed"`
 	Out     string `flag:"out" usual:"results/heatmap" help:"directory for the figures and numbers"`
 
@@ -154,7 +155,7 @@ func (r *heatmap) save(figure plots.Sized, name string) error {
 	if err := r.figures.save(figure, base); err != nil {
 		return err
 	}
-	fmt.Fprintf(r.c.OutOrStdout(), "wrote %s.{png,svg,pdf}\n", base)
+	fmt.Fprintf(r.c.OutOrStdout(), "wrote %s.%s\n", base, plots.Endings)
 	return nil
 }
 
@@ -219,7 +220,7 @@ func (r *heatmap) overClasses(files data.Files) (result experiments.ModelHeatmap
 	if err := unneeded(r.c, []*session.Session{s}, ""); err != nil {
 		return result, view, err
 	}
-	config := experiments.ClassHeatmapConfig{Pictures: positions(files), Each: r.Contact}
+	config := experiments.ClassHeatmapConfig{Pictures: positions(files), Each: r.Contact, CommonScale: r.Common}
 	if r.Class != "" {
 		model, err := s.Classifier(ctx)
 		if err != nil {
@@ -249,7 +250,7 @@ func (r *heatmap) overTexts(files data.Files) (result experiments.ModelHeatmaps,
 		return result, view, err
 	}
 	result, err = experiments.Heatmaps(ctx, s, experiments.HeatmapConfig{
-		Texts: r.Texts, Heads: r.Heads, Each: r.Contact, Over: files, Pictures: positions(files),
+		Texts: r.Texts, Heads: r.Heads, Each: r.Contact, CommonScale: r.Common, Over: files, Pictures: positions(files),
 	})
 	if err != nil {
 		return result, view, err

@@ -16,7 +16,7 @@ import (
 // figure checks that a figure is there in all formats.
 func figure(t *testing.T, base string) {
 	t.Helper()
-	for extension, begins := range map[string]string{".png": "\x89PNG", ".svg": "<?xml", ".pdf": "%PDF-"} {
+	for extension, begins := range map[string]string{".png": "\x89PNG", ".svg": "<?xml", ".pdf": "%PDF-", ".txt": "Wh", ".tex": `\caption[Wh`} {
 		content, err := os.ReadFile(base + extension)
 		require.NoError(t, err)
 		require.True(t, strings.HasPrefix(string(content), begins), "%s%s begins with %.20q", base, extension, content)

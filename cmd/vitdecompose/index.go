@@ -82,7 +82,7 @@ func (s section) page(dir string, checkpoints map[string]string, data string) (p
 		if model, ok := strings.CutPrefix(base, name+"-"); ok {
 			alt += ": " + model
 		}
-		figure, err := page.ReadFigure(dir, name+"/"+base, alt, "")
+		figure, err := page.ReadFigure(dir, name+"/"+base, alt)
 		if err != nil {
 			return section, err
 		}

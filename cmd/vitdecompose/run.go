@@ -48,7 +48,7 @@ func newRun() *cobra.Command {
 		Use:   "run (" + strings.Join(names, "|") + "|all)",
 		Short: "Run an experiment of the paper and draw its figure",
 		Long: `Run an experiment of arXiv 2406.01583 and write its numbers (result.json, table.csv)
-and its figures (PNG, SVG, PDF) into the directory --out.
+and its figures (PNG, SVG, PDF, with captions as text and LaTeX) into the directory --out.
 
 ` + list.String() + `  all              all of them, each into a sub-folder of --out, and a page with
                    everything, index.html
@@ -224,7 +224,7 @@ func wrote(dir string, drawings []plots.Drawing) string {
 	if len(drawings) > 0 {
 		var names []string
 		for _, d := range drawings {
-			names = append(names, d.Name+".{png,svg,pdf}")
+			names = append(names, d.Name+"."+plots.Endings)
 		}
 		line += " and " + strings.Join(names, ", ")
 	}

@@ -51,6 +51,7 @@ func written(t testing.TB, dir string) {
 	t.Helper()
 	for name, begins := range map[string]string{
 		"result.json": "{", "table.csv": "model,pictures,direction,", "ablation.png": "\x89PNG", "ablation.svg": "<?xml", "ablation.pdf": "%PDF-",
+		"ablation.txt": "Layer ablation. ", "ablation.tex": `\caption[Layer ablation]{`,
 	} {
 		content, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
@@ -58,7 +59,7 @@ func written(t testing.TB, dir string) {
 	}
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, entries, 5)
+	require.Len(t, entries, 7)
 }
 
 func TestRunAblation(t *testing.T) {

@@ -33,6 +33,7 @@ func files(t *testing.T, dir string, figures ...string) {
 	want := map[string]string{"result.json": "{", "table.csv": ""}
 	for _, figure := range figures {
 		want[figure+".png"], want[figure+".svg"], want[figure+".pdf"] = "\x89PNG", "<?xml", "%PDF-"
+		want[figure+".tex"], want[figure+".txt"] = `\caption[`, ""
 	}
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)

@@ -55,7 +55,7 @@ func TestOutsideANotebook(t *testing.T) {
 		Image(image.NewGray(image.Rect(0, 0, 64, 32)))
 		Published("waterbirds")
 	})
-	for _, want := range []string{"figure of 3.35 x ", "| a   |   b |", "picture of 64 x 32 pixels", "Table 3", "| DINOv2 |", "0.978"} {
+	for _, want := range []string{"figure of 3.35 x ", "\nAgreement of attributions", "| a   |   b |", "picture of 64 x 32 pixels", "Table 3", "| DINOv2 |", "0.978"} {
 		require.Contains(t, out, want)
 	}
 	require.NotContains(t, out, "method", "nobody compares methods here")
@@ -75,7 +75,7 @@ func TestFramePage(t *testing.T) {
 	f.Table(results.Table{Header: []string{"text", "n"}, Rows: [][]string{{"a&b", "1"}, {"c", "2"}}})
 	require.NoError(t, f.Show(ranking(t)))
 	page := f.inPage()
-	for _, want := range []string{"<p>&lt;b&gt;</p>", "a&amp;b", `<td style="text-align:right">2</td>`, `src="data:image/png;base64,iVBOR`} {
+	for _, want := range []string{"<p>&lt;b&gt;</p>", "a&amp;b", `<td style="text-align:right">2</td>`, `src="data:image/png;base64,iVBOR`, `">Agreement of attributions with CLIP&#39;s ranking. `} {
 		require.Contains(t, page, want)
 	}
 	require.Error(t, f.Image(image.NewGray(image.Rectangle{})))
@@ -96,11 +96,11 @@ func TestLargePicturesAreJPEG(t *testing.T) {
 func TestExport(t *testing.T) {
 	base := filepath.Join(t.TempDir(), "new", "ranking")
 	out := printed(t, func() { require.NoError(t, Export(ranking(t), base, Column)) })
-	require.Equal(t, "wrote "+base+".{pdf,svg,png}\n", out)
+	require.Equal(t, "wrote "+base+".{png,svg,pdf,txt,tex}\n", out)
 	svg, err := os.ReadFile(base + ".svg")
 	require.NoError(t, err)
 	require.Contains(t, string(svg), fmt.Sprintf(`width="%.1fpt"`, Column.Points()))
-	for _, extension := range []string{".pdf", ".png"} {
+	for _, extension := range []string{".pdf", ".png", ".txt", ".tex"} {
 		require.FileExists(t, base+extension)
 	}
 	file := filepath.Join(t.TempDir(), "file")

@@ -84,7 +84,7 @@ func (p part) inPage() string {
 		base64.StdEncoding.EncodeToString(p.picture))
 }
 
-// Show shows figures and sheets, one below the other.
+// Show shows figures and sheets with their captions, one below the other.
 func Show(figures ...plots.Sized) {
 	for _, figure := range figures {
 		Check(show(func(f *Frame) error { return f.Show(figure) }))
@@ -171,15 +171,24 @@ func (f *Frame) Printf(format string, args ...any) {
 	f.parts = append(f.parts, part{html: "<p>" + html.EscapeString(text) + "</p>", text: text})
 }
 
-// Show adds a figure or a sheet.
+// Show adds a figure or a sheet, and its caption under it.
 func (f *Frame) Show(figure plots.Sized) error {
 	w, h := figure.Size()
 	var picture bytes.Buffer
 	if err := plots.PNG(figure, w, h, resolution, &picture); err != nil {
 		return fmt.Errorf("figure: %w", err)
 	}
-	return f.picture(picture.Bytes(), fmt.Sprintf("figure of %.2f x %.2f inches", w/vg.Inch, h/vg.Inch))
+	if err := f.picture(picture.Bytes(), fmt.Sprintf("figure of %.2f x %.2f inches", w/vg.Inch, h/vg.Inch)); err != nil {
+		return err
+	}
+	if caption := figure.Caption().String(); caption != "" {
+		f.parts = append(f.parts, part{html: fmt.Sprintf(`<p style="max-width:%dem;font-size:0.9em">%s</p>`, captionWidth, html.EscapeString(caption)), text: caption})
+	}
+	return nil
 }
+
+// captionWidth is the width of a caption, in the size of a letter: about that of a figure.
+const captionWidth = 62
 
 // enlargedBelow is the width below which a picture is enlarged.
 const enlargedBelow = 256
@@ -231,8 +240,8 @@ func (f *Frame) Table(table results.Table) {
 	f.parts = append(f.parts, part{html: out.String(), text: plots.Markdown(table)})
 }
 
-// Export writes what a cell shows as path.pdf, path.svg and path.png, [Column] or [Page] wide and with fonts embedded, and
-// says so. It makes the directory.
+// Export writes what a cell shows as path.pdf, path.svg and path.png, [Column] or [Page] wide and with fonts embedded, and its
+// caption as path.txt and path.tex, and says so. It makes the directory.
 func Export(figure plots.Sized, path string, width vg.Length) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return fmt.Errorf("figure: %w", err)
@@ -240,6 +249,6 @@ func Export(figure plots.Sized, path string, width vg.Length) error {
 	if err := plots.SaveAt(figure, path, width); err != nil {
 		return err
 	}
-	fmt.Printf("wrote %s.{pdf,svg,png}\n", path)
+	fmt.Printf("wrote %s.%s\n", path, plots.Endings)
 	return nil
 }

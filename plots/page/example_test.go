@@ -27,7 +27,7 @@ func ExampleWrite() {
 	if err := plots.Save(figure, filepath.Join(dir, "ablation"), figure.Width, figure.Height); err != nil {
 		log.Fatal(err)
 	}
-	drawn, err := page.ReadFigure(dir, "ablation", "accuracy of deit-mini falls as layers are ablated", "")
+	drawn, err := page.ReadFigure(dir, "ablation", "accuracy of deit-mini falls as layers are ablated")
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -80,10 +80,11 @@ const (
 	mostRows   = 500
 )
 
-// ReadFigure reads the files base.svg and base.png of a figure, as plots.Save leaves them, and links to them and to
-// base.pdf. Base is a path from dir, the page's directory, with slashes.
-func ReadFigure(dir, base, alt, caption string) (Figure, error) {
-	f := Figure{Alt: alt, Caption: caption}
+// ReadFigure reads the files base.svg, base.png and, for its caption, base.txt of a figure, as plots.Save leaves them, and links
+// to them, to base.pdf and to base.tex. Base is a path from dir, the page's directory, with slashes. A figure without base.txt
+// has no caption.
+func ReadFigure(dir, base, alt string) (Figure, error) {
+	f := Figure{Alt: alt}
 	for _, format := range []struct {
 		extension string
 		content   *[]byte
@@ -100,6 +101,15 @@ func ReadFigure(dir, base, alt, caption string) (Figure, error) {
 		}
 		f.Links = append(f.Links, Link{strings.ToUpper(format.extension[1:]), base + format.extension})
 	}
+	caption, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(base+".txt")))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return f, nil
+	case err != nil:
+		return Figure{}, fmt.Errorf("page: the figure %s has no caption: %w", base, err)
+	}
+	f.Caption = strings.TrimSpace(string(caption))
+	f.Links = append(f.Links, Link{"LaTeX caption", base + ".tex"})
 	return f, nil
 }
 

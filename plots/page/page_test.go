@@ -376,7 +376,7 @@ func TestReadFigure(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, content := range map[string]string{"f.svg": circle, "f.png": string(dot), "f.pdf": "%PDF-"} {
-		_, err := page.ReadFigure(dir, "sub/f", "alt", "caption")
+		_, err := page.ReadFigure(dir, "sub/f", "alt")
 		if err == nil || !strings.Contains(err.Error(), "sub/f is incomplete") {
 			t.Errorf("without %s: error %v", name, err)
 		}
@@ -384,13 +384,20 @@ func TestReadFigure(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f, err := page.ReadFigure(dir, "sub/f", "alt", "caption")
+	f, err := page.ReadFigure(dir, "sub/f", "alt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []page.Link{{Text: "PDF", Path: "sub/f.pdf"}, {Text: "SVG", Path: "sub/f.svg"}, {Text: "PNG", Path: "sub/f.png"}}
-	if string(f.SVG) != circle || string(f.PNG) != string(dot) || f.Alt != "alt" || f.Caption != "caption" || !slices.Equal(f.Links, want) {
+	if string(f.SVG) != circle || string(f.PNG) != string(dot) || f.Alt != "alt" || f.Caption != "" || !slices.Equal(f.Links, want) {
 		t.Errorf("figure %+v", f)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "sub", "f.txt"), []byte("A title. A < b.\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	f, err = page.ReadFigure(dir, "sub/f", "alt")
+	if err != nil || f.Caption != "A title. A < b." || !slices.Equal(f.Links, append(want, page.Link{Text: "LaTeX caption", Path: "sub/f.tex"})) {
+		t.Errorf("with a caption: figure %+v, error %v", f, err)
 	}
 }
 
