@@ -181,15 +181,16 @@ func OpenModel(ctx context.Context, options Options) (*gomlxvit.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	model, names, err := named(model, &options)
+	if err != nil {
+		return nil, err
+	}
 	if options.Note != nil {
 		for _, line := range model.Assumptions {
 			options.Note(model.Name + ": " + line)
 		}
 	}
-	model, names, err := named(model, &options)
 	switch {
-	case err != nil:
-		return nil, err
 	case model.Text == nil && options.Templates != "":
 		return nil, wrong("Templates", errors.New("the wordings are for a CLIP's classes: name these with option ClassNames"))
 	case model.Text == nil:
@@ -290,9 +291,7 @@ func named(model *gomlxvit.Model, options *Options) (*gomlxvit.Model, []string, 
 	case n != len(names):
 		return nil, nil, wrong("ClassNames", fmt.Errorf("%s names %d classes, %s has %d", options.ClassNames, len(names), model.Name, n))
 	}
-	own := *model
-	own.ClassNames = names
-	return &own, names, nil
+	return model.WithClassNames(names), names, nil
 }
 
 // Options are the session's, with what was left open filled in.
@@ -484,6 +483,11 @@ func (s *Session) Classified(ctx context.Context) (extraction.Extraction, error)
 // match makes the labels of the pictures mean the classes of a model, and notes what that assumes.
 func (s *Session) match(model *gomlxvit.Model) (data.Dataset, error) {
 	matched, assumptions, err := data.MatchLabels(s.Data, model.Name, model.ClassNames, model.Arch.NumClasses())
+	if err != nil && model.NamesAssumed() { // the classes may be others than ImageNet's
+		if unnamed, lines, failed := data.MatchLabels(s.Data, model.Name, nil, model.Arch.NumClasses()); failed == nil {
+			matched, assumptions, err = unnamed, lines, nil
+		}
+	}
 	if err != nil {
 		return nil, wrong("Data", fmt.Errorf("%w (option Labels, option ClassNames)", err))
 	}
