@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/gomlx/compute"
@@ -201,6 +202,38 @@ func OpenModel(ctx context.Context, options Options) (*gomlxvit.Model, error) {
 		return nil, err
 	}
 	return zeroShot(ctx, backend, model, names, &options)
+}
+
+// CheckModel opens the model of the options as [OpenModel] does, without computing anything, and says of a CLIP whether texts are
+// available; texts is "" for other models. Errors do not name option Model.
+func CheckModel(ctx context.Context, options Options) (model *gomlxvit.Model, texts string, err error) {
+	if err := errors.Join(option.Check(&options), option.SetDefaults(&options)); err != nil {
+		return nil, "", err
+	}
+	var hasText bool
+	model, err = openModel(ctx, &options, func(ckpt *checkpoint.Checkpoint) bool {
+		hasText = ckpt.HasText()
+		return false
+	}, false)
+	if err != nil {
+		if named := "option Model: "; strings.HasPrefix(err.Error(), named) {
+			err = errors.Unwrap(err)
+		}
+		return nil, "", err
+	}
+	if options.Note != nil {
+		for _, line := range model.Assumptions {
+			options.Note(model.Name + ": " + line)
+		}
+	}
+	if hasText {
+		texts = "available"
+		if _, err := openModel(ctx, &options, (*checkpoint.Checkpoint).HasText, false); err != nil {
+			why := strings.TrimPrefix(err.Error(), "option Model: "+model.Name+": ")
+			texts = "not available: " + strings.TrimPrefix(why, "texts are not available: ")
+		}
+	}
+	return model, texts, nil
 }
 
 // openModel opens a model as the options say; text reports whether a checkpoint's text tower is wanted.

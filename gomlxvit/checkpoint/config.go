@@ -352,6 +352,9 @@ type VisionConfig struct {
 	PoolType string
 	// FinalLNAfterPool puts the last norm behind the pooling.
 	FinalLNAfterPool bool
+	// AttentionalPool is the pooling of a CoCa: PoolQueries learned queries attend to the tokens with PoolHeads heads.
+	AttentionalPool        bool
+	PoolHeads, PoolQueries int
 	// PosEmbedType is "learnable" or "sin_cos_2d".
 	PosEmbedType string
 	// NormEps is the norms' epsilon.
@@ -490,9 +493,10 @@ func parseVision(v *object) VisionConfig {
 	for _, name := range []string{"patch_dropout", "output_tokens"} { // without effect on the image embedding
 		delete(v.fields, name)
 	}
-	if pool := "attentional_pool"; !v.has(pool) || string(v.fields[pool]) == "false" {
-		delete(v.fields, "attn_pooler_queries")
-		delete(v.fields, "attn_pooler_heads")
+	config.PoolHeads, config.PoolQueries = v.count("attn_pooler_heads", 8, 1, 1<<12), v.count("attn_pooler_queries", 256, 1, 1<<16)
+	if pool := "attentional_pool"; string(v.fields[pool]) == "true" { // a text is one of two other kinds
+		delete(v.fields, pool)
+		config.AttentionalPool = true
 	}
 	config.Extra = withoutFalse(v.rest())
 	return config
