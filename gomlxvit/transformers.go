@@ -342,7 +342,7 @@ func buildTransformersSigLIP(c *checkpoint.TransformersConfig, stored *storedTen
 		return nil, nil, err
 	}
 	text.prefix, text.Bidirectional, text.ReadLast, text.ProjectionBias, text.LogitBias = "text.", true, true, true, true
-	text.tokens = "SigLIP's texts are tokenized by SentencePiece"
+	text.pieces = true
 	return arch, text, nil
 }
 

@@ -1,14 +1,19 @@
 package gomlxvit_test
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/golden"
@@ -18,7 +23,12 @@ import (
 // renamed writes the weights of a reference model as another library or another type of it calls them.
 func renamed(t *testing.T, dir, config string, rename func(name string, shape []int, numbers []float32) []safetensors.Tensor) string {
 	t.Helper()
-	file := golden.Open(t, dir, "model.safetensors")
+	return renamedFrom(t, dir, "model.safetensors", config, rename)
+}
+
+func renamedFrom(t *testing.T, dir, weights, config string, rename func(name string, shape []int, numbers []float32) []safetensors.Tensor) string {
+	t.Helper()
+	file := golden.Open(t, dir, weights)
 	var tensors []safetensors.Tensor
 	for _, name := range file.Names() {
 		tensors = append(tensors, rename(name, file.Shape(t, name), file.Tensor(t, name))...)
@@ -66,19 +76,19 @@ func TestTransformersSwinV2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	io := golden.Open(t, dir, "io.safetensors")
-	twice, _ := forward(t, model, io.Tensor(t, "input"), io.Shape(t, "input"))
+	reference := golden.Open(t, dir, "io.safetensors")
+	twice, _ := forward(t, model, reference.Tensor(t, "input"), reference.Shape(t, "input"))
 	arch := model.Arch.(*gomlxvit.SwinConfig)
 	if !arch.MaskedTwice {
 		t.Error("the mask is added once")
 	}
 	arch.MaskedTwice = false
-	z, logits := forward(t, model, io.Tensor(t, "input"), io.Shape(t, "input"))
+	z, logits := forward(t, model, reference.Tensor(t, "input"), reference.Shape(t, "input"))
 	if slices.Equal(z, twice) {
 		t.Error("it makes no difference how often the mask is added")
 	}
-	golden.Close(t, "representation", z, io.Tensor(t, "features"), 2e-4)
-	golden.Close(t, "logits", logits, io.Tensor(t, "logits"), 2e-4)
+	golden.Close(t, "representation", z, reference.Tensor(t, "features"), 2e-4)
+	golden.Close(t, "logits", logits, reference.Tensor(t, "logits"), 2e-4)
 }
 
 // A SigLIP 2 of the transformers library embeds patches by a linear layer over their pixels; else it is a SigLIP, whose reference
@@ -117,10 +127,100 @@ func TestTransformersSigLIP2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	io := golden.Open(t, dir, "io.safetensors")
-	z, _ := forward(t, model, io.Tensor(t, "pixel_values"), io.Shape(t, "pixel_values"))
-	golden.Close(t, "representation", z, io.Tensor(t, "features"), 2e-5)
+	reference := golden.Open(t, dir, "io.safetensors")
+	z, _ := forward(t, model, reference.Tensor(t, "pixel_values"), reference.Shape(t, "pixel_values"))
+	golden.Close(t, "representation", z, reference.Tensor(t, "features"), 2e-5)
 	if text := strings.Join(model.Assumptions, "; "); !strings.Contains(text, "a square of 48 pixels") {
 		t.Errorf("assumptions %q", text)
+	}
+}
+
+// Texts of a SigLIP go through its tokenizer: the embeddings are those of the ids that the tokenizers library gives
+// (tokenizer/testdata/pieces.json), in the layouts of both libraries.
+func TestSigLIPTexts(t *testing.T) {
+	const vocabulary = 900
+	for name, test := range map[string]struct{ table, tokenizer, clean, config, from, to string }{
+		"hf_siglip":       {"text_model.embeddings.token_embedding.weight", "unigram", "plain", "config.json", `"vocab_size": 120`, `"vocab_size": 900`},
+		"openclip_siglip": {"text.token_embedding.weight", "pairs", "canonical", "open_clip_config.json", `"vocab_size": 200`, `"vocab_size": 900, "hf_tokenizer_name": "timm/ViT-B-16-SigLIP2", "tokenizer_kwargs": {"clean": "canonicalize"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := golden.Shared(t, "golden2", name)
+			weights := map[string]string{"hf_siglip": "model.safetensors", "openclip_siglip": "open_clip_model.safetensors"}[name]
+			text, err := os.ReadFile(filepath.Join(dir, test.config))
+			if err != nil || !strings.Contains(string(text), test.from) {
+				t.Fatal(err, string(text))
+			}
+			to := renamedFrom(t, dir, weights, "", func(name string, shape []int, numbers []float32) []safetensors.Tensor {
+				if name == test.table {
+					width := shape[1]
+					for len(numbers) < vocabulary*width {
+						numbers = append(numbers, numbers[len(numbers)%977])
+					}
+					shape, numbers = []int{vocabulary, width}, numbers[:vocabulary*width]
+				}
+				return []safetensors.Tensor{{Name: name, Shape: shape, Data: numbers}}
+			})
+			packed, err := os.Open(filepath.Join("tokenizer", "testdata", test.tokenizer+".json.gz"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer packed.Close()
+			unpacked, err := gzip.NewReader(packed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tokens, err := io.ReadAll(unpacked)
+			if err := errors.Join(err, os.Remove(filepath.Join(to, "config.json")), os.WriteFile(filepath.Join(to, test.config), []byte(strings.Replace(string(text), test.from, test.to, 1)), 0o666),
+				os.WriteFile(filepath.Join(to, "tokenizer.json"), tokens, 0o666)); err != nil {
+				t.Fatal(err)
+			}
+			model, err := load(t, to, gomlxvit.Options{Text: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			encoder, err := model.NewTextEncoder(goBackend())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer encoder.Close()
+			var cases []struct {
+				Tokenizer, Clean, Text string
+				IDs                    []int32
+			}
+			content, err := os.ReadFile(filepath.Join("tokenizer", "testdata", "pieces.json"))
+			if err := errors.Join(err, json.Unmarshal(content, &cases)); err != nil {
+				t.Fatal(err)
+			}
+			program, err := model.Compile(goBackend(), func(w gomlxvit.Weights, in []*graph.Node) []*graph.Node {
+				return []*graph.Node{model.Text.Embedding(w, in[0])}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer program.Close()
+			seen := 0
+			for _, c := range cases {
+				if c.Tokenizer != test.tokenizer || c.Clean != test.clean || len(c.IDs) > model.Text.ContextLength {
+					continue
+				}
+				seen++
+				pad := map[string]int32{"unigram": 1, "pairs": 0}[test.tokenizer]
+				for len(c.IDs) < model.Text.ContextLength {
+					c.IDs = append(c.IDs, pad)
+				}
+				outputs, err := program.Run(tensors.FromFlatDataAndDimensions(c.IDs, 1, len(c.IDs)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := encoder.Embed(t.Context(), []string{c.Text})
+				if err != nil {
+					t.Fatal(err)
+				}
+				golden.Close(t, c.Text, got, tensors.MustCopyFlatData[float32](outputs[0]), 1e-6)
+			}
+			if seen < 10 {
+				t.Errorf("%d texts", seen)
+			}
+		})
 	}
 }

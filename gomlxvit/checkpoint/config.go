@@ -392,6 +392,8 @@ type TextConfig struct {
 	GELUTanh      bool // the activation is the tanh approximation of GELU
 	// Tokenizer is the name of another tokenizer than CLIP's own, in the transformers library.
 	Tokenizer string
+	// Clean is how texts are cleaned for that tokenizer: "whitespace", "lower" or "canonicalize".
+	Clean string
 	// Extra are other fields that change the model (hf_model_name, embed_cls, ...), as in [VisionConfig].
 	Extra map[string]any
 }
@@ -533,6 +535,7 @@ func parseText(t *object) TextConfig {
 		ProjBias:      take(t, "proj_bias", false),
 		NormEps:       t.normEps(),
 		Tokenizer:     take(t, "hf_tokenizer_name", ""),
+		Clean:         take(t.object("tokenizer_kwargs"), "clean", "whitespace"),
 	}
 	if act := t.object("act_kwargs"); act.has("approximate") {
 		if approximation := take(act, "approximate", "none"); approximation == "tanh" {
@@ -541,9 +544,7 @@ func parseText(t *object) TextConfig {
 			act.fail("approximate", fmt.Errorf("%q is not tanh", approximation))
 		}
 	}
-	for _, name := range []string{"output_tokens", "tokenizer_kwargs"} {
-		delete(t.fields, name)
-	}
+	delete(t.fields, "output_tokens")
 	config.Extra = withoutFalse(t.rest())
 	return config
 }

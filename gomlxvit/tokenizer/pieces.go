@@ -117,7 +117,7 @@ func (p pattern) compile() (*regexp.Regexp, error) {
 }
 
 // ParsePieces reads a tokenizer.json of a SigLIP or SigLIP 2: a unigram model or byte pairs of SentencePiece. clean is done to texts
-// first: [Canonical], [Plain], or nil for nothing.
+// first: [Canonical], [Plain], [Lowercase], or nil for nothing.
 func ParsePieces(file []byte, clean func(text string) string) (*Tokenizer, error) {
 	var f piecesFile
 	if err := json.Unmarshal(file, &f); err != nil {
@@ -146,6 +146,15 @@ func ParsePieces(file []byte, clean func(text string) string) (*Tokenizer, error
 		return nil, err
 	}
 	return &Tokenizer{pieces: p, size: p.size, end: p.end}, nil
+}
+
+// Lowercase is the tokenizers library's: letter by letter, so that there is no final sigma. One capital is two letters then.
+func Lowercase(text string) string { return strings.ToLower(strings.ReplaceAll(text, "İ", "i\u0307")) }
+
+// IsUnigram tells a tokenizer.json with a unigram model from others.
+func IsUnigram(file []byte) bool {
+	var f piecesFile
+	return json.Unmarshal(file, &f) == nil && f.Model.Type == "Unigram"
 }
 
 // parseUnigram reads pieces with their scores.
@@ -323,8 +332,7 @@ func (p *pieces) addNormalizer(s *step, depth int) error {
 		}
 		do = func(text string) string { return expression.ReplaceAllLiteralString(text, s.Content) }
 	case "Lowercase":
-		// Letter by letter: the library knows no final sigma, and one capital that is two letters in lower case.
-		do = func(text string) string { return strings.ToLower(strings.ReplaceAll(text, "İ", "i\u0307")) }
+		do = Lowercase
 	case "NFC":
 		do = norm.NFC.String
 	case "NFD":
