@@ -229,7 +229,7 @@ func CheckModel(ctx context.Context, options Options) (model *gomlxvit.Model, te
 	if hasText {
 		texts = "available"
 		if _, err := openModel(ctx, &options, (*checkpoint.Checkpoint).HasText, false); err != nil {
-			why := strings.TrimPrefix(err.Error(), "option Model: "+model.Name+": ")
+			why := strings.ReplaceAll(strings.TrimPrefix(err.Error(), "option Model: "), model.Name+": ", "")
 			texts = "not available: " + strings.TrimPrefix(why, "texts are not available: ")
 		}
 	}
