@@ -156,14 +156,22 @@ func byWordNet(folders []string, named string, classes []string, n int) ([]int, 
 	}
 	labels := make([]int, len(folders))
 	subset, sized := wnid.OfSize(n)
-	if sized && !slices.ContainsFunc(folders, func(folder string) bool { _, ok := subset.Index(folder); return !ok }) {
-		for i, folder := range folders {
-			labels[i], _ = subset.Index(folder)
+	known := len(classes) > 0
+	if sized {
+		other := slices.IndexFunc(folders, func(folder string) bool { _, ok := subset.Index(folder); return !ok })
+		switch {
+		case other < 0:
+			for i, folder := range folders {
+				labels[i], _ = subset.Index(folder)
+			}
+			return labels, []string{fmt.Sprintf("the folders are WordNet ids, taken as the classes of %s in the order of these ids", subset.Name)}, nil
+		case !known && len(folders) == n:
+			return inOrder(folders, named)
+		case !known || n == len(wnid.ImageNet1k()):
+			return nil, nil, fmt.Errorf("the folder %s is a WordNet id, but not one of %s's; %s", folders[other], subset.Name, giveLabels)
 		}
-		return labels, []string{fmt.Sprintf("the folders are WordNet ids, taken as the classes of %s in the order of these ids", subset.Name)}, nil
 	}
 	words := synonyms(classes)
-	known := len(classes) > 0
 	for i, folder := range folders {
 		class, ok := wnid.Index(folder)
 		if !ok {

@@ -392,7 +392,7 @@ type TextConfig struct {
 	GELUTanh      bool // the activation is the tanh approximation of GELU
 	// Tokenizer is the name of another tokenizer than CLIP's own, in the transformers library.
 	Tokenizer string
-	// Clean is how texts are cleaned for that tokenizer: "whitespace", "lower" or "canonicalize".
+	// Clean is how texts are cleaned for that tokenizer: "whitespace" (or ""), "lower" or "canonicalize".
 	Clean string
 	// Extra are other fields that change the model (hf_model_name, embed_cls, ...), as in [VisionConfig].
 	Extra map[string]any
@@ -495,10 +495,10 @@ func parseVision(v *object) VisionConfig {
 	for _, name := range []string{"patch_dropout", "output_tokens"} { // without effect on the image embedding
 		delete(v.fields, name)
 	}
-	config.PoolHeads, config.PoolQueries = v.count("attn_pooler_heads", 8, 1, 1<<12), v.count("attn_pooler_queries", 256, 1, 1<<16)
+	heads, queries := v.count("attn_pooler_heads", 8, 1, 1<<12), v.count("attn_pooler_queries", 256, 1, 1<<16)
 	if pool := "attentional_pool"; string(v.fields[pool]) == "true" { // a text is one of two other kinds
 		delete(v.fields, pool)
-		config.AttentionalPool = true
+		config.AttentionalPool, config.PoolHeads, config.PoolQueries = true, heads, queries
 	}
 	config.Extra = withoutFalse(v.rest())
 	return config
@@ -535,7 +535,7 @@ func parseText(t *object) TextConfig {
 		ProjBias:      take(t, "proj_bias", false),
 		NormEps:       t.normEps(),
 		Tokenizer:     take(t, "hf_tokenizer_name", ""),
-		Clean:         take(t.object("tokenizer_kwargs"), "clean", "whitespace"),
+		Clean:         take(t.object("tokenizer_kwargs"), "clean", ""),
 	}
 	if act := t.object("act_kwargs"); act.has("approximate") {
 		if approximation := take(act, "approximate", "none"); approximation == "tanh" {
