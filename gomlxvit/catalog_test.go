@@ -53,9 +53,9 @@ func TestCoverage(t *testing.T) {
 
 	modules := readJSON[map[string]map[string][]string](t, timmTags)
 	type count struct {
-		module                          string
-		architectures, tags, read, from int
-		why                             string
+		module                    string
+		architectures, read, from int
+		why                       string
 	}
 	var counts []count
 	total := count{}
