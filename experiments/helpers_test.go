@@ -13,7 +13,7 @@ import (
 	"vitdecompose/experiments/extraction"
 	"vitdecompose/experiments/session"
 	"vitdecompose/experiments/study"
-	"vitdecompose/gomlxvit"
+	"vitdecompose/experiments/tiny"
 	"vitdecompose/gomlxvit/zoo"
 )
 
@@ -33,25 +33,6 @@ func TestMain(m *testing.M) {
 		os.RemoveAll(dir)
 	}
 	os.Exit(code)
-}
-
-// models are the models of the zoo that were opened, by their names.
-var models sync.Map
-
-// zooModel opens a model of the zoo once. Tests do not change it.
-func zooModel(t testing.TB, name string) *gomlxvit.Model {
-	t.Helper()
-	open, _ := models.LoadOrStore(name, sync.OnceValues(func() (*gomlxvit.Model, error) {
-		ckpt, err := zoo.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer ckpt.Close()
-		return gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{Text: true})
-	}))
-	model, err := open.(func() (*gomlxvit.Model, error))()
-	require.NoError(t, err)
-	return model
 }
 
 // sessionOf is the session of an extraction.
@@ -77,7 +58,7 @@ func smallSession(t testing.TB, name, store string, changes ...func(*session.Opt
 	for _, change := range changes {
 		change(&options)
 	}
-	s, err := session.With(t.Context(), options, session.Given{Model: zooModel(t, name), Reference: zooModel(t, zoo.Reference)})
+	s, err := session.With(t.Context(), options, session.Given{Model: tiny.Shipped(t, name), Reference: tiny.Shipped(t, zoo.Reference)})
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	return s

@@ -184,7 +184,7 @@ func (badMask) Mask(int) (*data.Mask, error) {
 
 // What a token of a coarse grid says is spread over the positions that it covers: the sum stays.
 func TestClassHeatmapsOfStages(t *testing.T) {
-	model := zooModel(t, "swin-mini")
+	model := tiny.Shipped(t, "swin-mini")
 	s := sessionOf(t, extraction.Extraction{Backend: tiny.Backend(t), Model: model, Data: tiny.Noise{N: 1}}) // done before XLA has compiled
 	result, err := experiments.ClassHeatmaps(t.Context(), s, experiments.ClassHeatmapConfig{Pictures: []int{0}, Each: true, Class: new(2)})
 	require.NoError(t, err)

@@ -10,39 +10,21 @@ import (
 	"vitdecompose/data"
 	"vitdecompose/experiments"
 	"vitdecompose/experiments/session"
+	"vitdecompose/experiments/tiny"
 	"vitdecompose/gomlxvit/zoo"
 )
-
-// stages remembers what long work was begun.
-type stages struct{ begun []string }
-
-func (s *stages) Start(what string, _ int) { s.begun = append(s.begun, what) }
-func (s *stages) Add(int)                  {}
-func (s *stages) Done()                    {}
-
-// open opens a session by names, which keeps what it computes in a directory.
-func open(t *testing.T, dir string, options session.Options) (*session.Session, *stages) {
-	t.Helper()
-	heard := new(stages)
-	options.CacheDir, options.Progress = dir, heard
-	options.Warn = func(err error) { t.Error(err) }
-	s, err := session.Open(t.Context(), options)
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
-	return s, heard
-}
 
 // TestReading runs what is read by text, on a CLIP, which needs no alignment. A second session finds what it needs in the
 // cache, as the next cell of a notebook does.
 func TestReading(t *testing.T) {
 	dir, ctx := t.TempDir(), t.Context()
 	options := session.Options{Model: "clip-mini", Data: "scenes:24", Blocks: "5"}
-	s, heard := open(t, dir, options)
+	s, heard := tiny.Open(t, dir, options)
 	text, err := experiments.TextRetrieval(ctx, s, experiments.TextRetrievalConfig{})
 	require.NoError(t, err)
 	require.Equal(t, "clip-mini", text.Model)
 	require.Len(t, text.Features, 5, "those of scenes")
-	require.NotEmpty(t, heard.begun)
+	require.NotEmpty(t, heard.Begun)
 
 	ranking, err := experiments.Ranking(ctx, s, experiments.RankingConfig{})
 	require.NoError(t, err)
@@ -53,11 +35,11 @@ func TestReading(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, described.Words, ranking.Components)
 
-	s, heard = open(t, dir, options)
+	s, heard = tiny.Open(t, dir, options)
 	again, err := experiments.TextRetrieval(ctx, s, experiments.TextRetrievalConfig{})
 	require.NoError(t, err)
 	require.Equal(t, text, again)
-	require.NotContains(t, heard.begun, "decomposing pictures", "the cache has it")
+	require.NotContains(t, heard.Begun, "decomposing pictures", "the cache has it")
 }
 
 // TestHeaded runs what needs a head.
@@ -66,7 +48,7 @@ func TestHeaded(t *testing.T) {
 		t.Skip("compiles many graphs; not with -short")
 	}
 	ctx := t.Context()
-	s, _ := open(t, t.TempDir(), session.Options{Model: "clip-mini", Data: "scenes:8", Blocks: "5"})
+	s, _ := tiny.Open(t, t.TempDir(), session.Options{Model: "clip-mini", Data: "scenes:8", Blocks: "5"})
 	heat, err := experiments.Heatmaps(ctx, s, experiments.HeatmapConfig{Texts: []string{"a red car"}, Pictures: []int{2}})
 	require.NoError(t, err)
 	require.Equal(t, "a red car", heat.Pictures[0].Panels[0].Text)
@@ -92,7 +74,7 @@ func TestHeaded(t *testing.T) {
 }
 
 func TestDissect(t *testing.T) {
-	s, _ := open(t, t.TempDir(), session.Options{Data: "scenes:4"})
+	s, _ := tiny.Open(t, t.TempDir(), session.Options{Data: "scenes:4"})
 	parts, err := experiments.Dissect(t.Context(), s, 3)
 	require.NoError(t, err)
 	require.Less(t, parts.Exactness, 1e-5)
@@ -111,11 +93,11 @@ func TestDissect(t *testing.T) {
 // What a session lacks for an experiment is said of the option that would give it.
 func TestSessionLacks(t *testing.T) {
 	folder := t.TempDir()
-	scene, _ := open(t, t.TempDir(), session.Options{Data: "scenes:1"})
+	scene, _ := tiny.Open(t, t.TempDir(), session.Options{Data: "scenes:1"})
 	require.NoError(t, scene.Pictures().SaveFolder(folder, 1))
 	lacks := func(want string, options session.Options, run func(*session.Session) error) {
 		t.Helper()
-		s, _ := open(t, t.TempDir(), options)
+		s, _ := tiny.Open(t, t.TempDir(), options)
 		require.ErrorContains(t, run(s), want)
 	}
 	text := func(s *session.Session) error {

@@ -28,6 +28,11 @@ func TestMain(m *testing.M) {
 	// The tests' model is so small that the pure-Go backend is done before XLA has compiled.
 	// TestBackendsAgree holds the user's backend against it.
 	os.Setenv("GOMLX_BACKEND", "go")
+	// Where XLA is asked for, these tests compile much and compute little. What it computes with all its optimisations is
+	// the matter of the tests below the command line.
+	if os.Getenv("XLA_FLAGS") == "" {
+		os.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+	}
 	os.Exit(m.Run())
 }
 

@@ -28,25 +28,6 @@ var (
 	_ plots.MaskAlbum = session.View{}
 )
 
-// stages remembers what long work was begun.
-type stages struct{ begun []string }
-
-func (s *stages) Start(what string, _ int) { s.begun = append(s.begun, what) }
-func (s *stages) Add(int)                  {}
-func (s *stages) Done()                    {}
-
-// open opens a session of few pictures that keeps what it computes in a directory.
-func open(t *testing.T, dir string, options session.Options) (*session.Session, *stages) {
-	t.Helper()
-	heard := new(stages)
-	options.CacheDir, options.Progress = dir, heard
-	options.Warn = func(err error) { t.Error(err) }
-	s, err := session.Open(t.Context(), options)
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
-	return s, heard
-}
-
 // TestRealign goes from one lambda to another and back.
 func TestRealign(t *testing.T) {
 	if testing.Short() {
@@ -54,7 +35,7 @@ func TestRealign(t *testing.T) {
 	}
 	dir := t.TempDir()
 	options := session.Options{Data: "scenes:16", AlignPictures: 64, Blocks: "5"}
-	s, heard := open(t, dir, options)
+	s, heard := tiny.Open(t, dir, options)
 	realign := func(lambda float64) [2]float64 {
 		t.Helper()
 		cosine, orthogonality, err := s.Realign(t.Context(), lambda)
@@ -63,13 +44,13 @@ func TestRealign(t *testing.T) {
 	}
 	own, free := realign(1), realign(0)
 	require.Greater(t, free[1], own[1], "free maps are farther from isometries")
-	heard.begun = nil
+	heard.Begun = nil
 	require.Equal(t, own, realign(1))
 	require.Equal(t, free, realign(0))
-	require.NotContains(t, heard.begun, "aligning", "the cache has both")
+	require.NotContains(t, heard.Begun, "aligning", "the cache has both")
 
 	// The same from another cell.
-	s, _ = open(t, dir, options)
+	s, _ = tiny.Open(t, dir, options)
 	require.Equal(t, free, realign(0))
 	s.Release()
 	reading, err := s.Reading(t.Context())
@@ -108,20 +89,20 @@ func TestInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	s, _ := open(t, dir, session.Options{Model: "clip-mini", Data: "scenes:16"})
+	s, _ := tiny.Open(t, dir, session.Options{Model: "clip-mini", Data: "scenes:16"})
 	_, err := s.Reading(ctx)
 	require.ErrorIs(t, err, context.Canceled)
-	s, _ = open(t, dir, session.Options{Model: "clip-mini", Data: "scenes:16"})
+	s, _ = tiny.Open(t, dir, session.Options{Model: "clip-mini", Data: "scenes:16"})
 	reading, err := s.Reading(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 16, reading.Pictures)
 }
 
 func TestSaveFolder(t *testing.T) {
-	s, _ := open(t, t.TempDir(), session.Options{Data: "scenes:30"})
+	s, _ := tiny.Open(t, t.TempDir(), session.Options{Data: "scenes:30"})
 	dir := filepath.Join(t.TempDir(), "photos")
 	require.NoError(t, s.Pictures().SaveFolder(dir, 20))
-	folder, _ := open(t, t.TempDir(), session.Options{Data: dir, AlignData: session.TrainingScenes})
+	folder, _ := tiny.Open(t, t.TempDir(), session.Options{Data: dir, AlignData: session.TrainingScenes})
 	require.Equal(t, 20, folder.Data.Len())
 	names, err := folder.FeatureNames()
 	require.NoError(t, err)
@@ -129,7 +110,7 @@ func TestSaveFolder(t *testing.T) {
 }
 
 func TestFeature(t *testing.T) {
-	s, _ := open(t, t.TempDir(), session.Options{})
+	s, _ := tiny.Open(t, t.TempDir(), session.Options{})
 	color, err := s.Feature("color")
 	require.NoError(t, err)
 	require.Contains(t, color.Instances, "blue color")
@@ -138,7 +119,7 @@ func TestFeature(t *testing.T) {
 }
 
 func TestFeatures(t *testing.T) {
-	s, _ := open(t, t.TempDir(), session.Options{})
+	s, _ := tiny.Open(t, t.TempDir(), session.Options{})
 	features, err := s.Features(nil, "retrieval", "scenes")
 	require.NoError(t, err)
 	require.Len(t, features, 5)
@@ -149,7 +130,7 @@ func TestFeatures(t *testing.T) {
 	require.Equal(t, features[:1], own)
 	require.Len(t, s.Assumptions(), 1, "what is given is not assumed")
 
-	named, _ := open(t, t.TempDir(), session.Options{Features: "smell"})
+	named, _ := tiny.Open(t, t.TempDir(), session.Options{Features: "smell"})
 	_, err = named.Features(nil, "retrieval", "scenes")
 	require.ErrorContains(t, err, "option Features: ")
 	require.ErrorContains(t, err, "smell")
@@ -162,14 +143,14 @@ func TestBank(t *testing.T) {
 	general, err := phrases.Bank("general")
 	require.NoError(t, err)
 	dir := t.TempDir()
-	s, _ := open(t, t.TempDir(), session.Options{})
+	s, _ := tiny.Open(t, t.TempDir(), session.Options{})
 	bank, err := s.Bank(nil, "scenes-birds:3")
 	require.NoError(t, err)
 	require.Equal(t, scenes, bank)
 	bank, err = s.Bank(nil, dir)
 	require.NoError(t, err)
 	require.Equal(t, scenes, bank, "the shipped reference knows no other words")
-	s, _ = open(t, t.TempDir(), session.Options{Reference: "hf:laion/CLIP"})
+	s, _ = tiny.Open(t, t.TempDir(), session.Options{Reference: "hf:laion/CLIP"})
 	bank, err = s.Bank(nil, dir)
 	require.NoError(t, err)
 	require.Equal(t, general, bank)

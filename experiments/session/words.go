@@ -26,7 +26,7 @@ func (s *Session) Features(given []phrases.Feature, usual, drawn string) ([]phra
 		if name = usual; Drawn(s.options.Data) {
 			name = drawn
 		}
-		s.choose("features", name)
+		s.choose("Features", name)
 	}
 	features, err := phrases.OpenFeatures(name)
 	return features, wrong("Features", err)
@@ -44,7 +44,7 @@ func (s *Session) Bank(given []string, dataset string) ([]string, error) {
 		if name = "general"; Drawn(dataset) || slices.Contains(zoo.Names(), s.reference()) {
 			name = "scenes"
 		}
-		s.choose("bank", name)
+		s.choose("Bank", name)
 	}
 	bank, err := phrases.OpenBank(name)
 	return bank, wrong("Bank", err)
@@ -59,12 +59,13 @@ func (s *Session) reference() string {
 }
 
 // choose records which list of words an option stands for.
-func (s *Session) choose(flag, name string) {
-	s.lists[flag] = name
-	s.Assume("--%s %s", flag, name)
+func (s *Session) choose(field, name string) {
+	s.lists[strings.ToLower(field)] = name
+	s.Assume("option %s is %s", field, name)
 }
 
-// Lists are the lists of words that were chosen since the last Release where none was named, by the flags that name them.
+// Lists are the lists of words that were chosen since the last Release where none was named, as config names them: "features",
+// "bank".
 func (s *Session) Lists() map[string]string { return maps.Clone(s.lists) }
 
 // FeatureNames are the names of the features that pictures are searched by.

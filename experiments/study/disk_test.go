@@ -151,11 +151,11 @@ func TestStudyAlignsFromDisk(t *testing.T) {
 	require.InDelta(t, trained, trainedFromDisk, 0.05)
 
 	again, warnings := small(other.CacheDir)
-	again.Progress = &stages{}
+	again.Progress = &tiny.Stages{}
 	found, err := again.Alignment(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, disk, found)
-	require.NotContains(t, again.Progress.(*stages).names, "aligning")
+	require.NotContains(t, again.Progress.(*tiny.Stages).Begun, "aligning")
 	require.Empty(t, *warnings)
 
 	one, err := again.OneMap(t.Context())

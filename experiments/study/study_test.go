@@ -15,7 +15,7 @@ import (
 	"vitdecompose/experiments/extraction"
 	"vitdecompose/experiments/statistics"
 	"vitdecompose/experiments/study"
-	"vitdecompose/gomlxvit"
+	"vitdecompose/experiments/tiny"
 	"vitdecompose/gomlxvit/backend"
 	"vitdecompose/gomlxvit/zoo"
 )
@@ -23,45 +23,19 @@ import (
 // xla is the backend for models of the zoo: one for all tests, as tensors do not move between two.
 var xla = sync.OnceValues(func() (compute.Backend, error) { return backend.Open("") })
 
-// models are the models of the zoo that were opened, by their names.
-var models sync.Map
-
-// zooModel opens a model of the zoo once. Tests do not change it.
-func zooModel(t testing.TB, name string) *gomlxvit.Model {
-	t.Helper()
-	open, _ := models.LoadOrStore(name, sync.OnceValues(func() (*gomlxvit.Model, error) {
-		ckpt, err := zoo.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer ckpt.Close()
-		return gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{Text: true})
-	}))
-	model, err := open.(func() (*gomlxvit.Model, error))()
-	require.NoError(t, err)
-	return model
-}
-
-// stages counts the stages of work that are reported.
-type stages struct{ names []string }
-
-func (s *stages) Start(what string, _ int) { s.names = append(s.names, what) }
-func (*stages) Add(int)                    {}
-func (*stages) Done()                      {}
-
 // smallStudy is a study of a model of the zoo on a few scenes, aligned on a few hundred.
 func smallStudy(t testing.TB, name, store string) *study.Study {
 	t.Helper()
 	b, err := xla()
 	require.NoError(t, err)
-	model := zooModel(t, name)
+	model := tiny.Shipped(t, name)
 	config := decompose.DefaultAlignConfig(300)
 	config.Epochs = 20
 	return &study.Study{
 		Extraction: extraction.Extraction{
 			Backend: b, Model: model, Data: scenes.New(0, 150), Batch: 50, CacheDir: store, Options: extraction.PaperOptions(model),
 		},
-		Reference: zooModel(t, zoo.Reference), Training: scenes.New(1, 300), Align: config,
+		Reference: tiny.Shipped(t, zoo.Reference), Training: scenes.New(1, 300), Align: config,
 	}
 }
 
@@ -75,12 +49,12 @@ func openStudy(t testing.TB, s *study.Study) *study.Reading {
 func TestStudy(t *testing.T) {
 	store := t.TempDir()
 	s := smallStudy(t, "deit-mini", store)
-	heard := &stages{}
+	heard := &tiny.Stages{}
 	s.Progress = heard
 	r := openStudy(t, s)
 	require.Equal(t, 150, r.Pictures)
 	require.Len(t, r.Components, 26, "init and, in each of the last 5 blocks, 4 heads and an MLP; biases are shared")
-	require.Contains(t, heard.names, "aligning")
+	require.Contains(t, heard.Begun, "aligning")
 	require.Less(t, r.Exactness, 1e-5)
 
 	// Chance is what the mean picture has: of held-out pictures, the alignment must know more.
@@ -97,10 +71,10 @@ func TestStudy(t *testing.T) {
 
 	t.Run("again, from the cache", func(t *testing.T) {
 		again := smallStudy(t, "deit-mini", store)
-		heard := &stages{}
+		heard := &tiny.Stages{}
 		again.Progress = heard
 		require.Equal(t, r.Aligned.Values, openStudy(t, again).Aligned.Values)
-		require.Empty(t, heard.names, "nothing is decomposed and nothing trained")
+		require.Empty(t, heard.Begun, "nothing is decomposed and nothing trained")
 	})
 	t.Run("another lambda is another alignment", func(t *testing.T) {
 		other := smallStudy(t, "deit-mini", store)
@@ -154,13 +128,13 @@ func TestStudy(t *testing.T) {
 
 		for want, change := range map[string]func(*study.Study){
 			"the model": func(s *study.Study) {
-				s.Model = zooModel(t, "dino-mini")
+				s.Model = tiny.Shipped(t, "dino-mini")
 				s.Options = extraction.PaperOptions(s.Model)
 			},
 			"the blocks: 1..5 there":    func(s *study.Study) { s.Options.First = 3 },
 			"the split of attention":    func(s *study.Study) { s.Options.Split = decompose.Attns },
 			"the treatment of biases":   func(s *study.Study) { s.Options.Biases = decompose.BiasesApart },
-			"the reference CLIP":        func(s *study.Study) { s.Reference = zooModel(t, "clip-mini") },
+			"the reference CLIP":        func(s *study.Study) { s.Reference = tiny.Shipped(t, "clip-mini") },
 			"the preprocessing":         func(s *study.Study) { s.Orient = true },
 			"no such file or directory": func(s *study.Study) { s.AlignerFile += "x" },
 		} {
@@ -192,7 +166,7 @@ func TestStudyRefuses(t *testing.T) {
 	store := t.TempDir()
 	for want, change := range map[string]func(*study.Study){
 		"give one as the reference":             func(s *study.Study) { s.Reference = nil },
-		"has no text tower":                     func(s *study.Study) { s.Reference = zooModel(t, "swin-mini") },
+		"has no text tower":                     func(s *study.Study) { s.Reference = tiny.Shipped(t, "swin-mini") },
 		"no pictures to train the alignment on": func(s *study.Study) { s.Training = nil },
 		"lambda -1":                             func(s *study.Study) { s.Align.Lambda = -1 },
 		"too large to be stored":                func(s *study.Study) { s.Options = decompose.Options{Split: decompose.Tokens} },

@@ -1,4 +1,5 @@
-// Package tiny has a model and pictures that are so small that tests are done at once.
+// Package tiny has what tests of the experiments share: a model and pictures that are so small that they are done at once,
+// the shipped models, opened once, and sessions by name.
 package tiny
 
 import (
