@@ -46,7 +46,8 @@ func MatchLabels(ds Dataset, named string, classes []string, n int) (matched Dat
 //
 //  1. The folders are called as classes of the model are.
 //  2. All are numbers, or numbers after one word such as "class": class indices; from 1 on where they begin at 1.
-//  3. All are WordNet ids: the classes of ImageNet-1k, in its order for a model of 1000 classes, else found by their words.
+//  3. All are WordNet ids: the classes of ImageNet-1k, in its order for a model of 1000 classes and those of its larger sets for
+//     models of their sizes ([wnid.OfSize]), else found by their words.
 //  4. Their names are the model's but for case, spaces, underscores and hyphens, or are a synonym of one of them.
 //  5. The model's classes have no names, and there are as many folders: the natural order ignoring case, as timm counts.
 //
@@ -153,10 +154,24 @@ func byWordNet(folders []string, named string, classes []string, n int) ([]int, 
 			return nil, nil, nil
 		}
 	}
-	const order = "the folders are WordNet ids, taken as the classes of ImageNet-1k in the order of these ids"
 	labels := make([]int, len(folders))
-	words := synonyms(classes)
+	subset, sized := wnid.OfSize(n)
 	known := len(classes) > 0
+	if sized {
+		other := slices.IndexFunc(folders, func(folder string) bool { _, ok := subset.Index(folder); return !ok })
+		switch {
+		case other < 0:
+			for i, folder := range folders {
+				labels[i], _ = subset.Index(folder)
+			}
+			return labels, []string{fmt.Sprintf("the folders are WordNet ids, taken as the classes of %s in the order of these ids", subset.Name)}, nil
+		case !known && len(folders) == n:
+			return inOrder(folders, named)
+		case !known || n == len(wnid.ImageNet1k()):
+			return nil, nil, fmt.Errorf("the folder %s is a WordNet id, but not one of %s's; %s", folders[other], subset.Name, giveLabels)
+		}
+	}
+	words := synonyms(classes)
 	for i, folder := range folders {
 		class, ok := wnid.Index(folder)
 		if !ok {
@@ -166,8 +181,6 @@ func byWordNet(folders []string, named string, classes []string, n int) ([]int, 
 			return nil, nil, fmt.Errorf("the folder %s is a WordNet id, but not one of ImageNet-1k's; %s", folder, giveLabels)
 		}
 		switch {
-		case n == len(wnid.ImageNet1k()):
-			labels[i] = class
 		case !known && len(folders) == n:
 			return inOrder(folders, named)
 		case !known:
@@ -185,9 +198,6 @@ func byWordNet(folders []string, named string, classes []string, n int) ([]int, 
 				return nil, nil, fmt.Errorf("the folder %s is %q, which is the name of %d classes of %s; %s", folder, wnid.Words(class), len(found), named, giveLabels)
 			}
 		}
-	}
-	if n == len(wnid.ImageNet1k()) {
-		return labels, []string{order}, nil
 	}
 	return labels, []string{fmt.Sprintf("the folders are WordNet ids, found among the classes of %s by their words: %s is %q", named, folders[0], classes[labels[0]])}, nil
 }

@@ -102,11 +102,11 @@ func TestFilesWithoutConfiguration(t *testing.T) {
 	} {
 		var given checkpoint.Given
 		if test.arch != "" {
-			config, err := gomlxvit.Configuration(test.arch)
+			config, basis, err := gomlxvit.Configuration(test.arch)
 			if err != nil {
 				t.Fatal(err)
 			}
-			given = checkpoint.Given{Config: config, ConfigFile: test.arch, NameOnly: true}
+			given = checkpoint.Given{Config: config, ConfigFile: test.arch, NameOnly: true, Basis: basis}
 		}
 		t.Run(test.file+" "+test.arch, func(t *testing.T) {
 			file := golden.Shared(t, "golden2", "files", test.file)
@@ -125,7 +125,7 @@ func TestFilesWithoutConfiguration(t *testing.T) {
 			}
 		})
 	}
-	if _, err := gomlxvit.Configuration("vit_tiny_patch16_225"); err == nil || !strings.Contains(err.Error(), "vit_tiny_patch16_224") {
+	if _, _, err := gomlxvit.Configuration("vit_tiny_patch16_225"); err == nil || !strings.Contains(err.Error(), "vit_tiny_patch16_224") {
 		t.Errorf("error %v, want one with the nearest names", err)
 	}
 }

@@ -28,6 +28,13 @@ func (l *paramList) norm(name string, dim int) {
 	l.add(name+".bias", dim)
 }
 
+// batchNorm adds scale and shift of a batch norm and the statistics gathered in training.
+func (l *paramList) batchNorm(name string, dim int) {
+	l.norm(name, dim)
+	l.add(name+RunningMean, dim)
+	l.add(name+RunningVariance, dim)
+}
+
 // product prepares the product of two nodes in the type that the weights ask for, see [Model.InBFloat16]. Sums are float32,
 // and so is the result. (Its Einsum would forget the types.)
 func product(w Weights, a, b *graph.Node) *graph.DotBuilder {
@@ -128,10 +135,11 @@ func patchEmbedding(w Weights, pixels, kernel *graph.Node) *graph.Node {
 	if seen := grid * patch; seen < side {
 		pixels = graph.Slice(pixels, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(0, seen), graph.AxisRange(0, seen))
 	}
-	patches := graph.Reshape(pixels, batch, 3, grid, patch, grid, patch)
+	depth := kernel.Shape().Dim(1)
+	patches := graph.Reshape(pixels, batch, depth, grid, patch, grid, patch)
 	patches = graph.TransposeAllAxes(patches, 0, 2, 4, 1, 3, 5)
-	patches = graph.Reshape(patches, batch, grid*grid, 3*patch*patch)
-	return contractLast(w, patches, graph.Reshape(kernel, width, 3*patch*patch))
+	patches = graph.Reshape(patches, batch, grid*grid, depth*patch*patch)
+	return contractLast(w, patches, graph.Reshape(kernel, width, depth*patch*patch))
 }
 
 // contractLast multiplies the last axis of x with a weight [out, in], as PyTorch's linear layers store it.
@@ -179,4 +187,24 @@ func activate(x *graph.Node, activation Activation) *graph.Node {
 	}
 	mark.ElementwiseOf(y, x)
 	return y
+}
+
+// The ends of the names of a batch norm's statistics in a checkpoint.
+const (
+	RunningMean     = ".running_mean"
+	RunningVariance = ".running_var"
+)
+
+// batchNorm normalises channels with the statistics gathered in training, and in training with those of the batch, see
+// [BatchStatistics].
+func batchNorm(w Weights, name string, x *graph.Node, epsilon float64) *graph.Node {
+	var mean, variance *graph.Node
+	if batch, ok := w.(BatchStatistics); ok {
+		mean, variance = batch.Statistics(name, x)
+	} else {
+		mean, variance = w.Get(name+RunningMean), w.Get(name+RunningVariance)
+	}
+	scale := graph.Div(w.Get(name+".weight"), graph.Sqrt(graph.AddScalar(variance, epsilon)))
+	shift := graph.Sub(w.Get(name+".bias"), graph.Mul(mean, scale))
+	return addBias(graph.Mul(x, channels(scale, x.Rank())), shift)
 }

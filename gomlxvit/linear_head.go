@@ -35,9 +35,8 @@ func (m *Model) WithLinearHead(weight, bias []float32, classNames []string) (*Mo
 
 // withHead returns the model as another architecture that adds weights, which become part of its hash.
 func (m *Model) withHead(arch Architecture, classNames []string, added map[string]*tensors.Tensor) (*Model, error) {
-	head := *m
+	head := m.WithClassNames(classNames)
 	head.Arch = arch
-	head.ClassNames = slices.Clone(classNames)
 	head.weights = maps.Clone(m.weights)
 	sum := sha256.New()
 	sum.Write([]byte(m.Hash))
@@ -52,7 +51,7 @@ func (m *Model) withHead(arch Architecture, classNames []string, added map[strin
 		head.weights[name] = added[name]
 	}
 	head.Hash = hex.EncodeToString(sum.Sum(nil))
-	return &head, nil
+	return head, nil
 }
 
 // The weights of a head that no checkpoint has.

@@ -201,17 +201,12 @@ func (c *MaxViTConfig) blockName(b mark.Block) string {
 // Params lists every tensor of the checkpoint, in forward order.
 func (c *MaxViTConfig) Params() []Param {
 	var l paramList
-	batchNorm := func(name string, dim int) {
-		l.norm(name, dim)
-		l.add(name+".running_mean", dim)
-		l.add(name+".running_var", dim)
-	}
 	biased := func(name string, out, in, kernel int) {
 		l.add(name+".weight", out, in, kernel, kernel)
 		l.add(name+".bias", out)
 	}
 	biased("stem.conv1", c.StemWidths[0], 3, 3)
-	batchNorm("stem.norm1", c.StemWidths[0])
+	l.batchNorm("stem.norm1", c.StemWidths[0])
 	biased("stem.conv2", c.StemWidths[1], c.StemWidths[0], 3)
 	for _, b := range c.Blocks() {
 		dim, expanded := c.Widths[b.Stage], c.expanded(b.Stage)
@@ -221,11 +216,11 @@ func (c *MaxViTConfig) Params() []Param {
 		if stride > 1 && in != dim {
 			biased(conv+"shortcut.expand", dim, in, 1)
 		}
-		batchNorm(conv+"pre_norm", in)
+		l.batchNorm(conv+"pre_norm", in)
 		l.add(conv+"conv1_1x1.weight", expanded, in, 1, 1)
-		batchNorm(conv+"norm1", expanded)
+		l.batchNorm(conv+"norm1", expanded)
 		l.add(conv+"conv2_kxk.weight", expanded, 1, 3, 3)
-		batchNorm(conv+"norm2", expanded)
+		l.batchNorm(conv+"norm2", expanded)
 		biased(conv+"se.fc1", c.squeezed(b.Stage), expanded, 1)
 		biased(conv+"se.fc2", expanded, c.squeezed(b.Stage), 1)
 		biased(conv+"conv3_1x1", dim, expanded, 1)
@@ -282,7 +277,7 @@ func (c *MaxViTConfig) Head(w Weights, representation *graph.Node) *graph.Node {
 func (c *MaxViTConfig) stem(w Weights, pixels *graph.Node) *graph.Node {
 	x := graph.TransposeAllAxes(pixels, 0, 2, 3, 1)
 	x = addBias(convolve(w, x, w.Get("stem.conv1.weight"), 2), w.Get("stem.conv1.bias"))
-	x = activate(c.batchNorm(w, "stem.norm1", x), GELUTanh)
+	x = activate(batchNorm(w, "stem.norm1", x, c.ConvEpsilon), GELUTanh)
 	x = addBias(convolve(w, x, w.Get("stem.conv2.weight"), 1), w.Get("stem.conv2.bias"))
 	return graph.Reshape(x, x.Shape().Dim(0), x.Shape().Dim(1)*x.Shape().Dim(2), x.Shape().Dim(3))
 }
@@ -303,12 +298,12 @@ func (c *MaxViTConfig) convolution(w Weights, x *graph.Node, b mark.Block) *grap
 			shortcut = addBias(pointwise(w, shortcut, w.Get(name+"shortcut.expand.weight")), w.Get(name+"shortcut.expand.bias"))
 		}
 	}
-	x = pointwise(w, c.batchNorm(w, name+"pre_norm", x), w.Get(name+"conv1_1x1.weight"))
-	x = activate(c.batchNorm(w, name+"norm1", x), GELUTanh)
+	x = pointwise(w, batchNorm(w, name+"pre_norm", x, c.ConvEpsilon), w.Get(name+"conv1_1x1.weight"))
+	x = activate(batchNorm(w, name+"norm1", x, c.ConvEpsilon), GELUTanh)
 	x = graph.Reshape(x, batch, stride*side, stride*side, c.expanded(b.Stage))
 	x = depthwise(x, w.Get(name+"conv2_kxk.weight"), stride)
 	x = graph.Reshape(x, batch, side*side, c.expanded(b.Stage))
-	x = activate(c.batchNorm(w, name+"norm2", x), GELUTanh)
+	x = activate(batchNorm(w, name+"norm2", x, c.ConvEpsilon), GELUTanh)
 	x = squeezeExcite(w, name+"se", x)
 	x = pointwise(w, x, w.Get(name+"conv3_1x1.weight"))
 	mark.Component(x, b, mark.Conv)
@@ -331,26 +326,6 @@ func (c *MaxViTConfig) attention(w Weights, x *graph.Node, b mark.Block) *graph.
 	normed = layerNorm(w, name+"norm2", x, c.Epsilon)
 	mark.ReadBy(normed, b, mark.MLP)
 	return addBranch(x, mlp(w, normed, name+"mlp.fc1", name+"mlp.fc2", GELUTanh, b, mark.MLP))
-}
-
-// The ends of the names of a batch norm's statistics in a checkpoint.
-const (
-	RunningMean     = ".running_mean"
-	RunningVariance = ".running_var"
-)
-
-// batchNorm normalises channels with the statistics gathered in training, and in training with those of the batch, see
-// [BatchStatistics].
-func (c *MaxViTConfig) batchNorm(w Weights, name string, x *graph.Node) *graph.Node {
-	var mean, variance *graph.Node
-	if batch, ok := w.(BatchStatistics); ok {
-		mean, variance = batch.Statistics(name, x)
-	} else {
-		mean, variance = w.Get(name+RunningMean), w.Get(name+RunningVariance)
-	}
-	scale := graph.Div(w.Get(name+".weight"), graph.Sqrt(graph.AddScalar(variance, c.ConvEpsilon)))
-	shift := graph.Sub(w.Get(name+".bias"), graph.Mul(mean, scale))
-	return addBias(graph.Mul(x, channels(scale, x.Rank())), shift)
 }
 
 // squeezeExcite scales the channels of x [batch, token, channel] by what two layers make of their means.

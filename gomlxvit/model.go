@@ -30,6 +30,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"vitdecompose/data/wnid"
 	"vitdecompose/gomlxvit/checkpoint"
 	"vitdecompose/gomlxvit/mark"
 	"vitdecompose/gomlxvit/preprocess"
@@ -114,7 +115,8 @@ type Model struct {
 	// ArchName is the architecture's name in the registry.
 	ArchName string
 	Arch     Architecture
-	// ClassNames name the logits, nil when the checkpoint does not say.
+	// ClassNames name the logits: the checkpoint's, or those of ImageNet where it has as many classes and does not say
+	// ([Model.NamesAssumed]); else nil.
 	ClassNames []string
 	Preprocess preprocess.Config
 	// Hash is the SHA-256 of configuration and weights, in hexadecimal.
@@ -126,9 +128,10 @@ type Model struct {
 	Text      *TextTower
 	Tokenizer *tokenizer.Tokenizer
 
-	weights  map[string]*tensors.Tensor
-	devices  *deviceWeights
-	encoders *textEncoders
+	namesAssumed string // the line of Assumptions that says so
+	weights      map[string]*tensors.Tensor
+	devices      *deviceWeights
+	encoders     *textEncoders
 	// operands is the type of the operands of matrix products and convolutions.
 	operands dtypes.DType
 }
@@ -256,12 +259,36 @@ func FromCheckpoint(ckpt *checkpoint.Checkpoint, opts Options) (*Model, error) {
 		}
 		m.weights[p.Name] = tensors.FromFlatDataAndDimensions(data, p.Dims...)
 	}
+	m.AssumeClassNames()
 	if opts.Text && (text != nil || ckpt.OpenCLIP != nil) {
 		if err := m.loadText(ckpt, file, text); err != nil {
 			return nil, fmt.Errorf("%s: %w", ckpt.Ref, err)
 		}
 	}
 	return m, nil
+}
+
+// AssumeClassNames names the classes, where the checkpoint does not, as those of the subset of ImageNet that has as many.
+func (m *Model) AssumeClassNames() {
+	if subset, ok := wnid.OfSize(m.Arch.NumClasses()); ok && m.ClassNames == nil {
+		m.ClassNames = slices.Clone(subset.Names)
+		m.namesAssumed = fmt.Sprintf("class names: %s's, the files name none", subset.Name)
+		m.Assumptions = append(m.Assumptions, m.namesAssumed)
+	}
+}
+
+// NamesAssumed reports whether the names of the classes are ImageNet's because the checkpoint has none.
+func (m *Model) NamesAssumed() bool { return m.namesAssumed != "" }
+
+// WithClassNames returns the model with other names of its classes.
+func (m *Model) WithClassNames(names []string) *Model {
+	own := *m
+	own.ClassNames = slices.Clone(names)
+	if m.NamesAssumed() {
+		own.namesAssumed = ""
+		own.Assumptions = slices.DeleteFunc(slices.Clone(m.Assumptions), func(line string) bool { return line == m.namesAssumed })
+	}
+	return &own
 }
 
 // assume notes something that was done, a line.

@@ -2,6 +2,7 @@ package gomlxvit
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -32,16 +33,58 @@ type row struct {
 	Args   map[string]any `json:"args"`
 	configured
 	Tags   []string              `json:"tags"`
-	Differ map[string]configured `json:"differ"`
+	Differ map[string]configured `json:"differ"` // only what is different
 
-	// ModelCfg is open_clip's configuration, nil for timm's names.
-	ModelCfg map[string]any `json:"model_cfg"`
+	// ModelCfg is open_clip's configuration, nil for timm's names, and Weights the trained ones that open_clip lists, by their
+	// tags.
+	ModelCfg map[string]any           `json:"model_cfg"`
+	Weights  map[string]listedWeights `json:"weights"`
 }
 
-// configured is what timm's pretrained_cfg says of a model.
+// configured is what timm's pretrained_cfg says of a model and its pictures.
 type configured struct {
-	ImageSize  int `json:"img_size"`
-	NumClasses int `json:"num_classes"`
+	ImageSize  int  `json:"img_size"`
+	NumClasses *int `json:"num_classes"`
+	pictures
+	CropPct  float64 `json:"crop_pct"`
+	CropMode string  `json:"crop_mode"`
+}
+
+// pictures is how both libraries say how pictures are prepared.
+type pictures struct {
+	Mean          []float64 `json:"mean"`
+	Std           []float64 `json:"std"`
+	Interpolation string    `json:"interpolation"`
+}
+
+// with is the configuration with what differs replaced.
+func (c configured) with(differ configured) configured {
+	c.ImageSize = cmp.Or(differ.ImageSize, c.ImageSize)
+	c.NumClasses = cmp.Or(differ.NumClasses, c.NumClasses)
+	c.Interpolation = cmp.Or(differ.Interpolation, c.Interpolation)
+	c.CropPct, c.CropMode = cmp.Or(differ.CropPct, c.CropPct), cmp.Or(differ.CropMode, c.CropMode)
+	if differ.Mean != nil {
+		c.Mean = differ.Mean
+	}
+	if differ.Std != nil {
+		c.Std = differ.Std
+	}
+	return c
+}
+
+// preparesAs reports whether two configurations prepare pictures in the same way, up to their size.
+func (c configured) preparesAs(other configured) bool {
+	return slices.Equal(c.Mean, other.Mean) && slices.Equal(c.Std, other.Std) && c.Interpolation == other.Interpolation &&
+		c.CropPct == other.CropPct && c.CropMode == other.CropMode
+}
+
+// listedWeights says where weights of open_clip are and how pictures are prepared for them.
+type listedWeights struct {
+	Hub       string `json:"hub"` // owner/repository of the Hugging Face Hub
+	URL       string `json:"url"` // where there is no Hub
+	QuickGELU bool   `json:"quick_gelu"`
+	pictures
+	ResizeMode string `json:"resize_mode"`
 }
 
 // table maps names to rows.
@@ -114,21 +157,56 @@ func Lookup(name string) (Architecture, error) {
 	return Timm(name, nil)
 }
 
-// Configuration is a configuration file for an architecture of timm or open_clip that says nothing beside its name, for
-// weights that come without one.
-func Configuration(name string) ([]byte, error) {
-	base, _, _ := strings.Cut(name, ".")
+// Configuration is a configuration file for an architecture of timm or open_clip, for weights that come without one. It says
+// what the library knows beside the name: how pictures are prepared. basis tells whose preparation that is, a line; "" for that of
+// a tag that was named.
+func Configuration(name string) (config []byte, basis string, err error) {
+	base, tag, tagged := strings.Cut(name, ".")
 	r, ok := table()[name]
 	if !ok {
 		r, ok = table()[base]
 	}
 	switch {
 	case !ok:
-		return nil, unknown(name)
+		return nil, "", unknown(name)
 	case r.ModelCfg != nil:
-		return json.Marshal(map[string]any{"model_cfg": r.ModelCfg})
+		return r.openCLIPConfiguration()
 	}
-	return json.Marshal(map[string]any{"architecture": name})
+	known := slices.Contains(r.Tags, tag)
+	cfg := r.configured.with(r.Differ[tag])
+	switch {
+	case tagged && known:
+	case len(r.Tags) == 0:
+		basis = fmt.Sprintf("pictures are prepared as timm does for %s", base)
+	case slices.ContainsFunc(r.Tags, func(tag string) bool { return !cfg.preparesAs(r.configured.with(r.Differ[tag])) }):
+		basis = fmt.Sprintf("pictures are prepared as timm does for %s.%s, and for others of its tags they are not: name one (%s)", base, r.Tags[0], strings.Join(r.Tags, ", "))
+	default:
+		basis = fmt.Sprintf("pictures are prepared as timm does for all tags of %s", base)
+	}
+	if tagged && !known && tag != "" {
+		basis = fmt.Sprintf("timm has no tag %s of %s; %s", tag, base, basis)
+	}
+	prepared := map[string]any{"mean": cfg.Mean, "std": cfg.Std, "interpolation": cfg.Interpolation, "crop_pct": cfg.CropPct, "input_size": []int{3, cfg.ImageSize, cfg.ImageSize}}
+	if cfg.CropMode != "" {
+		prepared["crop_mode"] = cfg.CropMode
+	}
+	config, err = json.Marshal(map[string]any{"architecture": name, "pretrained_cfg": prepared})
+	return config, basis, err
+}
+
+// openCLIPConfiguration is [Configuration] of a row of open_clip.
+func (r row) openCLIPConfiguration() (config []byte, basis string, err error) {
+	whole := map[string]any{"model_cfg": r.ModelCfg}
+	tags := sortedKeys(r.Weights)
+	if len(tags) > 0 {
+		first := r.Weights[tags[0]]
+		whole["preprocess_cfg"] = map[string]any{"mean": first.Mean, "std": first.Std, "interpolation": first.Interpolation, "resize_mode": first.ResizeMode}
+		basis = fmt.Sprintf("pictures are prepared as open_clip does for %s, %s", r.Name, tags[0])
+	} else {
+		basis = fmt.Sprintf("open_clip has no weights of %s: pictures are prepared as for OpenAI's CLIPs", r.Name)
+	}
+	config, err = json.Marshal(whole)
+	return config, basis, err
 }
 
 // Timm builds the architecture that timm's create_model(name, **args) builds. Numbers in args are float64, as
@@ -184,14 +262,11 @@ func fromTimm(ckpt *checkpoint.Checkpoint) (resizable, error) {
 	if !ok {
 		return nil, fmt.Errorf("architecture %q is timm's, but models of its family (%s) are not supported", ckpt.Architecture, r.Family)
 	}
-	c, defaults := construct(), r.configured
+	c, defaults := construct(), r.configured.with(r.Differ[tag])
 	if vit, ok := c.(*vitArguments); ok {
 		vit.filter = filterOf(base)
 	}
-	if other, ok := r.Differ[tag]; ok {
-		defaults = other
-	}
-	classes, pool := defaults.NumClasses, ckpt.GlobalPool
+	classes, pool := *defaults.NumClasses, ckpt.GlobalPool
 	if ckpt.NumClasses >= 0 {
 		classes = ckpt.NumClasses
 	}
@@ -271,6 +346,13 @@ func fromOpenCLIP(cfg *checkpoint.OpenCLIPConfig) (resizable, *TextTower, error)
 	if cfg.QuickGELU {
 		c.Activation = QuickGELU
 	}
+	if v.AttentionalPool { // the norm of what is attended to, and the last one behind the pooling
+		c.AttentionPool = AttentionPool{Heads: v.PoolHeads, Queries: v.PoolQueries, Width: cfg.EmbedDim, Prefix: true}
+		c.PoolNorm, c.names.poolNorm, c.names.finalNorm = true, c.names.finalNorm, c.names.pool+"ln_k"
+		if v.PoolType != "tok" || v.FinalLNAfterPool {
+			return nil, nil, fmt.Errorf("vision_cfg.attentional_pool is supported with pool_type tok alone")
+		}
+	}
 	return c, text, c.check()
 }
 
@@ -332,7 +414,7 @@ func checkOpenCLIP(cfg *checkpoint.OpenCLIPConfig) error {
 	for _, part := range []struct {
 		where string
 		extra map[string]any
-	}{{"vision_cfg", v.Extra}, {"model_cfg", cfg.Extra}} {
+	}{{"vision_cfg", v.Extra}, {"model_cfg", withoutDecoder(cfg)}} {
 		if len(part.extra) > 0 {
 			return fmt.Errorf("%s.%s is not supported: the model is %s, and only CLIPs with a plain vision transformer as image tower are read",
 				part.where, sortedKeys(part.extra)[0], openCLIPFamily(cfg))
@@ -350,6 +432,16 @@ func checkOpenCLIP(cfg *checkpoint.OpenCLIPConfig) error {
 		return fmt.Errorf("vision_cfg.width %d is not a multiple of head_width %d", v.Width, v.HeadWidth)
 	}
 	return nil
+}
+
+// withoutDecoder are the fields of model_cfg that are not known, but for those of a CoCa's decoder of captions, which reads what its
+// image tower computes.
+func withoutDecoder(cfg *checkpoint.OpenCLIPConfig) map[string]any {
+	extra := maps.Clone(cfg.Extra)
+	if cfg.VisionCfg.AttentionalPool {
+		delete(extra, "multimodal_cfg")
+	}
+	return extra
 }
 
 // openCLIPFamily says in words what kind of model a configuration describes.

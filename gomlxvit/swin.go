@@ -32,6 +32,9 @@ type SwinConfig struct {
 	// Pretrained are the sides of the windows of each stage for which a Swin V2 was trained first; 0 or none stands for
 	// Windows.
 	Pretrained []int
+	// MaskedTwice adds what keeps tokens apart that shifting brought together twice to their scores, as the transformers library
+	// does in a Swin V2; with cosines times up to 100 it can be seen.
+	MaskedTwice bool
 }
 
 // swinArguments are the arguments of timm's SwinTransformer.
@@ -144,7 +147,7 @@ func (c *SwinConfig) hidden(stage int) int { return int(float64(c.dim(stage)) * 
 
 // windows gives the windows of a block: odd blocks shift them by half a window.
 func (c *SwinConfig) windows(block mark.Block) windows {
-	g := windows{side: c.side(block.Stage), size: c.Windows[block.Stage]}
+	g := windows{side: c.side(block.Stage), size: c.Windows[block.Stage], maskedTwice: c.MaskedTwice}
 	switch {
 	case g.side <= g.size:
 		g.size = g.side

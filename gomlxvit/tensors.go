@@ -131,6 +131,29 @@ func (s *storedTensors) reshape(name string, shape ...int) {
 	}
 }
 
+// unfold makes a kernel [out, 3, patch, patch] of a linear layer [out, patch*patch*3] that reads the pixels of a patch row by row,
+// if it is there as one.
+func (s *storedTensors) unfold(name string, patch int) {
+	t, ok := s.made[name]
+	if !ok || len(t.shape) != 2 || t.shape[1] != 3*patch*patch || t.convert != nil {
+		return
+	}
+	out := t.shape[0]
+	t.shape = []int{out, 3, patch, patch}
+	t.convert = func(parts [][]float32) []float32 {
+		kernel := make([]float32, 0, len(parts[0]))
+		for row := range out {
+			for colour := range 3 {
+				for pixel := range patch * patch {
+					kernel = append(kernel, parts[0][(row*patch*patch+pixel)*3+colour])
+				}
+			}
+		}
+		return kernel
+	}
+	s.made[name] = t
+}
+
 // transpose swaps the axes of a matrix, if it is there.
 func (s *storedTensors) transpose(name string) {
 	t, ok := s.made[name]

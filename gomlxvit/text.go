@@ -3,6 +3,7 @@ package gomlxvit
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -37,6 +38,10 @@ type TextTower struct {
 	prefix string // of the names of the tower's tensors
 	// tokens says why texts cannot be made tokens, "" when they may be.
 	tokens string
+	// pieces tells that tokens are SentencePiece's, and clean what is done to texts before; nil stands for what the transformers
+	// library does.
+	pieces bool
+	clean  func(text string) string
 }
 
 // The text tower's tensors outside its blocks, the logarithm of what cosines are multiplied with, and what is added then.
@@ -77,7 +82,11 @@ func textTower(cfg *checkpoint.OpenCLIPConfig) (*TextTower, error) {
 	case t.GELUTanh:
 		tower.Activation = GELUTanh
 	}
-	if t.Tokenizer != "" {
+	switch {
+	case t.Tokenizer == "":
+	case strings.Contains(t.Tokenizer, "SigLIP") && t.Clean == "canonicalize":
+		tower.pieces, tower.clean = true, tokenizer.Canonical
+	default:
 		tower.tokens = fmt.Sprintf("they are tokenized as %s does", t.Tokenizer)
 	}
 	return tower, nil
@@ -167,16 +176,29 @@ func (m *Model) loadText(ckpt *checkpoint.Checkpoint, stored *storedTensors, tow
 	case tower == nil:
 		return fmt.Errorf("texts are not available: the text tower is of a kind that is not read; the image tower alone can be used")
 	case tower.tokens != "":
-		return fmt.Errorf("texts are not available: %s, and only CLIP's own tokenizer is read; the image tower alone can be used", tower.tokens)
+		return fmt.Errorf("texts are not available: %s, and only the tokenizers of CLIP and SigLIP are read; the image tower alone can be used", tower.tokens)
 	}
 	file, err := ckpt.Tokenizer()
 	if err != nil {
 		return err
 	}
-	if m.Tokenizer, err = tokenizer.Parse(file); err != nil {
+	parse := tokenizer.Parse
+	if tower.pieces {
+		clean := tower.clean
+		switch {
+		case clean != nil:
+		case tokenizer.IsUnigram(file):
+			clean = tokenizer.Plain
+		default: // a SigLIP 2's
+			clean = tokenizer.Lowercase
+		}
+		parse = func(file []byte) (*tokenizer.Tokenizer, error) { return tokenizer.ParsePieces(file, clean) }
+	}
+	if m.Tokenizer, err = parse(file); err != nil {
 		return fmt.Errorf("tokenizer.json: %w", err)
 	}
-	if n := m.Tokenizer.VocabSize(); n != tower.VocabSize {
+	// SentencePiece's may have fewer: widths are rounded up.
+	if n := m.Tokenizer.VocabSize(); n != tower.VocabSize && !(tower.pieces && n < tower.VocabSize) {
 		return fmt.Errorf("tokenizer.json has %d tokens and text_cfg.vocab_size is %d; they are not of the same model", n, tower.VocabSize)
 	}
 	return m.loadTextTower(stored, tower)
@@ -211,7 +233,7 @@ func (m *Model) LogitScale() (float64, error) {
 // textTower returns the text tower, or says why there is none.
 func (m *Model) textTower() (*TextTower, error) {
 	if m.Text == nil {
-		return nil, fmt.Errorf("%s has no text tower: texts need a CLIP checkpoint of open_clip, loaded with its text tower", m.Name)
+		return nil, fmt.Errorf("%s has no text tower: texts need a CLIP or SigLIP that was opened with its text tower", m.Name)
 	}
 	return m.Text, nil
 }

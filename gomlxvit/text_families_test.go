@@ -67,8 +67,8 @@ func TestTextTowers(t *testing.T) {
 func TestTextsThatAreNotAvailable(t *testing.T) {
 	dir := golden.Shared(t, "golden2", "openclip_siglip")
 	for change, want := range map[string]string{
-		`"hf_tokenizer_name": "timm/ViT-B-16-SigLIP"`: "as timm/ViT-B-16-SigLIP does",
-		`"hf_model_name": "roberta-base"`:             "of a kind that is not read",
+		`"hf_tokenizer_name": "bert-base-uncased"`: "as bert-base-uncased does",
+		`"hf_model_name": "roberta-base"`:          "of a kind that is not read",
 	} {
 		changed := t.TempDir()
 		if err := os.CopyFS(changed, os.DirFS(dir)); err != nil {

@@ -53,6 +53,16 @@ var swinLayout = transformersLayout{
 	build: buildTransformersSwin,
 }
 
+var swinV2Layout = transformersLayout{
+	prefixes: []string{"swinv2."},
+	names: append([]string{
+		".attention.self.query.bias", ".attn.q_bias", ".attention.self.value.bias", ".attn.v_bias", ".attention.self.logit_scale", ".attn.logit_scale",
+		".attention.self.continuous_position_bias_mlp.", ".attn.cpb_mlp.", ".attention.self.relative_coords_table", ".attn.relative_coords_table",
+	}, swinLayout.names...),
+	parts: viTLayout.parts, joined: viTLayout.joined, unused: swinLayout.unused,
+	build: buildTransformersSwin,
+}
+
 var clipLayout = transformersLayout{
 	names: []string{
 		"vision_model.embeddings.patch_embedding.", "visual.conv1.", "vision_model.embeddings.class_embedding", "visual.class_embedding",
@@ -117,6 +127,7 @@ var transformersLayouts = map[string]*transformersLayout{
 	"vit": &viTLayout, "deit": &viTLayout, "vit_mae": &viTLayout, "vit_msn": &viTLayout, "dinov2": &viTLayout,
 	"dinov2_with_registers": &viTLayout, "swin": &swinLayout, "clip": &clipLayout, "clip_vision_model": &clipLayout,
 	"siglip": &siglipLayout, "siglip_vision_model": &siglipLayout, "dinov3_vit": &dinov3Layout, "beit": &beitLayout,
+	"siglip2": &siglipLayout, "siglip2_vision_model": &siglipLayout, "swinv2": &swinV2Layout,
 }
 
 // fromTransformers builds the architecture of a checkpoint of the transformers library and gives its tensors our names.
@@ -248,6 +259,9 @@ func buildTransformersSwin(c *checkpoint.TransformersConfig, stored *storedTenso
 		ImageSize: v.ImageSize, PatchSize: v.PatchSize, Width: v.Width, Depths: v.Depths, Heads: v.StageHeads, Windows: windows,
 		MLPRatio: v.MLPRatio, QKVBias: v.QKVBias, Classes: headOf(stored, "head.fc.weight"), Epsilon: v.Epsilon,
 	}
+	if c.ModelType == "swinv2" {
+		arch.V2, arch.Pretrained, arch.MaskedTwice = true, v.Pretrained, true
+	}
 	return arch, nil, arch.check()
 }
 
@@ -306,6 +320,7 @@ func buildTransformersSigLIP(c *checkpoint.TransformersConfig, stored *storedTen
 		return name
 	})
 	stored.reshape(timmNames.position, 1, v.Grid()*v.Grid(), v.Width)
+	stored.unfold(timmNames.patch+".weight", v.PatchSize)
 	for _, kind := range []string{"weight", "bias"} {
 		stored.divide("attn_pool.in_proj_"+kind, v.Width, "attn_pool.q."+kind, "attn_pool.kv."+kind)
 	}
@@ -327,7 +342,7 @@ func buildTransformersSigLIP(c *checkpoint.TransformersConfig, stored *storedTen
 		return nil, nil, err
 	}
 	text.prefix, text.Bidirectional, text.ReadLast, text.ProjectionBias, text.LogitBias = "text.", true, true, true, true
-	text.tokens = "SigLIP's texts are tokenized by SentencePiece"
+	text.pieces = true
 	return arch, text, nil
 }
 

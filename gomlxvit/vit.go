@@ -67,6 +67,7 @@ type ViTConfig struct {
 	SplitGate       bool // the two halves of a SwiGLU have layers of their own
 	NoOutputBias    bool // neither the output projections of attentions nor the layers of MLPs have biases
 	EmbeddingNorm   bool // a norm of the embedded patches before their positions are added
+	ConvStem        bool // patches are embedded by three convolutions in turn (MobileCLIP, arXiv 2311.17049)
 	NoPositions     bool // no position embeddings are added
 	Rotary          Rotary
 	// RelativePositions are learned numbers for pairs of tokens that are added to attention scores (BEiT).
@@ -91,13 +92,14 @@ type vitNames struct {
 	embeddingNorm, secondHead, pool, frequencies          string
 	query, key, value, queryBias, valueBias, qNorm, kNorm string
 	attnNorm, mlpNorm, gate, gated, relativePositions     string
+	stem                                                  string // with %d
 }
 
 // within are the names where all stand behind a prefix.
 func (n vitNames) within(prefix string) vitNames {
 	for _, name := range []*string{
 		&n.patch, &n.class, &n.position, &n.register, &n.preNorm, &n.block, &n.finalNorm, &n.poolNorm, &n.headWeight, &n.headBias,
-		&n.embeddingNorm, &n.secondHead, &n.pool, &n.frequencies,
+		&n.embeddingNorm, &n.secondHead, &n.pool, &n.frequencies, &n.stem,
 	} {
 		*name = prefix + *name
 	}
@@ -114,7 +116,7 @@ var timmNames = vitNames{
 	embeddingNorm: "patch_embed.norm", secondHead: "head_dist", pool: "attn_pool.", frequencies: "rope.freqs",
 	query: "attn.q_proj", key: "attn.k_proj", value: "attn.v_proj", queryBias: "attn.q_bias", valueBias: "attn.v_bias",
 	qNorm: "attn.q_norm", kNorm: "attn.k_norm", attnNorm: "attn.norm", mlpNorm: "mlp.norm", gate: "mlp.fc1_g", gated: "mlp.fc1_x",
-	relativePositions: "attn.relative_position_bias_table",
+	relativePositions: "attn.relative_position_bias_table", stem: "patch_embed.backbone.%d.",
 }
 
 var openCLIPNames = vitNames{
@@ -122,7 +124,7 @@ var openCLIPNames = vitNames{
 	preNorm: "visual.ln_pre", block: "visual.transformer.resblocks.%d.",
 	norm1: "ln_1", qkvWeight: "attn.in_proj_weight", qkvBias: "attn.in_proj_bias", attnOut: "attn.out_proj", scale1: "ls_1.gamma",
 	norm2: "ln_2", fc1: "mlp.c_fc", fc2: "mlp.c_proj", scale2: "ls_2.gamma",
-	finalNorm: "visual.ln_post", projection: "visual.proj",
+	finalNorm: "visual.ln_post", projection: "visual.proj", pool: "visual.attn_pool.",
 }
 
 // vitArguments are the arguments of timm's VisionTransformer.
@@ -230,6 +232,8 @@ func (a *vitArguments) set(arg argument) (known bool, err error) {
 	case "block_fn": // classes, which JSON can name in the tables only
 		a.PostNorm = arg.is("ResPostBlock")
 		err = arg.mustBe("Block", "ResPostBlock")
+	case "conv_stem": // of our tables
+		err = arg.boolean(&a.ConvStem)
 	case "embed_layer", "attn_layer":
 		err = arg.mustBe("PatchEmbed", "Attention", "attn")
 	default:
@@ -316,10 +320,16 @@ func (c *ViTConfig) check() error {
 			c.Width, c.Depth, c.ImageSize, c.MLPHidden, c.Classes)
 	case c.ImageSize < c.PatchSize:
 		return fmt.Errorf("image size %d is smaller than the patch size %d", c.ImageSize, c.PatchSize)
+	case c.ConvStem && (c.PatchSize != 16 || c.Width%4 != 0):
+		return fmt.Errorf("three convolutions embed patches of 16 pixels in a multiple of 4 channels, not of %d in %d", c.PatchSize, c.Width)
 	case c.Width%c.Heads != 0:
 		return fmt.Errorf("width %d is not a multiple of the number of heads %d", c.Width, c.Heads)
 	case !c.ClassToken && !c.AveragePool && c.AttentionPool.Heads == 0:
 		return fmt.Errorf("a model without class token needs average or attention pooling")
+	case c.AttentionPool.Heads > 0 && c.AttentionPool.Queries > 0:
+		if c.AttentionPool.Width <= 0 || c.AttentionPool.Width > 1<<16 || c.AttentionPool.Width%c.AttentionPool.Heads != 0 {
+			return fmt.Errorf("attention pooling of width %d with %d heads cannot be built", c.AttentionPool.Width, c.AttentionPool.Heads)
+		}
 	case c.AttentionPool.Heads < 0 || c.AttentionPool.Heads > 0 && (c.Width%c.AttentionPool.Heads != 0 || c.AttentionPool.MLPHidden <= 0 || c.AttentionPool.MLPHidden > 1<<20):
 		return fmt.Errorf("attention pooling of width %d with %d heads and an MLP of width %d cannot be built", c.Width, c.AttentionPool.Heads, c.AttentionPool.MLPHidden)
 	case c.AttentionPool.Heads > 0 && c.AttentionPool.Activation == SwiGLU:
@@ -383,9 +393,14 @@ func (c *ViTConfig) Params() []Param {
 	add := params.add
 	norm := func(name string, dim int) { c.addNorm(&params, name, dim) }
 
-	add(n.patch+".weight", d, 3, c.PatchSize, c.PatchSize)
-	if c.PatchBias {
+	switch {
+	case c.ConvStem:
+		c.addStem(&params)
+	case c.PatchBias:
+		add(n.patch+".weight", d, 3, c.PatchSize, c.PatchSize)
 		add(n.patch+".bias", d)
+	default:
+		add(n.patch+".weight", d, 3, c.PatchSize, c.PatchSize)
 	}
 	if c.EmbeddingNorm {
 		norm(n.embeddingNorm, d)
@@ -427,7 +442,7 @@ func (c *ViTConfig) Params() []Param {
 		c.addPool(&params)
 	}
 	if c.PoolNorm {
-		norm(n.poolNorm, d)
+		norm(n.poolNorm, c.pooledWidth())
 	}
 	switch {
 	case c.Projection > 0 && c.projectionIsLinear():
@@ -436,7 +451,7 @@ func (c *ViTConfig) Params() []Param {
 			add(strings.TrimSuffix(n.projection, "weight")+"bias", c.Projection)
 		}
 	case c.Projection > 0:
-		add(n.projection, d, c.Projection)
+		add(n.projection, c.pooledWidth(), c.Projection)
 	}
 	switch {
 	case c.Classes > 0 && c.Beside == BesideSecond: // a head for each token
@@ -564,8 +579,10 @@ func (c *ViTConfig) norm(w Weights, name string, x *graph.Node) *graph.Node {
 // [ViTConfig.Features].
 func (c *ViTConfig) embed(w Weights, pixels *graph.Node, edit func(patches *graph.Node) *graph.Node) *graph.Node {
 	n, d, batch := &c.names, c.Width, pixels.Shape().Dim(0)
-	x := patchEmbedding(w, pixels, w.Get(n.patch+".weight"))
-	if c.PatchBias {
+	var x *graph.Node
+	if c.ConvStem {
+		x = c.stem(w, pixels)
+	} else if x = patchEmbedding(w, pixels, w.Get(n.patch+".weight")); c.PatchBias {
 		x = addBias(x, w.Get(n.patch+".bias"))
 	}
 	if c.EmbeddingNorm {

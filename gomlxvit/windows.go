@@ -14,6 +14,8 @@ type windows struct {
 	shift int // the grid is rolled up and to the left by this many tokens before it is cut into windows
 	// apart makes groups of the tokens whose coordinates agree modulo side/size; else a group is a window of neighbours.
 	apart bool
+	// maskedTwice adds the mask of shifting twice.
+	maskedTwice bool
 }
 
 // area is the number of tokens in a group.
@@ -122,7 +124,11 @@ func (g windows) mask(like *graph.Node) *graph.Node {
 		graph.BroadcastToDims(graph.Reshape(of, g.count(), 1, g.area(), 1), g.count(), 1, g.area(), g.area()),
 		graph.BroadcastToDims(graph.Reshape(of, g.count(), 1, 1, g.area()), g.count(), 1, g.area(), g.area()),
 	)
-	return graph.MulScalar(graph.ConvertDType(strangers, like.DType()), maskedScore)
+	score := float64(maskedScore)
+	if g.maskedTwice {
+		score *= 2
+	}
+	return graph.MulScalar(graph.ConvertDType(strangers, like.DType()), score)
 }
 
 // windowAttention is an attention layer whose tokens attend within groups.

@@ -341,3 +341,24 @@ func (z zeroShot) Head(w Weights, representation *graph.Node) *graph.Node {
 	}
 	return logits
 }
+
+// Probabilities are those of the classes by their logits [class]: their softmax, or where each class is a question of its own, as
+// for a SigLIP, the sigmoid of each.
+func (m *Model) Probabilities(logits []float32) []float64 {
+	probabilities := make([]float64, len(logits))
+	if head, ok := m.Arch.(zeroShot); ok && head.biased {
+		for i, logit := range logits {
+			probabilities[i] = 1 / (1 + math.Exp(-float64(logit)))
+		}
+		return probabilities
+	}
+	largest, sum := float64(slices.Max(logits)), 0.0
+	for i, logit := range logits {
+		probabilities[i] = math.Exp(float64(logit) - largest)
+		sum += probabilities[i]
+	}
+	for i := range probabilities {
+		probabilities[i] /= sum
+	}
+	return probabilities
+}

@@ -113,14 +113,6 @@ func TestBenchMistakes(t *testing.T) {
 	}
 }
 
-func TestModels(t *testing.T) {
-	out := succeed(t, "models")
-	require.Regexp(t, `(?m)^deit_base_patch16_224 +224 +12 +768 +1000$`, out)
-	require.Regexp(t, `(?m)^vit_small_patch14_dinov2 +518 +12 +384 +0$`, out)
-	require.Regexp(t, `(?m)^ViT-B-32 `, out)
-	require.Contains(t, out, "shipped with weights")
-}
-
 func TestBenchPipeline(t *testing.T) {
 	model, dir := tinyModel(t), t.TempDir()
 	file := filepath.Join(dir, "bench.json")

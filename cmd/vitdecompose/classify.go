@@ -21,8 +21,11 @@ func newClassify() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "classify (IMAGE|FOLDER)...",
 		Short: "Print the five best classes of each picture",
-		Long: `Print the five best classes of each picture with their logits, and their names
-if the checkpoint or --class-names gives them.`,
+		Long: `Print the five best classes of each picture: logit, probability, number and name.
+Probabilities are the softmax of all logits, or for a SigLIP, to whom each class is
+a question of its own, the sigmoid of each. Names are the checkpoint's or those of
+--class-names; where there are none, and as many classes as in ImageNet-1k or one of
+its larger sets, ImageNet's. A folder stands for all pictures below it.`,
 		Example: `  vitdecompose classify --model checkpoints/vit_base photo.jpg
   vitdecompose classify --model hf:timm/deit_tiny_patch16_224.fb_in1k --class-names imagenet.csv *.jpg`,
 		Args: cobra.MinimumNArgs(1),
@@ -71,12 +74,13 @@ if the checkpoint or --class-names gives them.`,
 				for i, index := range batch.Indices {
 					fmt.Fprintln(c.OutOrStdout(), files[index])
 					row := logits[i*classes:][:classes]
+					probabilities := model.Probabilities(row)
 					for _, class := range statistics.Top(row, 5) {
 						word := ""
 						if model.ClassNames != nil {
 							word = "  " + model.ClassNames[class]
 						}
-						fmt.Fprintf(c.OutOrStdout(), "  %8.3f  %5d%s\n", row[class], class, word)
+						fmt.Fprintf(c.OutOrStdout(), "  %8.3f  %6.2f %%  %5d%s\n", row[class], 100*probabilities[class], class, word)
 					}
 				}
 			}

@@ -2,18 +2,22 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"vitdecompose/data/wnid"
 )
 
-// classLine is a line of classify: logit, class, name.
-var classLine = regexp.MustCompile(`^ {2,}(-?\d+\.\d{3}) +(\d+)(?:  (.+))?$`)
+// classLine is a line of classify: logit, probability, class, name.
+var classLine = regexp.MustCompile(`^ {2,}(-?\d+\.\d{3}) +(\d+\.\d{2}) % +(\d+)(?:  (.+))?$`)
 
 func TestClassify(t *testing.T) {
 	model := tinyModel(t)
@@ -25,16 +29,25 @@ func TestClassify(t *testing.T) {
 	for i, file := range files {
 		require.Equal(t, file, lines[6*i])
 		last := 1e9
-		for _, line := range lines[6*i+1 : 6*i+6] {
+		var first [2]float64 // logit and probability
+		for k, line := range lines[6*i+1 : 6*i+6] {
 			parts := classLine.FindStringSubmatch(line)
 			require.NotNil(t, parts, line)
+			if k == 0 {
+				first[0], _ = strconv.ParseFloat(parts[1], 64)
+				first[1], _ = strconv.ParseFloat(parts[2], 64)
+			}
 			logit, err := strconv.ParseFloat(parts[1], 64)
 			require.NoError(t, err)
 			require.LessOrEqual(t, logit, last)
 			last = logit
-			class, err := strconv.Atoi(parts[2])
+			probability, err := strconv.ParseFloat(parts[2], 64)
 			require.NoError(t, err)
-			require.Equal(t, labels[class], parts[3])
+			// The softmax: probabilities are as the exponentials of the logits, to what is rounded.
+			require.InDelta(t, first[1]*math.Exp(logit-first[0]), probability, 0.2)
+			class, err := strconv.Atoi(parts[3])
+			require.NoError(t, err)
+			require.Equal(t, labels[class], parts[4])
 		}
 	}
 
@@ -63,6 +76,36 @@ func TestClassify(t *testing.T) {
 		for line := range strings.Lines(succeed(t, "classify", "--model", nameless, files[0])) {
 			require.Equal(t, strings.TrimRight(line, " \n"), strings.TrimSuffix(line, "\n"), "no space at the end")
 		}
+	})
+	t.Run("a folder", func(t *testing.T) {
+		require.Equal(t, out, succeed(t, "classify", "--model", model, filepath.Dir(filepath.Dir(files[0]))))
+	})
+	t.Run("ImageNet's names", func(t *testing.T) {
+		large := filepath.Join(t.TempDir(), "large")
+		config := tinyConfig()
+		delete(config, "label_names")
+		config["num_classes"], config["model_args"] = 1000, withArgs("num_classes", 1000.0)
+		weights := tinyWeights(t, 1)
+		for i, w := range weights {
+			if head := strings.TrimPrefix(w.Name, "head."); head != w.Name { // more rows of the same
+				numbers := w.Data.([]float32)
+				weights[i].Shape[0], weights[i].Data = 1000, slices.Repeat(numbers, 100)[:1000*len(numbers)/len(labels)]
+			}
+		}
+		writeModel(t, large, config, weights)
+		const assumed = "class names: ImageNet-1k's, the files name none"
+		said := succeed(t, "classify", "--model", large, files[0])
+		require.Contains(t, said, assumed)
+		for _, line := range strings.Split(strings.TrimSuffix(said, "\n"), "\n")[2:] {
+			parts := classLine.FindStringSubmatch(line)
+			require.NotNil(t, parts, line)
+			class, err := strconv.Atoi(parts[3])
+			require.NoError(t, err)
+			require.Equal(t, wnid.Names()[class], parts[4])
+		}
+		names := filepath.Join(t.TempDir(), "names.txt")
+		require.NoError(t, os.WriteFile(names, []byte(strings.Repeat("thing\n", 1000)), 0o666))
+		require.NotContains(t, succeed(t, "classify", "--model", large, "--class-names", names, files[0]), assumed)
 	})
 	t.Run("another size", func(t *testing.T) {
 		require.Contains(t, succeed(t, "classify", "--model", model, "--image-size", "64", files[0]), files[0])

@@ -1,5 +1,6 @@
 // Package wnid knows the classes of ImageNet-1k (ILSVRC 2012) by their WNIDs, the WordNet identifiers such as n01440764
-// that folders and files of ImageNet are named by, with the words for them and their numbers in the development kit.
+// that folders and files of ImageNet are named by, with the words for them and their numbers in the development kit, and the
+// classes of the larger sets that models are trained on ([OfSize]).
 package wnid
 
 import (
@@ -39,18 +40,19 @@ func init() {
 		}
 		byKitID[id-1] = class
 	}
-	classNames = shortNames()
+	classNames = shortNames(imagenet1k, words)
 }
 
-// shortNames are the first synonyms; where two classes share one, all synonyms and then their WNIDs tell them apart.
-func shortNames() []string {
+// shortNames are the first synonyms of the classes with these WNIDs; where two share one, all synonyms and then their WNIDs tell
+// them apart.
+func shortNames(ids, words []string) []string {
 	short := make([]string, len(words))
 	for i, all := range words {
 		short[i], _, _ = strings.Cut(all, ",")
 	}
 	for _, longer := range []func(i int) string{
 		func(i int) string { return words[i] },
-		func(i int) string { return fmt.Sprintf("%s (%s)", words[i], imagenet1k[i]) },
+		func(i int) string { return fmt.Sprintf("%s (%s)", words[i], ids[i]) },
 	} {
 		count := map[string]int{}
 		for _, name := range short {

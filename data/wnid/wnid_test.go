@@ -81,6 +81,47 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestOfSize holds the subsets against the lists of timm 1.0.31 (imagenet22k_synsets.txt and so on): sizes, order, and the
+// indices of classes there.
+func TestOfSize(t *testing.T) {
+	for classes, want := range map[int]map[string]int{
+		1000:  {"n01440764": 0, "n02123045": 281, "n15075141": 999},
+		21841: {"n00004475": 0, "n01440764": 359, "n15102894": 21840},
+		21842: {"n01440764": 0, "n04399382": 850, "n00004475": 1000, "n15102894": 21841},
+		21843: {"n00004475": 0, "n01440764": 359, "n15102894": 21842},
+		11821: {"n00005787": 0, "n01440764": 216, "n15102894": 11820},
+		11221: {"n00005787": 0, "n01440764": 209, "n15102894": 11220},
+	} {
+		subset, ok := OfSize(classes)
+		if !ok || len(subset.IDs) != classes || len(subset.Names) != classes || subset.Name == "" {
+			t.Fatalf("%d classes: %v, %d WNIDs and %d names", classes, ok, len(subset.IDs), len(subset.Names))
+		}
+		for id, index := range want {
+			if at, ok := subset.Index(id); !ok || at != index || subset.IDs[at] != id {
+				t.Errorf("%s is class %d, %v of %s, want %d", id, at, ok, subset.Name, index)
+			}
+		}
+		seen := map[string]bool{}
+		for i, name := range subset.Names {
+			if name == "" || seen[name] || !Valid(subset.IDs[i]) {
+				t.Errorf("%s: class %d is called %q, %s", subset.Name, i, name, subset.IDs[i])
+			}
+			seen[name] = true
+		}
+		if classes != 21842 && !slices.IsSorted(subset.IDs) {
+			t.Errorf("%s is not in the order of the WNIDs", subset.Name)
+		}
+	}
+	if large, _ := OfSize(21841); large.Names[0] != "organism" || large.Names[21840] != "knothole" {
+		t.Errorf("the classes of ImageNet-22k begin with %q and end with %q", large.Names[0], large.Names[21840])
+	}
+	for _, classes := range []int{-1, 0, 10, 999, 1001, 21844} {
+		if subset, ok := OfSize(classes); ok {
+			t.Errorf("%d classes are %s", classes, subset.Name)
+		}
+	}
+}
+
 func TestValid(t *testing.T) {
 	for text, want := range map[string]bool{"n01440764": true, "n0144076": false, "n014407641": false, "N01440764": false, "n0144076x": false, "": false, "n01440764\n": false} {
 		if Valid(text) != want {

@@ -68,8 +68,8 @@ func (o *Options) given() (checkpoint.Given, error) {
 	case o.Arch != "" && o.Config != "":
 		return checkpoint.Given{}, wrong("Arch", errors.New("option Config names a file that says the architecture; give one of the two"))
 	case o.Arch != "":
-		config, err := gomlxvit.Configuration(o.Arch)
-		return checkpoint.Given{Config: config, ConfigFile: "architecture " + o.Arch, NameOnly: true}, wrong("Arch", err)
+		config, basis, err := gomlxvit.Configuration(o.Arch)
+		return checkpoint.Given{Config: config, ConfigFile: "architecture " + o.Arch, NameOnly: true, Basis: basis}, wrong("Arch", err)
 	case o.Config != "":
 		config, err := checkpoint.ReadConfig(o.Config)
 		return checkpoint.Given{Config: config, ConfigFile: o.Config}, wrong("Config", err)

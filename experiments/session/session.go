@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/gomlx/compute"
@@ -181,15 +182,16 @@ func OpenModel(ctx context.Context, options Options) (*gomlxvit.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	model, names, err := named(model, &options)
+	if err != nil {
+		return nil, err
+	}
 	if options.Note != nil {
 		for _, line := range model.Assumptions {
 			options.Note(model.Name + ": " + line)
 		}
 	}
-	model, names, err := named(model, &options)
 	switch {
-	case err != nil:
-		return nil, err
 	case model.Text == nil && options.Templates != "":
 		return nil, wrong("Templates", errors.New("the wordings are for a CLIP's classes: name these with option ClassNames"))
 	case model.Text == nil:
@@ -200,6 +202,38 @@ func OpenModel(ctx context.Context, options Options) (*gomlxvit.Model, error) {
 		return nil, err
 	}
 	return zeroShot(ctx, backend, model, names, &options)
+}
+
+// CheckModel opens the model of the options as [OpenModel] does, without computing anything, and says of a CLIP whether texts are
+// available; texts is "" for other models. Errors do not name option Model.
+func CheckModel(ctx context.Context, options Options) (model *gomlxvit.Model, texts string, err error) {
+	if err := errors.Join(option.Check(&options), option.SetDefaults(&options)); err != nil {
+		return nil, "", err
+	}
+	var hasText bool
+	model, err = openModel(ctx, &options, func(ckpt *checkpoint.Checkpoint) bool {
+		hasText = ckpt.HasText()
+		return false
+	}, false)
+	if err != nil {
+		if named := "option Model: "; strings.HasPrefix(err.Error(), named) {
+			err = errors.Unwrap(err)
+		}
+		return nil, "", err
+	}
+	if options.Note != nil {
+		for _, line := range model.Assumptions {
+			options.Note(model.Name + ": " + line)
+		}
+	}
+	if hasText {
+		texts = "available"
+		if _, err := openModel(ctx, &options, (*checkpoint.Checkpoint).HasText, false); err != nil {
+			why := strings.ReplaceAll(strings.TrimPrefix(err.Error(), "option Model: "), model.Name+": ", "")
+			texts = "not available: " + strings.TrimPrefix(why, "texts are not available: ")
+		}
+	}
+	return model, texts, nil
 }
 
 // openModel opens a model as the options say; text reports whether a checkpoint's text tower is wanted.
@@ -290,9 +324,7 @@ func named(model *gomlxvit.Model, options *Options) (*gomlxvit.Model, []string, 
 	case n != len(names):
 		return nil, nil, wrong("ClassNames", fmt.Errorf("%s names %d classes, %s has %d", options.ClassNames, len(names), model.Name, n))
 	}
-	own := *model
-	own.ClassNames = names
-	return &own, names, nil
+	return model.WithClassNames(names), names, nil
 }
 
 // Options are the session's, with what was left open filled in.
@@ -484,6 +516,11 @@ func (s *Session) Classified(ctx context.Context) (extraction.Extraction, error)
 // match makes the labels of the pictures mean the classes of a model, and notes what that assumes.
 func (s *Session) match(model *gomlxvit.Model) (data.Dataset, error) {
 	matched, assumptions, err := data.MatchLabels(s.Data, model.Name, model.ClassNames, model.Arch.NumClasses())
+	if err != nil && model.NamesAssumed() { // the classes may be others than ImageNet's
+		if unnamed, lines, failed := data.MatchLabels(s.Data, model.Name, nil, model.Arch.NumClasses()); failed == nil {
+			matched, assumptions, err = unnamed, lines, nil
+		}
+	}
 	if err != nil {
 		return nil, wrong("Data", fmt.Errorf("%w (option Labels, option ClassNames)", err))
 	}

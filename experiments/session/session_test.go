@@ -323,7 +323,7 @@ func TestArchitecture(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, 1000, model.Arch.NumClasses())
-	require.Contains(t, strings.Join(noted, "; "), "nothing says how pictures are prepared")
+	require.Contains(t, strings.Join(noted, "; "), "pictures are prepared as timm does for all tags of vit_tiny_patch16_224: bicubic, mean [0.5 0.5 0.5]")
 	require.Contains(t, strings.Join(noted, "; "), "1000, as the tensor head.weight has rows")
 }
 

@@ -95,8 +95,9 @@ type Given struct {
 	Config []byte
 	// ConfigFile is where it comes from, for messages: a path, or what else it is.
 	ConfigFile string
-	// NameOnly tells that it names the architecture and nothing else.
+	// NameOnly tells that it is made of the name of an architecture, and Basis what is concluded from it, a line; "" for nothing.
 	NameOnly bool
+	Basis    string
 }
 
 // ReadConfig reads a configuration file for [Given].
@@ -444,7 +445,11 @@ func open(fsys fs.FS, name, file string, given Given, known *hub.Snapshot) (*Che
 	if inside {
 		c.assume("the configuration is what the training has written into %s: %s", files.weights, config)
 	}
-	if given.NameOnly || inside && !bytes.Contains(config, []byte(`"mean"`)) {
+	if given.Basis != "" {
+		p := c.Preprocess
+		c.assume("%s: %s, mean %v and deviation %v", given.Basis, p.Interpolation, p.Mean, p.Std)
+	}
+	if inside && !bytes.Contains(config, []byte(`"mean"`)) {
 		p := c.Preprocess
 		c.assume("nothing says how pictures are prepared: taken are the usual %s, mean %v and deviation %v, which for many models is wrong; a configuration file tells", p.Interpolation, p.Mean, p.Std)
 	}

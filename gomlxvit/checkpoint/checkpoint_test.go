@@ -183,7 +183,7 @@ func TestParseOpenCLIP(t *testing.T) {
 							Timm:  &TimmTower{Name: "vit_base", Pool: "map", ProjectionBias: true, Args: map[string]any{}},
 							Extra: map[string]any{"qk_norm": true}},
 						TextCfg: TextConfig{ContextLength: 64, VocabSize: 32000, Width: 768, Heads: 12, Layers: 6, MLPRatio: 4, PadID: 1,
-							NoCausalMask: true, ProjBias: true, PoolType: "last", NormEps: 1e-5, GELUTanh: true, Tokenizer: "bert",
+							NoCausalMask: true, ProjBias: true, PoolType: "last", NormEps: 1e-5, GELUTanh: true, Tokenizer: "bert", Clean: "lower",
 							Extra: map[string]any{"hf_model_name": "roberta"}}},
 					preprocess.Config{Library: OpenCLIP, Size: [2]int{336, 224}, Interpolation: "bicubic", ResizeMode: "squash", FillColor: 128,
 						Mean: [3]float32{0.5, 0.5, 0.5}, Std: [3]float32{0.25, 0.25, 0.25}}

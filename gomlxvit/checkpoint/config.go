@@ -352,6 +352,9 @@ type VisionConfig struct {
 	PoolType string
 	// FinalLNAfterPool puts the last norm behind the pooling.
 	FinalLNAfterPool bool
+	// AttentionalPool is the pooling of a CoCa: PoolQueries learned queries attend to the tokens with PoolHeads heads.
+	AttentionalPool        bool
+	PoolHeads, PoolQueries int
 	// PosEmbedType is "learnable" or "sin_cos_2d".
 	PosEmbedType string
 	// NormEps is the norms' epsilon.
@@ -389,6 +392,8 @@ type TextConfig struct {
 	GELUTanh      bool // the activation is the tanh approximation of GELU
 	// Tokenizer is the name of another tokenizer than CLIP's own, in the transformers library.
 	Tokenizer string
+	// Clean is how texts are cleaned for that tokenizer: "whitespace" (or ""), "lower" or "canonicalize".
+	Clean string
 	// Extra are other fields that change the model (hf_model_name, embed_cls, ...), as in [VisionConfig].
 	Extra map[string]any
 }
@@ -490,9 +495,10 @@ func parseVision(v *object) VisionConfig {
 	for _, name := range []string{"patch_dropout", "output_tokens"} { // without effect on the image embedding
 		delete(v.fields, name)
 	}
-	if pool := "attentional_pool"; !v.has(pool) || string(v.fields[pool]) == "false" {
-		delete(v.fields, "attn_pooler_queries")
-		delete(v.fields, "attn_pooler_heads")
+	heads, queries := v.count("attn_pooler_heads", 8, 1, 1<<12), v.count("attn_pooler_queries", 256, 1, 1<<16)
+	if pool := "attentional_pool"; string(v.fields[pool]) == "true" { // a text is one of two other kinds
+		delete(v.fields, pool)
+		config.AttentionalPool, config.PoolHeads, config.PoolQueries = true, heads, queries
 	}
 	config.Extra = withoutFalse(v.rest())
 	return config
@@ -529,6 +535,7 @@ func parseText(t *object) TextConfig {
 		ProjBias:      take(t, "proj_bias", false),
 		NormEps:       t.normEps(),
 		Tokenizer:     take(t, "hf_tokenizer_name", ""),
+		Clean:         take(t.object("tokenizer_kwargs"), "clean", ""),
 	}
 	if act := t.object("act_kwargs"); act.has("approximate") {
 		if approximation := take(act, "approximate", "none"); approximation == "tanh" {
@@ -537,9 +544,7 @@ func parseText(t *object) TextConfig {
 			act.fail("approximate", fmt.Errorf("%q is not tanh", approximation))
 		}
 	}
-	for _, name := range []string{"output_tokens", "tokenizer_kwargs"} {
-		delete(t.fields, name)
-	}
+	delete(t.fields, "output_tokens")
 	config.Extra = withoutFalse(t.rest())
 	return config
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 
@@ -33,6 +34,7 @@ type TransformersTower struct {
 	Registers            int
 	Depths, StageHeads   []int // of a Swin
 	Window               int
+	Pretrained           []int // of a Swin V2: the windows that it was trained with first
 	Activation           string
 	Epsilon              float64
 	QKVBias, SwiGLU      bool
@@ -72,7 +74,7 @@ func parseTransformers(text []byte) (*Checkpoint, error) {
 	}
 	vision := o
 	switch t.ModelType {
-	case "siglip":
+	case "siglip", "siglip2":
 		vision = o.object("vision_config")
 		text := o.object("text_config").tower(TransformersTower{ContextLength: 64, Vocab: 32000, Width: 768, Depth: 12, Heads: 12, MLPHidden: 3072,
 			Activation: "gelu_pytorch_tanh", Epsilon: 1e-6})
@@ -95,17 +97,20 @@ func parseTransformers(text []byte) (*Checkpoint, error) {
 		}
 	case "siglip", "siglip_vision_model":
 		defaults.Activation, defaults.Epsilon = "gelu_pytorch_tanh", 1e-6
+	case "siglip2", "siglip2_vision_model":
+		defaults.Activation, defaults.Epsilon = "gelu_pytorch_tanh", 1e-6
+		defaults.ImageSize = vision.flexible()
 	case "dinov3_vit":
 		defaults.Width, defaults.Heads, defaults.MLPHidden, defaults.Epsilon = 384, 6, 1536, 1e-5
 	case "vit_msn":
 		defaults.Epsilon = 1e-6
-	case "swin":
+	case "swin", "swinv2":
 		defaults.PatchSize, defaults.Width, defaults.Epsilon = 4, 96, 1e-5
 		defaults.Depths, defaults.StageHeads, defaults.Window = []int{2, 2, 6, 2}, []int{3, 6, 12, 24}, 7
 	}
 	t.Vision = vision.tower(defaults)
 	switch t.ModelType {
-	case "siglip":
+	case "siglip", "siglip2":
 		t.EmbedDim = t.Vision.Width
 		if vision.has("vision_use_head") && !take(vision, "vision_use_head", true) {
 			vision.fail("vision_use_head", errors.New("false is not supported"))
@@ -139,6 +144,7 @@ func (o *object) tower(d TransformersTower) TransformersTower {
 		d.Width = o.count("embed_dim", d.Width, 1, largestQuantity)
 		d.Depths, d.StageHeads = take(o, "depths", d.Depths), take(o, "num_heads", d.StageHeads)
 		d.Window = o.count("window_size", d.Window, 1, largestQuantity)
+		d.Pretrained = take(o, "pretrained_window_sizes", d.Pretrained)
 		if take(o, "use_absolute_embeddings", false) {
 			o.fail("use_absolute_embeddings", errors.New("not supported"))
 		}
@@ -158,6 +164,17 @@ func (o *object) tower(d TransformersTower) TransformersTower {
 	d.QKVBias = take(o, "qkv_bias", d.QKVBias)
 	d.SwiGLU = take(o, "use_swiglu_ffn", false)
 	return d
+}
+
+// flexible is the side of the pictures of a SigLIP 2 that takes any: that for which it has positions.
+func (o *object) flexible() int {
+	patch := take(&object{path: o.path, fields: maps.Clone(o.fields), err: o.err}, "patch_size", pair{16, 16})
+	patches := o.count("num_patches", 256, 1, largestQuantity)
+	side := int(math.Sqrt(float64(patches)))
+	if side*side != patches {
+		o.fail("num_patches", fmt.Errorf("%d is no square", patches))
+	}
+	return side * patch[0]
 }
 
 // dinov3 takes what only a DINOv3 has.
@@ -209,6 +226,9 @@ func (c *Checkpoint) readProcessor(text []byte) error {
 	if o.has("image_processor") {
 		o = o.object("image_processor")
 	}
+	if o.has("max_num_patches") {
+		c.Assumptions = append(c.Assumptions, fmt.Sprintf("pictures are scaled to a square of %d pixels, where the library would keep the ratio of their sides", t.Vision.ImageSize))
+	}
 	kind := take(o, "image_processor_type", take(o, "feature_extractor_type", ""))
 	// A size that is one number is the shorter side's in these, both sides' in the others.
 	shorter := clip || strings.Contains(kind, "CLIP") || strings.Contains(kind, "Bit") || strings.HasPrefix(t.ModelType, "dinov2")
@@ -218,6 +238,9 @@ func (c *Checkpoint) readProcessor(text []byte) error {
 		mean, std = openAIMean, openAIStd
 	case strings.HasPrefix(t.ModelType, "siglip"), t.ModelType == "beit":
 		mean, std = triple{0.5, 0.5, 0.5}, triple{0.5, 0.5, 0.5}
+		if strings.HasPrefix(t.ModelType, "siglip2") {
+			filter = 2
+		}
 	case t.ModelType == "vit":
 		mean, std, filter = triple{0.5, 0.5, 0.5}, triple{0.5, 0.5, 0.5}, 2
 	}

@@ -179,6 +179,7 @@ func Open(path string, opts Options) (*gomlxvit.Model, error) {
 	if len(c.classes) == m.Arch.NumClasses() && len(c.classes) > 0 {
 		m.ClassNames = c.classes
 	}
+	m.AssumeClassNames()
 	return m, nil
 }
 

@@ -69,24 +69,46 @@ def entry_points(tree):
         yield f.name, call.func.id, known
 
 
+# What a configuration says of pictures and classes, by the names of our tables.
+PICTURES = ("input_size", "num_classes", "mean", "std", "interpolation", "crop_pct", "crop_mode")
+
+
+def constants(package, *path):
+    """The numbers that the library has names for, such as IMAGENET_DEFAULT_MEAN."""
+    out = {}
+    for node in ast.parse(where(package).joinpath(*path).read_text()).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Tuple, ast.Constant)):
+            out[node.targets[0].id] = value(node.value)
+    return out
+
+
+def pictures(node, numbers):
+    """A value of a configuration, with the library's names for numbers resolved."""
+    if isinstance(node, ast.Name):
+        return numbers[node.id]
+    if isinstance(node, ast.Call):
+        return [pictures(e, numbers) for e in node.args[0].elts]
+    return value(node)
+
+
 def configurations(tree):
-    """What each tag's default_cfg says: input size and number of classes."""
+    """What each tag's default_cfg says of pictures and classes."""
     out = {}
     defaults = {}
+    numbers = constants("timm", "data", "constants.py")
     for f in tree.body:
         if isinstance(f, ast.FunctionDef) and f.name.endswith("_cfg"):
             for node in ast.walk(f):
                 if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict):
-                    defaults[f.name] = {k.value: value(v) for k, v in zip(node.value.keys, node.value.values)
-                                        if k is not None and k.value in ("input_size", "num_classes")}
+                    defaults[f.name] = {k.value: pictures(v, numbers) for k, v in zip(node.value.keys, node.value.values)
+                                        if k is not None and k.value in PICTURES}
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict) and node.keys and all(isinstance(k, ast.Constant) for k in node.keys):
             for key, call in zip(node.keys, node.values):
                 if isinstance(call, ast.Call) and getattr(call.func, "id", "") in defaults:
                     cfg = {k.arg: k.value for k in call.keywords}
-                    usual = defaults[call.func.id]
-                    size = (value(cfg["input_size"]) if "input_size" in cfg else usual["input_size"])[1]
-                    classes = value(cfg["num_classes"]) if "num_classes" in cfg else usual["num_classes"]
+                    says = defaults[call.func.id] | {k: pictures(v, numbers) for k, v in cfg.items() if k in PICTURES}
+                    says = dict(img_size=says.pop("input_size")[1], num_classes=says.pop("num_classes")) | says
                     names = [key.value]
                     if "notes" in cfg and "quickgelu" in ast.unparse(cfg["notes"]):  # timm adds these in a loop
                         names.append(key.value.replace("_clip_", "_clip_quickgelu_"))
@@ -94,8 +116,39 @@ def configurations(tree):
                         architecture, _, tag = name.partition(".")
                         if "url" not in cfg and "hf_hub_id" not in cfg:
                             tag = ""  # there are no weights
-                        out.setdefault(architecture, []).append((tag, size, classes))
+                        out.setdefault(architecture, []).append((tag, says))
     return out
+
+
+def pretrained():
+    """What open_clip lists of trained weights: by model and tag where they are and how pictures are prepared."""
+    tree = ast.parse((where("open_clip") / "pretrained.py").read_text())
+    numbers = constants("open_clip", "constants.py")
+    usual, named, out = {}, {}, {}
+
+    def entry(call):
+        says = dict(usual[call.func.id])
+        says.update({k.arg: pictures(k.value, numbers) for k in call.keywords})
+        hub, url = says.pop("hf_hub").strip("/"), says.pop("url")
+        return {"hub": "/".join(hub.split("/")[:2]), "quick_gelu": says.pop("quick_gelu", False), "url": "" if hub else url} | says
+
+    def tags(node):
+        return named[node.id] if isinstance(node, ast.Name) else {k.arg: entry(k.value) for k in node.keywords}
+
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name.endswith("cfg") and node.name.startswith("_"):
+            made = node.body[-1].value
+            usual[node.name] = {"url": "", "hf_hub": ""} | {
+                k.value: pictures(v, numbers) for k, v in zip(made.keys, made.values) if k is not None and k.value not in ("url", "hf_hub")}
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "dict":
+            named[node.targets[0].id] = tags(node.value)
+        elif isinstance(node, ast.Assign) and node.targets[0].id == "_PRETRAINED":
+            out = {k.value: tags(v) for k, v in zip(node.value.keys, node.value.values)}
+    for model, entries in list(out.items()):
+        quick = {tag: e for tag, e in entries.items() if e["quick_gelu"]}
+        if quick:
+            out[model + "-quickgelu"] = quick
+    return {model: {tag: {k: v for k, v in e.items() if v != "" and v is not False} for tag, e in entries.items()} for model, entries in out.items()}
 
 
 def rows(module, families):
@@ -105,10 +158,10 @@ def rows(module, families):
         family = FAMILIES.get((module, creator), creator)
         if args.pop("distilled", False):
             family = "vit_distilled"
-        cfgs = tags.get(name, [("", 224, 1000)])
-        row = dict(name=name, family=family, args=args, img_size=cfgs[0][1], num_classes=cfgs[0][2])
-        differ = {tag: dict(img_size=s, num_classes=c) for tag, s, c in cfgs if (s, c) != cfgs[0][1:]}
-        row["tags"] = [tag for tag, _, _ in cfgs if tag]
+        cfgs = tags.get(name, [("", dict(img_size=224, num_classes=1000))])
+        row = dict(name=name, family=family, args=args) | cfgs[0][1]
+        differ = {tag: {k: v for k, v in says.items() if cfgs[0][1].get(k) != v} for tag, says in cfgs if says != cfgs[0][1]}
+        row["tags"] = [tag for tag, _ in cfgs if tag]
         if differ:
             row["differ"] = differ
         yield row
@@ -122,6 +175,13 @@ def maxvits(tree):
                 yield name, "maxvit", dict(args)
 
 
+def stems(tree):
+    """The one hybrid whose backbone is three convolutions."""
+    name = "vit_base_mci_224"
+    if f"def {name}(" in ast.unparse(tree):
+        yield name, "vit", dict(embed_dim=768, depth=12, num_heads=12, no_embed_class=True, conv_stem=True)
+
+
 def main():
     here = pathlib.Path(__file__).parent
     with open(here / "timm.jsonl", "w") as out:
@@ -130,9 +190,17 @@ def main():
                 print(json.dumps(row, separators=(", ", ": ")), file=out)
         for row in rows("maxxvit", maxvits):
             print(json.dumps(row), file=out)
+        for row in rows("vision_transformer_hybrid", stems):
+            print(json.dumps(row), file=out)
+    weights = pretrained()
     with open(here / "open_clip.jsonl", "w") as out:
         for path in sorted((where("open_clip") / "model_configs").glob("*.json")):
-            print(json.dumps(dict(name=path.stem, model_cfg=json.loads(path.read_text()))), file=out)
+            row = dict(name=path.stem, model_cfg=json.loads(path.read_text()))
+            if path.stem in weights:
+                row["weights"] = weights[path.stem]
+            print(json.dumps(row), file=out)
+    here.parent.joinpath("testdata", "open_clip_tags.json").write_text(
+        "[\n" + ",\n".join(json.dumps([model, tag]) for model in sorted(weights) for tag in weights[model]) + "\n]\n")
 
 
 main()

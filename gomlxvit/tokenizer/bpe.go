@@ -2,24 +2,33 @@ package tokenizer
 
 import "container/heap"
 
-// encodeWord merges the bytes of a word, pairs of lowest rank first and from left to right, until no pair is left that
-// has a rank. Since a symbol is older than the merges that use it, one queue of all pairs visits them in that order, in
-// O(n log n) for n bytes.
+// encodeWord merges the bytes of a word.
 func (t *Tokenizer) encodeWord(word string) []int32 {
 	n := len(word)
-	symbols := make([]symbol, n)
+	ids := make([]int32, n)
 	for i := range n {
-		symbols[i] = symbol{id: t.bytes[word[i]], previous: i - 1, next: i + 1}
+		ids[i] = t.bytes[word[i]]
 	}
-	symbols[n-1].id = t.lastBytes[word[n-1]]
+	ids[n-1] = t.lastBytes[word[n-1]]
+	return mergePairs(ids, t.merges)
+}
 
+// mergePairs merges neighbouring symbols, pairs of lowest rank first and from left to right, until no pair is left that has a
+// rank. Since a symbol is older than the merges that use it, one queue of all pairs visits them in that order, in O(n log n) for
+// n symbols.
+func mergePairs(whole []int32, merges map[pair]merged) []int32 {
+	n := len(whole)
+	symbols := make([]symbol, n)
+	for i, id := range whole {
+		symbols[i] = symbol{id: id, previous: i - 1, next: i + 1}
+	}
 	var queue mergeQueue
 	push := func(left int) {
 		if left < 0 || symbols[left].next >= n {
 			return
 		}
 		p := pair{symbols[left].id, symbols[symbols[left].next].id}
-		if m, ok := t.merges[p]; ok {
+		if m, ok := merges[p]; ok {
 			heap.Push(&queue, candidate{m, p, left})
 		}
 	}

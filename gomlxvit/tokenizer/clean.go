@@ -15,12 +15,43 @@ import (
 // Clean brings a text into the form that CLIP was trained on, as open_clip does: the repairs of the Python library ftfy,
 // HTML entities resolved twice, runs of white space as one space, lower case. Of ftfy's repairs one is left out: the
 // guess that a text was decoded with the wrong encoding ("cafÃ©").
-func Clean(text string) string {
+func Clean(text string) string { return lower(basicClean(text)) }
+
+// Canonical is what open_clip makes of texts for SigLIPs: underscores are spaces, the punctuation of ASCII is left out, and the rest
+// is as in [Clean].
+func Canonical(text string) string {
+	text = strings.ReplaceAll(basicClean(text), "_", " ")
+	return strings.Join(strings.FieldsFunc(lower(withoutPunctuation(text)), isSpace), " ")
+}
+
+// Plain is what the transformers library makes of texts for SigLIPs: lower case, without the punctuation of ASCII, and runs of white
+// space as one space.
+func Plain(text string) string {
+	text = lower(strings.ToValidUTF8(text, "\ufffd"))
+	return strings.Join(strings.FieldsFunc(withoutPunctuation(text), isSpace), " ")
+}
+
+// punctuation is that of ASCII.
+const punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+func withoutPunctuation(text string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(punctuation, r) {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// lower writes a text in lower case by the whole of Unicode's rules, with the final sigma; a Caser keeps state, so each text has its
+// own.
+func lower(text string) string { return cases.Lower(language.Und).String(text) }
+
+// basicClean is [Clean] without the lower case.
+func basicClean(text string) string {
 	text = html.UnescapeString(html.UnescapeString(repair(text)))
 	text = mapRunes(text, dropControl) // such as "&#7;"
-	text = strings.Join(strings.FieldsFunc(text, isSpace), " ")
-	// The whole of Unicode's rules, with the final sigma; a Caser keeps state, so each text has its own.
-	return cases.Lower(language.Und).String(text)
+	return strings.Join(strings.FieldsFunc(text, isSpace), " ")
 }
 
 // isSpace is Python's idea of white space, which has the four separators of ASCII beside Unicode's.

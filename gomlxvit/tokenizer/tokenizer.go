@@ -33,6 +33,8 @@ const largestVocabulary = 1 << 20
 
 // Tokenizer encodes texts. It is safe for concurrent use.
 type Tokenizer struct {
+	pieces *pieces // SentencePiece's, nil for CLIP's
+
 	bytes      [256]int32 // id of a byte within a word
 	lastBytes  [256]int32 // id of a byte at the end of a word
 	merges     map[pair]merged
@@ -248,8 +250,11 @@ func (t *Tokenizer) VocabSize() int { return t.size }
 // of anything else but spaces.
 var words = regexp.MustCompile(startText + `|` + endText + `|(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+`)
 
-// Encode returns the token ids of a text after [Clean], without start and end token.
+// Encode returns the token ids of a text after [Clean], or as [ParsePieces] says, without start and end token.
 func (t *Tokenizer) Encode(text string) []int32 {
+	if t.pieces != nil {
+		return t.pieces.encode(text)
+	}
 	var ids []int32
 	for _, word := range words.FindAllString(Clean(text), -1) {
 		switch word {
@@ -264,10 +269,14 @@ func (t *Tokenizer) Encode(text string) []int32 {
 	return ids
 }
 
-// Tokens returns the ids as the text tower takes them: start token, text, end token and then 0 up to length. A text that
+// Tokens returns the ids as the text tower takes them: start token, text, end token and then 0 up to length; or, of
+// SentencePiece, text, end token and then padding. A text that
 // is too long is cut so that the end token stays last, and cut says so.
 func (t *Tokenizer) Tokens(text string, length int) (ids []int32, cut bool) {
 	encoded := t.Encode(text)
+	if t.pieces != nil {
+		return t.pieces.fit(encoded, length)
+	}
 	ids = make([]int32, max(length, 2))
 	ids[0] = t.start
 	n := 1 + copy(ids[1:len(ids)-1], encoded)
