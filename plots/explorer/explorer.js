@@ -268,7 +268,7 @@ function legend(limit, unit) {
 function classTable({ view, question }) {
   if (view.classes.length === 0) return null;
   const places = Math.max(1, 3 - Math.floor(Math.log10(Math.max(1, ...view.classes.map((c) => Math.abs(c.logit))))));
-  return make("table", { class: "classes" }, make("thead", {}, make("tr", {}, make("th", {}, "best classes, with their logits"))),
+  return make("table", { class: "classes" }, make("thead", {}, make("tr", {}, make("th", {}, "best classes and logits"))),
     make("tbody", {}, view.classes.map((c) => make("tr", {}, make("td", {}, make("button", {
       type: "button", "aria-pressed": String(question.subject === "class" && question.name === c.name),
       onclick: () => set({ question: { subject: "class", name: c.name } }),
@@ -506,7 +506,7 @@ function partSection(p, i) {
     if (share !== null) fact(percent(share), "of the representation");
     if (!map) fact("–", "no map: it adds nothing from image tokens, or not by token");
   }
-  const section = make("section", {}, make("h3", {}, part.short + " ", make("span", { class: "soft", style: "font-weight:400" }, part.kind)), facts);
+  const section = make("section", {}, make("h3", {}, part.short + " ", make("span", { class: "soft", style: "font-weight:400" }, part.short.endsWith(part.kind) ? "" : part.kind)), facts);
   if (part.words?.length > 0) {
     section.append(make("h4", {}, `Its words, which span ${percent(part.explained)} of its variance`),
       make("ul", { class: "words" }, part.feature ? make("li", { class: "feature" }, "feature: " + part.feature) : null, part.words.map((w) => make("li", {}, w))));

@@ -95,13 +95,13 @@ func HTML(p Page) ([]byte, error) {
 // The content types are what the script reads.
 type (
 	content struct {
-		Style   plots.ScreenStyle `json:"style"`
-		Models  []modelContent    `json:"models"`
-		Views   []viewContent     `json:"views"`
-		Gallery []thumbnail       `json:"gallery"`
-		Notes   []string          `json:"notes"`
-		More    string            `json:"more,omitempty"`
-		Home    string            `json:"home,omitempty"`
+		Style   plots.ScreenStyle  `json:"style"`
+		Models  []modelContent     `json:"models"`
+		Views   []viewContent      `json:"views"`
+		Gallery []thumbnailContent `json:"gallery"`
+		Notes   []string           `json:"notes"`
+		More    string             `json:"more,omitempty"`
+		Home    string             `json:"home,omitempty"`
 	}
 	modelContent struct {
 		Name    string        `json:"name"`
@@ -163,7 +163,7 @@ type (
 		Side  int     `json:"side"`
 		Limit float64 `json:"limit"`
 	}
-	thumbnail struct {
+	thumbnailContent struct {
 		Name  string `json:"name"`
 		Image string `json:"image"`
 	}
@@ -179,7 +179,7 @@ func (c content) title() string {
 
 // contentOf puts together what the script reads.
 func contentOf(p Page) (content, error) {
-	c := content{Style: plots.Screen(steps), Notes: p.Notes, More: p.More, Home: p.Home, Gallery: []thumbnail{}}
+	c := content{Style: plots.Screen(steps), Notes: p.Notes, More: p.More, Home: p.Home, Gallery: []thumbnailContent{}}
 	if len(p.Models) == 0 {
 		return c, errors.New("there is no model")
 	}
@@ -376,7 +376,7 @@ func quantise(values []float32) (bytes []byte, limit float64) {
 type gallery struct {
 	album      session.Album
 	place      map[int]int // among the thumbnails, by position in the data
-	thumbnails []thumbnail
+	thumbnails []thumbnailContent
 }
 
 // thumbnailSide is the side of a thumbnail in pixels.
@@ -399,7 +399,7 @@ func (g *gallery) of(i int) (int, error) {
 		return 0, err
 	}
 	g.place[i] = len(g.thumbnails)
-	g.thumbnails = append(g.thumbnails, thumbnail{filepath.Base(g.album.Item(i).Name), dataURL("image/jpeg", encoded)})
+	g.thumbnails = append(g.thumbnails, thumbnailContent{filepath.Base(g.album.Item(i).Name), dataURL("image/jpeg", encoded)})
 	return g.place[i], nil
 }
 

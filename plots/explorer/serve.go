@@ -227,7 +227,7 @@ func (s *Server) more(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answer) // a browser that has gone needs no answer
 }
 
-func (s *Server) ask(r *http.Request) (questionContent, []thumbnail, error) {
+func (s *Server) ask(r *http.Request) (questionContent, []thumbnailContent, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	picture, err := s.picture(r.FormValue("picture"))
