@@ -2,11 +2,13 @@ package browser
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/xml"
 	"fmt"
 	"image/png"
 	"io"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -148,6 +150,51 @@ func TestExplorer(t *testing.T) {
 		}
 	}
 	keepScreenshot(t, page)
+}
+
+// TestExplorerSession asks a running session about a class that the page does not have, and about one that nobody has.
+func TestExplorerSession(t *testing.T) {
+	b := start(t)
+	ctx := within(t, time.Minute)
+	s, err := session.With(t.Context(), session.Options{CacheDir: t.TempDir()},
+		session.Given{Backend: tiny.Backend(t), Model: tiny.Model(t), Data: tiny.Noise{N: 6, ClassNames: []string{"a", "b", "c", "d", "e"}}})
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	e, err := experiments.NewExplorer(t.Context(), s, experiments.ExploreConfig{NoTexts: true, Best: 1})
+	require.NoError(t, err)
+	t.Cleanup(e.Close)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := &explorer.Server{Explorers: []*experiments.Explorer{e}, Views: []session.View{s.View()}, Pictures: s.Pictures(), Data: s.Pictures()}
+	ended := make(chan error, 1)
+	serving, end := context.WithCancel(t.Context())
+	go func() { ended <- server.Serve(serving, l) }()
+
+	page, err := b.Watch(ctx, "http://"+l.Addr().String()+"/")
+	require.NoError(t, err)
+	require.NoError(t, page.Until(ctx, `document.querySelectorAll('img').length === 6 && document.querySelector('img').naturalWidth > 0`))
+	require.NoError(t, page.Eval(ctx, `document.querySelectorAll('li a')[2].click()`, nil))
+	require.NoError(t, page.Until(ctx, `document.querySelector('#asked')`))
+	ask := func(name string) {
+		require.NoError(t, page.Eval(ctx, `(() => { const i = document.querySelector('#asked'); i.value = '`+name+`'; i.form.requestSubmit(); })()`, nil))
+	}
+	var known []string
+	require.NoError(t, page.Eval(ctx, `Array.from(document.querySelectorAll('#known option'), o => o.value)`, &known))
+	require.Len(t, known, tiny.Classes)
+	for _, name := range known {
+		ask(name)
+		require.NoError(t, page.Until(ctx, `document.querySelector('#question').selectedOptions[0].textContent === '`+name+`'`))
+		require.NoError(t, page.Until(ctx, `document.querySelector('.sum').textContent.includes('“`+name+`”: 8 parts sum to')`))
+	}
+	ask("unicorn")
+	require.NoError(t, page.Until(ctx, `!document.querySelector('#wrong').hidden && document.querySelector('#wrong').textContent.includes('no class')`))
+	end()
+	require.NoError(t, <-ended)
+	ask("unicorn")
+	require.NoError(t, page.Until(ctx, `document.querySelector('#wrong').textContent.includes('does not answer')`))
+	for _, e := range page.Events("Runtime.exceptionThrown") {
+		t.Errorf("%s: %s", e.Method, e.Params)
+	}
 }
 
 func base64Reader(text string) io.Reader {

@@ -178,7 +178,7 @@ function asker() {
   return make("form", { onsubmit: (e) => {
     e.preventDefault();
     const name = input.value.trim();
-    if (name !== "") ask(known.includes(name) ? "class" : "text", name);
+    if (name !== "") ask(known.includes(name) || !texts ? "class" : "text", name);
   } }, make("label", {}, texts && known.length > 0 ? "Another class or text" : texts ? "Another text" : "Another class", input),
   make("datalist", { id: "known" }, known.map((name) => make("option", { value: name }))),
   make("button", {}, "Ask"));
@@ -712,6 +712,12 @@ function figure() {
       text(x + w / 2, cy + high / 2 + 2.1, 6, o.short + (v === null ? "" : " " + write(v)), `text-anchor="middle"${v !== null && dark(shade) ? ' fill="#ffffff"' : ""}`);
     });
     after += Math.ceil(others.length / 2) * Math.max(ch, 9) + 5;
+    const end = gx + labels + p.model.columns.length * cw + 26, free = width - margin - end - 10;
+    if (free >= 60) { // there is room for the picture itself
+      const edge = Math.min(free, 90);
+      text(width - margin - edge, top, 7, "picture");
+      out.push(`<image x="${width - margin - edge}" y="${top + 3}" width="${edge}" height="${edge}" preserveAspectRatio="none" href="${p.view.image}"/>`);
+    }
     bar(gx + labels, after, p.model.columns.length * cw, ends, q.unit);
     after += 22;
     const words = part >= 0 ? p.model.parts[part].words ?? [] : [];
