@@ -216,6 +216,7 @@ func (e *Explorer) prepare(ctx context.Context) (err error) {
 	if e.scorer, err = decompose.NewDirectionScorer(x.Backend, e.model, options); err != nil {
 		return err
 	}
+	e.tryMaps()
 	if e.config.NoTexts && len(e.config.Texts) > 0 {
 		return errors.New("there are texts to ask about, and option NoTexts leaves texts out")
 	}
@@ -250,6 +251,18 @@ func (e *Explorer) prepare(ctx context.Context) (err error) {
 	s.Use(s.Options().Data, s.Data)
 	e.about.Gallery = x.Data.Len()
 	return nil
+}
+
+// tryMaps scores the tokens of nothing, to find out whether they can be followed: not where a model of one's own, or an ONNX
+// file, has attention whose weights were not found.
+func (e *Explorer) tryMaps() {
+	side := e.model.Arch.InputSize()
+	pixels := tensors.FromFlatDataAndDimensions(make([]float32, scoreBatch*3*side*side), scoreBatch, 3, side, side)
+	if _, _, err := e.scorer.RunAlong(pixels, make([]float32, scoreBatch*e.model.Arch.OutputDim())); err != nil {
+		e.lack("maps: %v", err)
+		e.scorer.Close()
+		e.scorer = nil
+	}
 }
 
 // lack notes what could not be computed.
@@ -448,13 +461,7 @@ func (e *Explorer) linear(ctx context.Context, t *takenApart, asked []linearQues
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		var pixels, directions []float32
-		for i := range scoreBatch { // the last is repeated: each number of pictures is a program of its own
-			pixels = append(pixels, t.pixels...)
-			directions = append(directions, some[min(i, len(some)-1)].direction...)
-		}
-		side := e.model.Arch.InputSize()
-		scored, _, err := e.scorer.RunAlong(tensors.FromFlatDataAndDimensions(pixels, scoreBatch, 3, side, side), directions)
+		scored, err := e.scores(t, some)
 		if err != nil {
 			return nil, err
 		}
@@ -477,6 +484,22 @@ func (e *Explorer) linear(ctx context.Context, t *takenApart, asked []linearQues
 		}
 	}
 	return out, nil
+}
+
+// scores scores the tokens of a picture for at most [scoreBatch] questions, a batch of as many; nil where they cannot be
+// followed.
+func (e *Explorer) scores(t *takenApart, asked []linearQuestion) ([]decompose.ScoredComponent, error) {
+	if e.scorer == nil {
+		return nil, nil
+	}
+	var pixels, directions []float32
+	for i := range scoreBatch { // the last is repeated: each number of pictures is a program of its own
+		pixels = append(pixels, t.pixels...)
+		directions = append(directions, asked[min(i, len(asked)-1)].direction...)
+	}
+	side := e.model.Arch.InputSize()
+	scored, _, err := e.scorer.RunAlong(tensors.FromFlatDataAndDimensions(pixels, scoreBatch, 3, side, side), directions)
+	return scored, err
 }
 
 // addMaps gives a question the maps of components that were scored on one picture.

@@ -291,3 +291,25 @@ func TestExploreMistakes(t *testing.T) {
 	require.ErrorContains(t, err, "no class 9")
 	require.False(t, e.HasTexts())
 }
+
+// mixed is an architecture whose representation is a mixture of the tokens that nothing marks as a choice of tokens.
+type mixed struct{ gomlxvit.Architecture }
+
+func (m mixed) Representation(w gomlxvit.Weights, pixels *graph.Node) *graph.Node {
+	z := m.Architecture.Representation(w, pixels)
+	return graph.ReduceSum(graph.Stack([]*graph.Node{z, graph.MulScalar(z, 0.5)}, 1), 1)
+}
+
+// TestExploreWithoutMaps: where tokens cannot be followed there are no maps, and the sums are there.
+func TestExploreWithoutMaps(t *testing.T) {
+	model := *tiny.Model(t)
+	model.Arch = mixed{model.Arch}
+	s := sessionOf(t, extraction.Extraction{Backend: tiny.Backend(t), Model: &model, Data: tiny.Noise{N: 4}, CacheDir: t.TempDir()})
+	found, err := experiments.Explore(t.Context(), s, experiments.ExploreConfig{Best: 1, Alone: true, NoTexts: true})
+	require.NoError(t, err)
+	require.Contains(t, found.Missing[0], "maps: ")
+	for _, q := range found.Pictures[0].Direct {
+		requireSums(t, found, q, true)
+		require.Nil(t, q.All)
+	}
+}

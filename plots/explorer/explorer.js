@@ -224,13 +224,13 @@ function pane(view) {
   p.said = make("p", { class: "said" });
   p.canvas = make("canvas", { width: 672, height: 672 });
   p.cursor = make("div", { class: "cursor", hidden: true });
-  p.map = make("div", { class: "map", tabindex: p.side > 0 ? 0 : null, role: "application", "aria-label": mapLabel(p) }, p.canvas, p.cursor);
+  p.map = make("div", { class: "map", tabindex: p.side > 0 ? 0 : null, role: p.side > 0 ? "application" : "img", "aria-label": mapLabel(p) }, p.canvas, p.cursor);
   p.legend = make("div");
   const left = make("div", { class: "left" }, p.said, p.map, p.legend,
     make("div", { class: "seen" }, make("img", { src: view.image, alt: "The picture as the model sees it" }), classTable(p)));
   p.grid = make("div", { class: "parts" }, grid(p));
   p.gridLegend = make("div");
-  p.gridLegend.append(legend(limitOf(), question.unit + (panes.length > 0 || state.other !== null ? ", the same scale on both sides" : "")));
+  p.gridLegend.append(legend(limitOf(), question.unit + (state.other !== null ? ", the same scale on both sides" : "")));
   p.detail = make("div", { class: "detail" });
   p.element.append(make("div", { class: "body" }, left, make("div", {}, make("h3", {}, "What each part adds"), p.grid, p.gridLegend), p.detail));
   picture(p);
@@ -358,17 +358,15 @@ function moveOnGrid(p, e) {
     e.preventDefault();
     return;
   }
+  const sideways = e.key === "ArrowLeft" || e.key === "ArrowRight", back = e.key === "ArrowLeft" || e.key === "ArrowUp";
   const middleOf = (td) => { const b = td.getBoundingClientRect(); return [b.left + b.width / 2, b.top + b.height / 2]; };
   const [x, y] = middleOf(from);
-  let best = null, least = Infinity;
-  for (const td of p.cells.values()) {
-    if (td === from) continue;
+  let best = null, least = [Infinity, Infinity];
+  for (const td of e.key.startsWith("Arrow") ? p.cells.values() : []) {
     const [dx, dy] = [middleOf(td)[0] - x, middleOf(td)[1] - y];
-    const [along, across] = { ArrowRight: [dx, dy], ArrowLeft: [-dx, dy], ArrowDown: [dy, dx], ArrowUp: [-dy, dx] }[e.key] ?? [0, 0];
-    const sideways = e.key === "ArrowRight" || e.key === "ArrowLeft";
-    if (along < 1 || (sideways && Math.abs(across) > 4)) continue;
-    const far = along + 3 * Math.abs(across) * (sideways ? 100 : 0.02 * 1) + (sideways ? 0 : Math.abs(across) * 0.01) + (sideways ? 0 : along * 100);
-    if (far < least) [best, least] = [td, far];
+    const [along, across] = (sideways ? [dx, dy] : [dy, dx]).map((d, i) => (i === 0 ? (back ? -d : d) : Math.abs(d)));
+    if (along < 2 || (sideways && across > 4)) continue; // behind, or in another row
+    if (along < least[0] - 2 || (along < least[0] + 2 && across < least[1])) [best, least] = [td, [along, across]];
   }
   if (e.key === "Home" || e.key === "End") {
     const row = [...from.parentElement.querySelectorAll("[data-part]")];
@@ -424,7 +422,7 @@ function shown(p) {
 function draw(p) {
   if (!p.question || !p.pixels) return;
   const { part, map, limit } = shown(p);
-  p.canvas.getContext("2d").putImageData(laid(p, state.plain ? null : map ?? none(p.side), limit), 0, 0);
+  p.canvas.getContext("2d").putImageData(laid(p, state.plain || p.side === 0 ? null : map ?? none(p.side), limit), 0, 0);
   p.canvas.dataset.part = part;
 }
 
@@ -546,7 +544,7 @@ function refresh() {
     p.said.replaceChildren(part < 0 ? make("b", {}, "All parts") : make("b", {}, p.model.parts[part].short),
       ` → ${p.question.name}` + (map === null && part >= 0 ? ": no map" : map && map.side !== p.side ? `, on a grid of ${map.side} × ${map.side}` : ""));
     p.legend.replaceChildren(legend(limit, p.question.unit + " from a patch"));
-    p.legend.hidden = state.plain;
+    p.legend.hidden = state.plain || p.side === 0;
     const patch = patchNow();
     p.cursor.hidden = patch === null || p.side === 0 || patch[0] >= p.side || patch[1] >= p.side;
     if (!p.cursor.hidden) {
@@ -675,7 +673,7 @@ function figure() {
       out.push(`<rect x="${left + patch[1] * size}" y="${top + 3 + patch[0] * size}" width="${size}" height="${size}" fill="none" stroke="${style.ink}" stroke-width="1"/>`);
     }
     let below = top + 3 + side + 4;
-    if (!state.plain) {
+    if (!state.plain && p.side > 0) {
       bar(left, below, side, limit, q.unit + " from a patch");
       below += 22;
     }
