@@ -7,7 +7,8 @@ const beside = "beside the blocks";
 // ---- what is shown ----
 
 // state is what the fragment of the address holds. view and other are places in views, other null where nothing is compared;
-// question is subject and name; part is a component's name or null; patch is a place in the finest grid, [row, column], or null.
+// question is subject and name; part is a component's name or null; patch is [row, column, side of the grid]
+// or null.
 const state = { view: 0, other: null, question: null, part: null, patch: null, common: false, plain: false };
 // pointed is what the mouse is over, which goes before what was chosen: {part} or {patch}.
 let pointed = {};
@@ -232,7 +233,7 @@ function pane(view) {
   p.gridLegend = make("div");
   p.gridLegend.append(legend(limitOf(), question.unit + (state.other !== null ? ", the same scale on both sides" : "")));
   p.detail = make("div", { class: "detail" });
-  p.element.append(make("div", { class: "body" }, left, make("div", {}, make("h3", {}, "What each part adds"), p.grid, p.gridLegend), p.detail));
+  p.element.append(make("div", { class: "body", style: `--grid:${model.columns.length * 68 + 110}px` }, left, make("div", {}, make("h3", {}, "What each part adds"), p.grid, p.gridLegend), p.detail));
   picture(p);
   mouseOnMap(p);
   new ResizeObserver(() => fit(p)).observe(p.grid);
@@ -426,12 +427,18 @@ function draw(p) {
   p.canvas.dataset.part = part;
 }
 
-const patchNow = () => (pointed.patch !== undefined ? pointed.patch : state.patch);
+// patchOf is the patch of a pane that is shown, [row, column]: where grids differ, the one that is at the same place.
+function patchOf(p) {
+  const patch = pointed.patch !== undefined ? pointed.patch : state.patch;
+  if (patch === null || p.side === 0) return null;
+  const [row, column, side] = patch;
+  return [row, column].map((v) => Math.min(p.side - 1, Math.floor(((v + 0.5) / side) * p.side)));
+}
 
 function mouseOnMap(p) {
   const at = (e) => {
     const b = p.map.getBoundingClientRect(), place = (v, size) => Math.min(p.side - 1, Math.max(0, Math.floor((v / size) * p.side)));
-    return [place(e.clientY - b.top, b.height), place(e.clientX - b.left, b.width)];
+    return [place(e.clientY - b.top, b.height), place(e.clientX - b.left, b.width), p.side];
   };
   if (p.side === 0) return;
   p.map.addEventListener("pointermove", (e) => {
@@ -446,9 +453,10 @@ function mouseOnMap(p) {
     const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
     if (e.key === "Escape") set({ patch: null }, false);
     else if (moves[e.key]) {
-      const from = state.patch ?? [Math.floor(p.side / 2), Math.floor(p.side / 2)];
-      const patch = state.patch === null ? from : from.map((v, i) => Math.min(p.side - 1, Math.max(0, v + moves[e.key][i])));
-      set({ patch }, false);
+      const from = state.patch === null ? null : patchOf(p);
+      const patch = from === null ? [Math.floor(p.side / 2), Math.floor(p.side / 2)] : from.map((v, i) => Math.min(p.side - 1, Math.max(0, v + moves[e.key][i])));
+      pointed = {};
+      set({ patch: [...patch, p.side] }, false);
       const { whole, read } = patchReading(p, patch);
       say(`Patch row ${patch[0] + 1}, column ${patch[1] + 1}: ${within(whole.value, whole.bound)}. Read most by ` + read.slice(0, 3).map((r) => `${r.part.short} ${within(r.value, r.bound)}`).join(", "));
     } else return;
@@ -518,9 +526,9 @@ function partSection(p, i) {
 }
 
 function patchSection(p) {
-  const patch = patchNow();
+  const patch = patchOf(p);
   if (p.side === 0) return null;
-  if (patch === null || patch[0] >= p.side || patch[1] >= p.side) {
+  if (patch === null) {
     return make("section", {}, make("h3", {}, "A patch"), make("p", { class: "soft" }, "Point at the picture to see which parts read a patch."));
   }
   const { whole, read } = patchReading(p, patch), places = placesFor(Math.max(...read.slice(0, 8).map((r) => r.bound)));
@@ -545,8 +553,9 @@ function refresh() {
       ` → ${p.question.name}` + (map === null && part >= 0 ? ": no map" : map && map.side !== p.side ? `, on a grid of ${map.side} × ${map.side}` : ""));
     p.legend.replaceChildren(legend(limit, p.question.unit + " from a patch"));
     p.legend.hidden = state.plain || p.side === 0;
-    const patch = patchNow();
-    p.cursor.hidden = patch === null || p.side === 0 || patch[0] >= p.side || patch[1] >= p.side;
+    p.legend.style.visibility = map === null ? "hidden" : "";
+    const patch = patchOf(p);
+    p.cursor.hidden = patch === null;
     if (!p.cursor.hidden) {
       const size = 100 / p.side;
       Object.assign(p.cursor.style, { left: patch[1] * size + "%", top: patch[0] * size + "%", width: size + "%", height: size + "%" });
@@ -619,8 +628,8 @@ function recall() {
   state.question = { subject, name: name.join(":") };
   settle();
   state.part = given.get("part");
-  const patch = /^(\d+)\.(\d+)$/.exec(given.get("patch") ?? "");
-  state.patch = patch && [Number(patch[1]), Number(patch[2])];
+  const patch = /^(\d+)\.(\d+)\.(\d+)$/.exec(given.get("patch") ?? "")?.slice(1).map(Number) ?? null;
+  state.patch = patch !== null && patch[0] < patch[2] && patch[1] < patch[2] ? patch : null;
   state.common = given.get("scale") === "common";
   state.plain = given.get("map") === "off";
   render();
@@ -667,13 +676,13 @@ function figure() {
     const top = wrap(left, y + 19, 7, sumLine(p), width - 2 * margin) + 6;
     text(left, top, 7, (part < 0 ? "all parts" : p.model.parts[part].short) + " → " + q.name);
     out.push(`<image x="${left}" y="${top + 3}" width="${side}" height="${side}" href="${p.canvas.toDataURL("image/png")}"/>`);
-    const patch = patchNow();
-    if (patch !== null && patch[0] < p.side && patch[1] < p.side) {
+    const patch = patchOf(p);
+    if (patch !== null) {
       const size = side / p.side;
       out.push(`<rect x="${left + patch[1] * size}" y="${top + 3 + patch[0] * size}" width="${size}" height="${size}" fill="none" stroke="${style.ink}" stroke-width="1"/>`);
     }
     let below = top + 3 + side + 4;
-    if (!state.plain && p.side > 0) {
+    if (!state.plain && map !== null) {
       bar(left, below, side, limit, q.unit + " from a patch");
       below += 22;
     }
