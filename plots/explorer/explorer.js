@@ -247,7 +247,7 @@ function sumLine({ view, question: q }) {
   const count = q.parts.filter((v) => v !== null).length;
   const error = Math.abs(q.error), scale = Math.max(Math.abs(q.value), Math.abs(q.sum), 1e-30);
   if (q.subject === "share") {
-    return `${count} parts sum to ${number(q.sum, 6)} of the representation; measured error ${number(error, 2)}, the largest of any coordinate ${number(view.exactness, 2)} of the largest.`;
+    return `${count} parts sum to ${number(q.sum, 6)} of the representation; measured error ${number(error, 2)}; single coordinates are off by at most ${number(view.exactness, 2)} of the largest.`;
   }
   if (q.subject === "text") {
     return `“${q.name}”: ${count} parts sum to ${number(q.sum, 4)}, the cosine similarity of picture and text (${number(q.value, 4)}); measured error ${number(error, 2)}.`;
@@ -769,7 +769,7 @@ function notes() {
   for (const m of models) lines.push(...m.missing.map((line) => `Left out of ${m.name}: ${line}`));
   document.getElementById("notes").replaceChildren(make("details", {}, make("summary", {}, "What is shown, how exactly, and which keys"), lines.map((l) => make("p", {}, l)),
     make("p", {}, make("kbd", {}, "Tab"), " goes from the controls to the picture and the grid; ", make("kbd", {}, "arrow keys"), " move within either, ", make("kbd", {}, "Home"), " and ", make("kbd", {}, "End"), " to the ends of a layer, ", make("kbd", {}, "Escape"), " shows all parts."),
-    data.notes?.length > 0 ? make("ul", {}, data.notes.map((n) => make("li", {}, n))) : null));
+    data.notes?.length > 0 ? make("ul", {}, data.notes.map((n) => make("li", {}, "assumed: " + n))) : null));
 }
 
 notes();

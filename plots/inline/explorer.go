@@ -29,7 +29,7 @@ func Explorer(ctx context.Context, s *session.Session, config experiments.Explor
 }
 
 // explorerHeight is that of a page within a notebook, in CSS pixels.
-const explorerHeight = 820
+const explorerHeight = 960
 
 // Explorer adds an explorer page, in a frame of its own that may run its script and save files and nothing else.
 func (f *Frame) Explorer(page explorer.Page) error {
