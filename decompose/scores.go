@@ -162,10 +162,12 @@ func holdStatistics(n, from, to *graph.Node) *graph.Node {
 	return clone(n)
 }
 
-// Scorer takes logits apart by component and token. It may be used from several goroutines.
+// Scorer takes logits, or other numbers of the representation, apart by component and token. It may be used from several
+// goroutines.
 type Scorer struct {
 	model   *gomlxvit.Model
 	program *gomlxvit.Program
+	along   bool // directions are given, rather than classes
 
 	mu     sync.Mutex
 	scores []TokenScore // of the last graph built; its nodes are not used, only what they mean
@@ -182,15 +184,23 @@ func NewScorer(backend compute.Backend, model *gomlxvit.Model, opts Options) (*S
 	if model.Arch.NumClasses() == 0 {
 		return nil, fmt.Errorf("%s has no classifier head whose logits could be taken apart", model.Name)
 	}
+	return newScorer(backend, model, opts, false, func(w gomlxvit.Weights, z, class *graph.Node) (direction, first *graph.Node) {
+		return LogitDirection(w, model.Arch, z, class), model.Arch.Head(w, z)
+	})
+}
+
+// newScorer is a scorer along what the function along gives for z and the second input, with a number of z to return first.
+func newScorer(backend compute.Backend, model *gomlxvit.Model, opts Options, directions bool, along func(w gomlxvit.Weights, z, input *graph.Node) (direction, first *graph.Node)) (*Scorer, error) {
 	opts, err := opts.forModel(model)
 	if err != nil {
 		return nil, err
 	}
-	s := &Scorer{model: model}
+	s := &Scorer{model: model, along: directions}
 	s.program, err = model.Compile(backend, func(w gomlxvit.Weights, inputs []*graph.Node) []*graph.Node {
 		z := model.Arch.Representation(w, inputs[0])
-		scores := TokenScores(z, LogitDirection(w, model.Arch, z, inputs[1]), opts)
-		outputs := []*graph.Node{model.Arch.Head(w, z)}
+		direction, first := along(w, z, inputs[1])
+		scores := TokenScores(z, direction, opts)
+		outputs := []*graph.Node{first}
 		for _, score := range scores {
 			outputs = append(outputs, score.Node)
 		}
@@ -209,6 +219,9 @@ func (s *Scorer) Close() { s.program.Close() }
 // components in forward order and the logits [batch, class].
 func (s *Scorer) Run(pixels *tensors.Tensor, classes []int) ([]ScoredComponent, []float32, error) {
 	batch := pixels.Shape().Dim(0)
+	if s.along {
+		return nil, nil, fmt.Errorf("%s: the scorer was made for directions; use RunAlong", s.model.Name)
+	}
 	if len(classes) != batch {
 		return nil, nil, fmt.Errorf("%s: %d classes for %d pictures", s.model.Name, len(classes), batch)
 	}
@@ -219,7 +232,12 @@ func (s *Scorer) Run(pixels *tensors.Tensor, classes []int) ([]ScoredComponent, 
 		}
 		index[i] = int32(class)
 	}
-	outputs, err := s.program.Run(pixels, tensors.FromFlatDataAndDimensions(index, batch))
+	return s.run(batch, pixels, tensors.FromFlatDataAndDimensions(index, batch))
+}
+
+// run runs the graph and sorts what it gives by component; first comes what the graph gives before the scores.
+func (s *Scorer) run(batch int, inputs ...*tensors.Tensor) ([]ScoredComponent, []float32, error) {
+	outputs, err := s.program.Run(inputs...)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -100,7 +100,7 @@ func described() []any {
 	for _, e := range append(experiments.All(), experiments.Describing(), experiments.Sweeping()) {
 		targets = append(targets, e.NewConfig())
 	}
-	return append(targets, new(bench.ModelConfig), new(bench.AlignConfig), new(bench.ScaleConfig), new(bench.StoreConfig), new(decomposing), new(heatmap))
+	return append(targets, new(bench.ModelConfig), new(bench.AlignConfig), new(bench.ScaleConfig), new(bench.StoreConfig), new(decomposing), new(heatmap), new(experiments.ExploreConfig))
 }
 
 // flagError says what is wrong with a flag in one line.

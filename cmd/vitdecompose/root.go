@@ -25,6 +25,7 @@ func commands() []*cobra.Command {
 		newRun(),
 		newDescribe(),
 		newHeatmap(),
+		newExplore(),
 		newAlign(),
 		newDecompose(),
 		newClassify(),

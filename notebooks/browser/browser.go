@@ -28,6 +28,7 @@ type Browser struct {
 	mu      sync.Mutex
 	next    int
 	waiting map[int]chan answer
+	events  []Event       // of the pages that are watched
 	ended   error         // why no more answers come
 	done    chan struct{} // closed when ended is set
 }
@@ -74,7 +75,11 @@ func (b *Browser) read(from *os.File) {
 	messages.Split(untilZero)
 	for messages.Scan() {
 		var a answer
-		if json.Unmarshal(messages.Bytes(), &a) != nil || a.ID == 0 {
+		if json.Unmarshal(messages.Bytes(), &a) != nil {
+			continue
+		}
+		if a.ID == 0 {
+			b.keep(messages.Bytes())
 			continue
 		}
 		b.mu.Lock()
