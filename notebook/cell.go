@@ -1,0 +1,104 @@
+package notebook
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+
+	"vitdecompose/plots/inline"
+)
+
+// drawing is the context of the drawing of [Explore] that runs, nil outside. A cell draws from one goroutine.
+var drawing context.Context
+
+// running is the context that work ends with: the notebook's Interrupt and, in a drawing, Stop.
+func running() context.Context {
+	if drawing != nil {
+		return drawing
+	}
+	return inline.Context()
+}
+
+// ended is what a drawing panics with: [Explore] ends with the error.
+type ended struct{ error }
+
+// check ends the cell, or the drawing, with an error, if there is one.
+func check(err error) {
+	if err != nil && drawing != nil {
+		panic(ended{err})
+	}
+	inline.Check(err)
+}
+
+// must is [check] for a function with a value.
+func must[T any](value T, err error) T {
+	check(err)
+	return value
+}
+
+// Control is a slider or a select.
+type Control = inline.Control
+
+// Slider slides over values, and begins at one of them.
+func Slider[T comparable](name string, values []T, begin T) *inline.Choice[T] {
+	return inline.Slider(name, values, begin)
+}
+
+// Select lists values, and begins at one of them.
+func Select[T comparable](name string, values []T, begin T) *inline.Choice[T] {
+	return inline.Select(name, values, begin)
+}
+
+// Range are the numbers from first to last.
+func Range(first, last int) []int {
+	var numbers []int
+	for i := first; i <= last; i++ {
+		numbers = append(numbers, i)
+	}
+	return numbers
+}
+
+// Frame is what a drawing of [Explore] is put into.
+type Frame struct{ frame *inline.Frame }
+
+// Printf adds a line.
+func (f *Frame) Printf(format string, args ...any) { f.frame.Printf(format, args...) }
+
+// Show adds the figures of what was found.
+func (f *Frame) Show(found Showable) {
+	for _, drawn := range found.drawings() {
+		check(f.frame.Show(drawn.Figure))
+	}
+}
+
+// Table adds the table of what was found.
+func (f *Frame) Table(found Showable) { f.frame.Table(readable(found.table())) }
+
+// Explore draws, and again whenever a control is moved, until Stop or the notebook's Interrupt. An error ends it.
+func Explore(draw func(f *Frame), controls ...Control) {
+	inline.Check(inline.Explore(inline.Context(), func(ctx context.Context, f *inline.Frame) error {
+		return drawn(ctx, func() { draw(&Frame{f}) })
+	}, controls...))
+}
+
+// drawn runs a drawing, and returns the error that ended it.
+func drawn(ctx context.Context, draw func()) (err error) {
+	drawing = ctx
+	defer func() {
+		drawing = nil
+		switch e := recover().(type) {
+		case nil:
+		case ended:
+			err = e.error
+		default:
+			panic(e) // a mistake in the cell
+		}
+	}()
+	draw()
+	return nil
+}
+
+func compare(a, b float64) int { return cmp.Compare(a, b) }
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
