@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"vitdecompose/plots/inline"
 )
@@ -75,9 +76,15 @@ func (f *Frame) Show(found Showable) {
 // Table adds the table of what was found.
 func (f *Frame) Table(found Showable) { f.frame.Table(readable(found.table())) }
 
-// Explore draws, and again whenever a control is moved, until Stop or the notebook's Interrupt. An error ends it.
+// Explore draws, and again whenever a control is moved, until Stop or the notebook's Interrupt. Above the drawing stand the
+// values that it is of. An error ends it.
 func Explore(draw func(f *Frame), controls ...Control) {
 	inline.Check(inline.Explore(inline.Context(), func(ctx context.Context, f *inline.Frame) error {
+		var values []string
+		for _, c := range controls {
+			values = append(values, c.String())
+		}
+		f.Printf("%s", strings.Join(values, ", "))
 		return drawn(ctx, func() { draw(&Frame{f}) })
 	}, controls...))
 }

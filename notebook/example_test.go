@@ -19,7 +19,6 @@ func Example() {
 
 	lambda := notebook.Slider("lambda", []float64{0, 0.1, 1, 10}, 1)
 	notebook.Explore(func(f *notebook.Frame) {
-		f.Printf("%v, of %d pictures", lambda, 8)
 		f.Show(model.Ablation())
 	}, lambda)
 	// Output:
@@ -31,6 +30,6 @@ func Example() {
 	// | camel       |  0.93 |
 	//
 	// what is in it: color: green, location: meadow, object: elephant, pattern: polka dot
-	// lambda: 1, of 8 pictures
+	// lambda: 1
 	// figure of 3.35 x 2.55 inches
 }

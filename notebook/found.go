@@ -3,6 +3,7 @@ package notebook
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"gonum.org/v1/plot/vg"
 
@@ -36,6 +37,7 @@ const (
 // Found is what an experiment found: every number, its figures and its table.
 type Found[R experiments.Result] struct {
 	Result   R
+	summary  []string
 	sessions []*session.Session
 	drawn    []plots.Drawing // nil before the first Show
 }
@@ -46,8 +48,22 @@ type Showable interface {
 	table() results.Table
 }
 
-func found[R experiments.Result](m *Models, result R) *Found[R] {
-	return &Found[R]{Result: result, sessions: m.Sessions()}
+// found is a result of the models, made of what each of them gave.
+func found[R experiments.Result, M interface{ Summary() []string }](m *Models, result R, models ...M) *Found[R] {
+	f := &Found[R]{Result: result, sessions: m.Sessions()}
+	for i, model := range models {
+		for _, line := range model.Summary() {
+			f.summary = append(f.summary, f.sessions[i].Name+": "+line)
+		}
+	}
+	return f
+}
+
+// Summary prints what was found in a line or more for each model.
+func (f *Found[R]) Summary() {
+	for _, line := range f.summary {
+		fmt.Println(line)
+	}
 }
 
 func (f *Found[R]) drawings() []plots.Drawing {
@@ -68,6 +84,9 @@ func (f *Found[R]) Show() {
 		inline.Show(drawn.Figure)
 	}
 }
+
+// ShowTable shows a table that an experiment has beside that of its [Found].
+func ShowTable(table results.Table) { inline.Table(readable(table)) }
 
 // ShowTable shows the table, all rows or the first ones.
 func (f *Found[R]) ShowTable(rows ...int) {
@@ -96,9 +115,10 @@ func (f *Found[R]) Export(path string, width vg.Length) {
 
 // Ablation is accuracy as components are replaced by their mean, layer by layer (experiment 1).
 func (m *Models) Ablation() *Found[experiments.AblationResult] {
-	return found(m, experiments.AblationResult{Curves: each(m, func(ctx context.Context, s *session.Session) (experiments.AblationCurve, error) {
+	models := each(m, func(ctx context.Context, s *session.Session) (experiments.AblationCurve, error) {
 		return experiments.Ablation(ctx, s, experiments.AblationConfig{})
-	})})
+	})
+	return found(m, experiments.AblationResult{Curves: models}, models...)
 }
 
 // TextRetrieval finds pictures by texts, in groups of components (experiment 2).
@@ -106,28 +126,31 @@ func (m *Models) TextRetrieval(config TextRetrievalConfig) *Found[experiments.Te
 	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelTextRetrieval, error) {
 		return experiments.TextRetrieval(ctx, s, config)
 	})
-	return found(m, experiments.TextRetrievalResult{Top: models[0].Top, Models: models})
+	return found(m, experiments.TextRetrievalResult{Top: models[0].Top, Models: models}, models...)
 }
 
 // Ranking tells whether components that carry a feature rank pictures as CLIP does (experiment 3).
 func (m *Models) Ranking(config RankingConfig) *Found[experiments.RankingResult] {
-	return found(m, experiments.RankingResult{Models: each(m, func(ctx context.Context, s *session.Session) (experiments.ModelRanking, error) {
+	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelRanking, error) {
 		return experiments.Ranking(ctx, s, config)
-	})})
+	})
+	return found(m, experiments.RankingResult{Models: models}, models...)
 }
 
 // ImageRetrieval finds pictures that resemble another one in a property (experiment 4).
 func (m *Models) ImageRetrieval(config ImageRetrievalConfig) *Found[experiments.ImageRetrievalResult] {
-	return found(m, experiments.ImageRetrievalResult{Models: each(m, func(ctx context.Context, s *session.Session) (experiments.ModelImageRetrieval, error) {
+	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelImageRetrieval, error) {
 		return experiments.ImageRetrieval(ctx, s, config)
-	})})
+	})
+	return found(m, experiments.ImageRetrievalResult{Models: models}, models...)
 }
 
 // Heatmaps draws over pictures where heads find what a text says (experiment 5).
 func (m *Models) Heatmaps(config HeatmapConfig) *Found[experiments.HeatmapResult] {
-	return found(m, experiments.HeatmapResult{Models: each(m, func(ctx context.Context, s *session.Session) (experiments.ModelHeatmaps, error) {
+	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelHeatmaps, error) {
 		return experiments.Heatmaps(ctx, s, config)
-	})})
+	})
+	return found(m, experiments.HeatmapResult{Models: models}, models...)
 }
 
 // ClassHeatmaps draws over pictures what tokens add to the logit of a class. With Each there is a panel for every component,
@@ -136,7 +159,7 @@ func (m *Models) ClassHeatmaps(config ClassHeatmapConfig) *Found[experiments.Hea
 	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelHeatmaps, error) {
 		return experiments.ClassHeatmaps(ctx, s, config)
 	})
-	f := found(m, experiments.HeatmapResult{Models: models})
+	f := found(m, experiments.HeatmapResult{Models: models}, models...)
 	if !config.Each {
 		return f
 	}
@@ -152,38 +175,43 @@ func (m *Models) ClassHeatmaps(config ClassHeatmapConfig) *Found[experiments.Hea
 
 // Segmentation outlines objects by what image tokens add to the logit of the class (experiment 6).
 func (m *Models) Segmentation(config SegmentationConfig) *Found[experiments.SegmentationResult] {
-	return found(m, experiments.SegmentationResult{Models: each(m, func(ctx context.Context, s *session.Session) (experiments.ModelSegmentation, error) {
+	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelSegmentation, error) {
 		return experiments.Segmentation(ctx, s, config)
-	})})
+	})
+	return found(m, experiments.SegmentationResult{Models: models}, models...)
 }
 
 // Waterbirds classifies birds in the wrong place, before and after the components that carry the place are ablated
 // (experiment 7).
 func (m *Models) Waterbirds(config WaterbirdsConfig) *Found[experiments.WaterbirdsResult] {
-	return found(m, experiments.WaterbirdsResult{Models: each(m, func(ctx context.Context, s *session.Session) (experiments.ModelWaterbirds, error) {
+	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelWaterbirds, error) {
 		return experiments.Waterbirds(ctx, s, config)
-	})})
+	})
+	return found(m, experiments.WaterbirdsResult{Models: models}, models...)
 }
 
 // Alignment compares ways of mapping into CLIP's space (experiment 8).
 func (m *Models) Alignment(config AlignmentConfig) *Found[experiments.AlignmentResult] {
-	return found(m, experiments.AlignmentResult{Models: each(m, func(ctx context.Context, s *session.Session) (experiments.ModelAlignment, error) {
+	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelAlignment, error) {
 		return experiments.CompareAlignments(ctx, s, config)
-	})})
+	})
+	return found(m, experiments.AlignmentResult{Models: models}, models...)
 }
 
 // Sweep trains alignments for several lambdas, unless the cache has them.
 func (m *Models) Sweep(lambdas ...float64) *Found[experiments.SweepResult] {
-	return found(m, experiments.SweepResult{Curves: each(m, func(ctx context.Context, s *session.Session) (experiments.SweepCurve, error) {
+	models := each(m, func(ctx context.Context, s *session.Session) (experiments.SweepCurve, error) {
 		return experiments.Sweep(ctx, s, experiments.SweepConfig{Lambdas: lambdas})
-	})})
+	})
+	return found(m, experiments.SweepResult{Curves: models}, models...)
 }
 
 // Causal tells how much worse a feature is read out without the components that carry it.
 func (m *Models) Causal(config CausalConfig) *Found[experiments.CausalResult] {
-	return found(m, experiments.CausalResult{Models: each(m, func(ctx context.Context, s *session.Session) (experiments.ModelCausalTest, error) {
+	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelCausalTest, error) {
 		return experiments.Causal(ctx, s, config)
-	})})
+	})
+	return found(m, experiments.CausalResult{Models: models}, models...)
 }
 
 // Published shows the numbers that the paper reports of an experiment, as `vitdecompose run` calls it.

@@ -3,11 +3,14 @@ package notebook
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
+	"strconv"
 
 	"vitdecompose/data"
 	"vitdecompose/decompose/phrases"
 	"vitdecompose/experiments"
+	"vitdecompose/experiments/results"
 	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit/zoo"
 	"vitdecompose/plots/inline"
@@ -84,17 +87,35 @@ func (m *Models) Show() {
 	}
 }
 
-// SavePhotos writes the first n pictures as PNG files into a folder with a sub-folder for each class, and labels.csv beside
-// them, which says the name of each one's class.
+// SavePhotos writes the first n pictures as PNG files into a folder with a sub-folder for each class, and labels.csv into the
+// folder: the file of each picture, the index of its class among the model's, and the name of the class.
 func (m *Models) SavePhotos(folder string, n int) {
-	check(m.first().Pictures().SaveFolder(folder, n))
+	s := m.first()
+	check(s.Pictures().SaveFolder(folder, n))
+	labels := results.Table{Header: []string{"file", "label", "name"}}
+	for i := range min(n, s.Data.Len()) {
+		label := s.Data.Item(i).Label
+		class := s.Data.Classes()[label] // SaveFolder has refused pictures without
+		labels.Rows = append(labels.Rows, []string{path.Join(class, session.SavedName(i)), strconv.Itoa(label), class})
+	}
+	check(results.WriteTableAs(folder, "labels.csv", labels))
+	fmt.Printf("wrote %d pictures and labels.csv into %s\n", len(labels.Rows), folder)
 }
+
+// Feature is something that texts say of pictures, with the texts for its instances.
+type Feature = phrases.Feature
 
 // Features are the names of the features that pictures are searched by.
 func (m *Models) Features() []string { return must(m.first().FeatureNames()) }
 
-// Feature is one of [Models.Features], with its instances.
-func (m *Models) Feature(name string) phrases.Feature { return must(m.first().Feature(name)) }
+// Feature are some of [Models.Features], with their instances.
+func (m *Models) Feature(names ...string) []Feature {
+	var all []Feature
+	for _, name := range names {
+		all = append(all, must(m.first().Feature(name)))
+	}
+	return all
+}
 
 // Fit is how well an alignment fits.
 type Fit struct {
@@ -160,5 +181,8 @@ func (m *Models) Words(config DescribeConfig) *Found[experiments.Words] {
 	s := m.first()
 	words := must(experiments.Describe(running(), s, config))
 	slices.SortStableFunc(words.Words, func(a, b experiments.ComponentInWords) int { return -compare(a.Share, b.Share) })
-	return found(m, words)
+	return found(m, words, words)
 }
+
+// Texts are the instances of a feature, as texts.
+func (m *Models) Texts(feature string) []string { return must(m.first().Feature(feature)).Instances }
