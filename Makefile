@@ -107,6 +107,7 @@ check: modules ## gofmt, go vet and staticcheck
 .PHONY: test
 test: setup check ## all checks and tests
 	go test $(TESTFLAGS) ./...
+	go test $(TESTFLAGS) -tags cell -run InACell ./experiments/session
 	go test $(TESTFLAGS) -race $(CONCURRENT)
 	go test $(TESTFLAGS) -race -run TokenSplit ./decompose
 	go test $(TESTFLAGS) -race -run SeveralDevices ./experiments/extraction
@@ -173,10 +174,10 @@ CELL_TIMEOUT ?= 300
 kernel: tools .jupyter/bin/gopls ## build the notebooks' kernel, for a JupyterLab of your own
 
 # A cell is a program: what it imports is compiled here, so that the first cell only links. (go list -export compiles as
-# go build does, and links nothing.)
+# go build does, and links nothing. The tag is that of cells, see the kernel's start.sh.)
 .PHONY: jupyter
 jupyter: setup kernel .jupyter/venv/requirements.txt
-	@go list -export ./... >/dev/null
+	@go list -tags cell -export ./notebook ./data/hf >/dev/null
 
 .PHONY: lab
 lab: jupyter ## open JupyterLab with the notebooks
