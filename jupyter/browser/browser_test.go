@@ -205,6 +205,7 @@ func TestDrag(t *testing.T) {
 	require.Greater(t, len(drawn), 3, "the figure follows the mouse")
 	require.True(t, dimmed, "a figure of a value before is dimmed")
 	require.NoError(t, page.Until(ctx, `(({text, picture, slider, dimmed}) => text === slider && picture === slider && !dimmed)(`+frame+`)`))
+	keepScreenshot(t, page, "dragged")
 	require.NoError(t, page.Click(ctx, stop, 0.5))
 	require.NoError(t, page.Until(ctx, ended))
 }
