@@ -53,7 +53,7 @@ func main() {
 	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
 	require.NoError(t, err)
 	write("go.sum", string(sums)) // what is downloaded already is enough
-	for _, args := range [][]string{{"mod", "tidy"}, {"vet", "./..."}} {
+	for _, args := range [][]string{{"vet", "./..."}} {
 		c := exec.Command("go", args...)
 		c.Dir, c.Env = dir, append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off")
 		out, err := c.CombinedOutput()
