@@ -3,9 +3,15 @@ package notebook
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/janpfeifer/gonb/gonbui/protocol"
 
 	"vitdecompose/plots/inline"
 )
@@ -36,6 +42,25 @@ func check(err error) {
 func must[T any](value T, err error) T {
 	check(err)
 	return value
+}
+
+// note prints an assumption that changes numbers, once in a notebook. Cells are programs of their own, so what was said is kept
+// in the folder of the kernel; where that cannot be, it is said again.
+func note(assumption string) {
+	line := "assumed: " + assumption + "\n"
+	if dir := os.Getenv(protocol.GONB_TMP_DIR_ENV); dir != "" {
+		path := filepath.Join(dir, "assumed")
+		if said, err := os.ReadFile(path); err == nil && strings.Contains("\n"+string(said), "\n"+line) {
+			return
+		}
+		if file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
+			_, err = file.WriteString(line)
+			if err := errors.Join(err, file.Close()); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		}
+	}
+	fmt.Print(line)
 }
 
 // Control is a slider or a select.

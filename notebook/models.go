@@ -3,6 +3,7 @@ package notebook
 import (
 	"context"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -37,6 +38,12 @@ func Open(options Options) *Models {
 	}
 	if options.Progress == nil {
 		options.Progress = inline.Progress()
+	}
+	if options.Note == nil {
+		options.Note = note
+	}
+	if options.Warn == nil {
+		options.Warn = func(err error) { fmt.Fprintln(os.Stderr, err) }
 	}
 	return &Models{options: options, names: []string{options.Model}, shared: new(shared)}
 }

@@ -3,6 +3,9 @@ package notebook
 import (
 	"context"
 	"errors"
+	"io"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,4 +51,27 @@ func TestWithoutAModel(t *testing.T) {
 	require.ErrorContains(t, drawn(t.Context(), func() { model.With().Show() }), "there is no model: name one, such as deit-mini")
 	require.ErrorContains(t, drawn(t.Context(), func() { model.With("deit-maxi").Show() }), "option Model: ")
 	require.ErrorContains(t, drawn(t.Context(), func() { Open(Options{Data: "nowhere:4"}).Show() }), "option Data: ")
+}
+
+// TestNote: an assumption is said once in a notebook, by the first cell that makes it.
+func TestNote(t *testing.T) {
+	t.Setenv("GONB_TMP_DIR", t.TempDir())
+	said := func(lines ...string) string {
+		reader, writer, err := os.Pipe()
+		require.NoError(t, err)
+		stdout := os.Stdout
+		os.Stdout = writer
+		defer func() { os.Stdout = stdout }()
+		for _, line := range lines {
+			note(line)
+		}
+		require.NoError(t, writer.Close())
+		out, err := io.ReadAll(reader)
+		require.NoError(t, err)
+		return string(out)
+	}
+	require.Equal(t, "assumed: a\nassumed: a b\n", said("a", "a b", "a"))
+	require.Equal(t, "assumed: b\n", said("a", "b"))
+	t.Setenv("GONB_TMP_DIR", filepath.Join(t.TempDir(), "none"))
+	require.Equal(t, "assumed: a\nassumed: a\n", said("a", "a"))
 }

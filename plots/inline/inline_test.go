@@ -143,7 +143,7 @@ func TestSketches(t *testing.T) {
 	require.NoError(t, f.sketches([]Control{lambda, Select("model", []string{"a", "b"}, "b")}))
 	require.Len(t, f.parts, 2)
 	require.Equal(t, "image/png", string(f.parts[0].kind))
-	require.Contains(t, f.parts[1].text, "Run the cell in JupyterLab to move lambda, model")
+	require.Contains(t, f.parts[1].text, "Run the cell in JupyterLab to move them")
 	require.NoError(t, new(Frame).sketches(nil))
 }
 

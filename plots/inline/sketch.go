@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"image/color"
-	"strings"
 
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/text"
@@ -33,6 +32,9 @@ const (
 	sketchName   = vg.Length(120)
 	sketchSize   = vg.Length(9) // of letters
 )
+
+// unmoved is what to do to move controls.
+const unmoved = "This is a picture of the controls. Run the cell in JupyterLab to move them; what is below follows."
 
 // sketched are controls, one below the other.
 type sketched []sketch
@@ -73,11 +75,8 @@ func (all sketched) Draw(c draw.Canvas) {
 // sketches adds a picture of controls, and what to do to move them.
 func (f *Frame) sketches(controls []Control) error {
 	var all sketched
-	var names []string
 	for _, c := range controls {
-		s := c.sketch()
-		all = append(all, s)
-		names = append(names, s.name)
+		all = append(all, c.sketch())
 	}
 	if len(all) == 0 {
 		return nil
@@ -89,6 +88,6 @@ func (f *Frame) sketches(controls []Control) error {
 	if err := f.picture(picture.Bytes(), "picture of controls"); err != nil {
 		return err
 	}
-	f.Printf("This is a picture of the controls. Run the cell in JupyterLab to move %s; the figure below follows.", strings.Join(names, ", "))
+	f.Printf("%s", unmoved)
 	return nil
 }
