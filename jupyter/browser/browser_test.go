@@ -101,11 +101,12 @@ func lab(t *testing.T, notebooks ...string) (address, token string) {
 	return address, token
 }
 
-// The Stop button and the slider of the notebook, and what the cell with it shows: pictures and drawings.
+// The Stop button and the slider of the notebook, the drawing that the cell with it shows, text and figure, and whether all
+// cells have run.
 const (
 	stop   = `Array.from(document.querySelectorAll('.jp-Notebook .jp-Cell-outputArea button')).find(b => b.textContent.trim() === 'Stop')`
 	slider = `document.querySelector('.jp-Notebook input[type=range]')`
-	figure = `Array.from(` + slider + `.closest('.jp-Cell-outputArea').querySelectorAll('img, svg')).map(e => e.outerHTML).join()`
+	figure = `(document.querySelector('.jp-Notebook [id^=drawn_]:has(img)')?.innerHTML ?? '')`
 	ended  = `Array.from(document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')).every(p => /[0-9]/.test(p.textContent))`
 )
 
@@ -140,7 +141,7 @@ func TestSlider(t *testing.T) {
 				require.NoError(t, page.Eval(ctx, figure, &before))
 				moved := time.Now()
 				require.NoError(t, page.Click(ctx, slider, place))
-				soon, cancel := context.WithTimeout(ctx, 20*time.Second)
+				soon, cancel := context.WithTimeout(ctx, 40*time.Second)
 				defer cancel()
 				for after = before; after == before; {
 					require.NoError(t, soon.Err(), "the slider moved and the figure did not change")
