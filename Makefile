@@ -107,6 +107,7 @@ check: modules ## gofmt, go vet and staticcheck
 .PHONY: test
 test: setup check ## all checks and tests
 	go test $(TESTFLAGS) ./...
+	go test $(TESTFLAGS) -tags cell -run InACell ./experiments/session
 	go test $(TESTFLAGS) -race $(CONCURRENT)
 	go test $(TESTFLAGS) -race -run TokenSplit ./decompose
 	go test $(TESTFLAGS) -race -run SeveralDevices ./experiments/extraction
@@ -149,7 +150,7 @@ EXECUTED  := .jupyter/executed
 CELL_TIMEOUT ?= 300
 
 # The copy of the requirements tells that they were installed in full.
-.jupyter/venv/requirements.txt: notebooks/requirements.txt
+.jupyter/venv/requirements.txt: jupyter/requirements.txt
 	@command -v python3 >/dev/null || { echo "make: python3 is missing: Jupyter needs Python 3.11 or newer" >&2; exit 1; }
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "make: Jupyter needs Python 3.11 or newer, and python3 is $$(python3 --version)" >&2; exit 1; }
@@ -160,22 +161,23 @@ CELL_TIMEOUT ?= 300
 	@$(call retry,$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<)
 	@cp $< $@
 
-# go.mod in notebooks/tools pins the kernel's programs.
-.jupyter/bin/gopls: notebooks/tools/go.mod notebooks/tools/go.sum
+# go.mod in jupyter/tools pins the kernel's programs; jupyter/goexec is what GoNB gets beside its own.
+.jupyter/bin/gopls: jupyter/tools/go.mod jupyter/tools/go.sum $(wildcard jupyter/goexec/*)
 	@echo "building the notebooks' kernel"
-	@cd notebooks/tools && $(call retry,go list -deps tool >/dev/null)
+	@cd jupyter/tools && $(call retry,go list -deps tool >/dev/null)
 	@mkdir -p .jupyter/bin
-	@cd notebooks/tools && go build -trimpath -o ../../.jupyter/bin/ tool
+	@cd jupyter/tools && sh ../goexec/patch.sh "$(CURDIR)/.jupyter/gonb" "$(CURDIR)/.jupyter/gonb.mod"
+	@cd jupyter/tools && go build -trimpath -modfile "$(CURDIR)/.jupyter/gonb.mod" -o ../../.jupyter/bin/ tool
 	@touch $@
 
 .PHONY: kernel
 kernel: tools .jupyter/bin/gopls ## build the notebooks' kernel, for a JupyterLab of your own
 
 # A cell is a program: what it imports is compiled here, so that the first cell only links. (go list -export compiles as
-# go build does, and links nothing.)
+# go build does, and links nothing. The tag is that of cells, see the kernel's start.sh.)
 .PHONY: jupyter
 jupyter: setup kernel .jupyter/venv/requirements.txt
-	@go list -export ./... >/dev/null
+	@go list -tags cell -export ./notebook ./data/hf >/dev/null
 
 .PHONY: lab
 lab: jupyter ## open JupyterLab with the notebooks
@@ -191,12 +193,12 @@ notebooks: jupyter ## execute all notebooks and check them (UPDATE=1 keeps what 
 	printf '%s\n' $(NOTEBOOKS) | xargs -n 1 -P 2 $(JUPYTER) -m nbconvert --log-level WARN --to notebook --execute \
 		--allow-errors --ExecutePreprocessor.timeout=$(CELL_TIMEOUT) --ExecutePreprocessor.record_timing=False \
 		--output-dir $(EXECUTED) || echo "make: nbconvert gave up on a notebook" >&2; \
-	go run ./notebooks/check/checknotebooks $(addprefix $(EXECUTED)/,$(notdir $(NOTEBOOKS))); \
+	go run ./jupyter/check/checknotebooks $(addprefix $(EXECUTED)/,$(notdir $(NOTEBOOKS))); \
 	$(if $(UPDATE),for n in $(NOTEBOOKS); do cp "$(EXECUTED)/$${n##*/}" "$$n.new" && mv "$$n.new" "$$n"; done)
 
 .PHONY: notebook-faults
 notebook-faults: jupyter ## what notebooks say when the cache, the plugin or the kernel is missing
-	VITDECOMPOSE_FAULTS=1 go test -count=1 -timeout 10m ./notebooks/headless
+	VITDECOMPOSE_FAULTS=1 go test -count=1 -timeout 10m ./jupyter/headless
 
 CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome 2>/dev/null))
 
@@ -206,7 +208,7 @@ ifeq ($(CHROMIUM),)
 	@echo "make: the browser test is left out: there is no Chromium here"
 else
 	@$(MAKE) jupyter
-	VITDECOMPOSE_CHROMIUM="$(CHROMIUM)" go test -count=1 -timeout 10m ./notebooks/browser
+	VITDECOMPOSE_CHROMIUM="$(CHROMIUM)" go test -count=1 -timeout 10m ./jupyter/browser
 endif
 
 .PHONY: bench
@@ -215,4 +217,4 @@ bench: setup ## images per second, ratios and peak memory
 
 .PHONY: clean
 clean: ## remove what was built; results and the caches of the user stay
-	rm -rf bin .jupyter/bin .jupyter/venv .jupyter/executed
+	rm -rf bin .jupyter/bin .jupyter/venv .jupyter/executed .jupyter/gonb .jupyter/gonb.mod .jupyter/gonb.sum

@@ -18,10 +18,10 @@ import (
 )
 
 // rooms are the row that data flows along: a package may import those of its own room and of the rooms before it.
-var rooms = []string{"data", "gomlxvit", "decompose", "experiments", "plots", "cmd"}
+var rooms = []string{"data", "gomlxvit", "decompose", "experiments", "plots", "notebook", "cmd"}
 
 // beside are the rooms that stand beside the row. They use what the first room has, and only the last one uses them.
-var beside = []string{"notebooks", "docs"}
+var beside = []string{"jupyter", "docs"}
 
 // floors are the packages of the room experiments: one knows those of the floors below.
 var floors = map[string]int{
@@ -172,9 +172,10 @@ func TestUpward(t *testing.T) {
 		"experiments":            {"experiments/session", "experiments/results"},
 		"experiments/tiny":       {"gomlxvit"},
 		"plots":                  {"experiments", "experiments/session", "data"},
-		"cmd/vitdecompose":       {"plots", "experiments/bench", "notebooks/kernel", "data"},
-		"notebooks/kernel":       {"data/atomicfile"},
-		"notebooks/headless":     {"notebooks/kernel"},
+		"cmd/vitdecompose":       {"plots", "experiments/bench", "jupyter/kernel", "data"},
+		"notebook":               {"plots/inline", "experiments"},
+		"jupyter/kernel":         {"data/atomicfile"},
+		"jupyter/headless":       {"jupyter/kernel"},
 		"docs/site":              {"data/atomicfile"},
 	}
 	require.Empty(t, upward(good))
@@ -185,6 +186,7 @@ func TestUpward(t *testing.T) {
 		{"experiments", "plots"}:                        "further on",
 		{"experiments/cache", "plots"}:                  "further on",
 		{"plots", "cmd/vitdecompose"}:                   "further on",
+		{"plots/inline", "notebook"}:                    "further on",
 		{"experiments/cache", "experiments/results"}:    "no floor below",
 		{"experiments/cache", "experiments"}:            "no floor below",
 		{"experiments/extraction", "experiments/heads"}: "no floor below",
@@ -197,10 +199,10 @@ func TestUpward(t *testing.T) {
 		{"plots", "experiments/bench"}:                  "only the command line",
 		{"experiments/study", "experiments/tiny"}:       "for tests",
 		{"cmd/vitdecompose", "experiments/tiny"}:        "for tests",
-		{"experiments", "notebooks/kernel"}:             "beside the row",
+		{"experiments", "jupyter/kernel"}:               "beside the row",
 		{"plots", "docs/site"}:                          "beside the row",
-		{"notebooks/kernel", "gomlxvit"}:                "uses data alone",
-		{"docs/site", "notebooks/kernel"}:               "uses data alone",
+		{"jupyter/kernel", "gomlxvit"}:                  "uses data alone",
+		{"docs/site", "jupyter/kernel"}:                 "uses data alone",
 	} {
 		bad := maps.Clone(good)
 		bad[edge[0]] = append(slices.Clone(bad[edge[0]]), edge[1])

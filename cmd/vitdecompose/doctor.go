@@ -9,7 +9,7 @@ import (
 	"vitdecompose/experiments/results"
 	"vitdecompose/gomlxvit/backend"
 	"vitdecompose/gomlxvit/checkpoint"
-	"vitdecompose/notebooks/kernel"
+	"vitdecompose/jupyter/kernel"
 )
 
 func newDoctor() *cobra.Command {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vitdecompose/notebooks/kernel"
+	"vitdecompose/jupyter/kernel"
 )
 
 func newKernel() *cobra.Command {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"vitdecompose/notebooks/kernel"
+	"vitdecompose/jupyter/kernel"
 )
 
 // withKernelTools puts stand-ins for the programs of the kernel on the PATH.

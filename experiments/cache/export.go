@@ -7,11 +7,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"vitdecompose/data/atomicfile"
+)
+
+// The directories that [Store.ExportParquet] writes, each a table in files named part-00000.parquet and so on. They are
+// beside [ComponentsJSON].
+const (
+	// ContributionsTable has a row for each picture and component: index, component, contribution.
+	ContributionsTable = "contributions"
+	// PicturesTable has a row for each picture: index, representation and, where the model has a head, logits.
+	PicturesTable = "pictures"
 )
 
 // The files that [Store.ExportNumPy] writes.
@@ -101,6 +112,24 @@ func (s *Store) beginExport(dir string) error {
 		}
 	}
 	return errors.Join(removeParts(filepath.Join(dir, ContributionsTable)), removeParts(filepath.Join(dir, PicturesTable)))
+}
+
+var partPattern = regexp.MustCompile(`^part-[0-9]{5,}\.parquet$`)
+
+// removeParts removes the files of a table, if it is there: readers take all that are in the directory.
+func removeParts(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, entry := range entries {
+		if partPattern.MatchString(entry.Name()) {
+			if err := removeIfThere(filepath.Join(dir, entry.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // endExport marks the export as complete.

@@ -1,27 +1,18 @@
+//go:build !cell
+
 package cache
 
 import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"github.com/parquet-go/parquet-go"
 
 	"vitdecompose/data/atomicfile"
-)
-
-// The directories that [Store.ExportParquet] writes, each a table in files named part-00000.parquet and so on. They are
-// beside [ComponentsJSON].
-const (
-	// ContributionsTable has a row for each picture and component: index, component, contribution.
-	ContributionsTable = "contributions"
-	// PicturesTable has a row for each picture: index, representation and, where the model has a head, logits.
-	PicturesTable = "pictures"
 )
 
 // ContributionRow is a row of [ContributionsTable].
@@ -124,24 +115,6 @@ func createTables(dir string, head bool, group, part int) ([]table, error) {
 		}
 	}
 	return []table{contributions, pictures}, nil
-}
-
-var partPattern = regexp.MustCompile(`^part-[0-9]{5,}\.parquet$`)
-
-// removeParts removes the files of a table, if it is there: readers take all that are in the directory.
-func removeParts(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	for _, entry := range entries {
-		if partPattern.MatchString(entry.Name()) {
-			if err := removeIfThere(filepath.Join(dir, entry.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // parts are the files of a table with rows of type R.

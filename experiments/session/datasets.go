@@ -1,8 +1,7 @@
 package session
 
-// The kinds of data sets beside folder: each package registers its own.
+// The kinds of data sets beside folder: each package registers its own. Parquet data sets are in datasets_hf.go.
 import (
-	_ "vitdecompose/data/hf"
 	_ "vitdecompose/data/imagenet"
 	_ "vitdecompose/data/imagenetseg"
 	_ "vitdecompose/data/pixelmask"

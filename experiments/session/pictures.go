@@ -60,6 +60,9 @@ func (v View) Mask(i int) (*data.Mask, error) {
 	return &data.Mask{Width: size[1], Height: size[0], Pix: values}, nil
 }
 
+// SavedName is what [Album.SaveFolder] calls picture i.
+func SavedName(i int) string { return fmt.Sprintf("%05d.png", i) }
+
 // SaveFolder writes the first n pictures as PNG files, in a sub-folder of dir for each class, and makes the folders: a data
 // separate data set, folder:dir.
 func (a Album) SaveFolder(dir string, n int) error {
@@ -77,7 +80,7 @@ func (a Album) SaveFolder(dir string, n int) error {
 		if err := os.MkdirAll(folder, 0o777); err != nil {
 			return err
 		}
-		err = atomicfile.Write(filepath.Join(folder, fmt.Sprintf("%05d.png", i)), func(w io.Writer) error { return png.Encode(w, picture) })
+		err = atomicfile.Write(filepath.Join(folder, SavedName(i)), func(w io.Writer) error { return png.Encode(w, picture) })
 		if err != nil {
 			return err
 		}

@@ -117,15 +117,34 @@ func TestChoice(t *testing.T) {
 		position int
 		want     float64
 	}{{-1, 0}, {2, 1}, {7, 1}} { // a browser may send anything
+		before := lambda.Value()
 		lambda.choose(test.position)
+		require.Equal(t, before, lambda.Value(), "a drawing is of one value")
+		lambda.take()
 		require.Equal(t, test.want, lambda.Value())
 	}
 	require.Equal(t, "a", Select("model", []string{"a", "b"}, "c").Value())
 	require.Equal(t, "c", Select("model", nil, "c").Value())
 
-	require.Equal(t, `<label style="margin-right:1em">lambda <input type="range" min="0" max="2" value="2" data-address="/a"></label>`, lambda.element("/a"))
-	require.Equal(t, `<label style="margin-right:1em">m <select data-address="/a"><option value="0">a</option><option value="1" selected>&lt;b&gt;</option></select></label>`,
+	element := lambda.element("/a")
+	for _, want := range []string{`<label style="margin-right:1.5em">lambda `, `>1</output><input type="range" min="0" max="2" value="2" aria-valuetext="1" ` +
+		`data-values="[&#34;0&#34;,&#34;0.1&#34;,&#34;1&#34;]" data-address="/a"`} {
+		require.Contains(t, element, want)
+	}
+	require.Equal(t, `<label style="margin-right:1.5em">m <select data-address="/a"><option value="0">a</option><option value="1" selected>&lt;b&gt;</option></select></label>`,
 		Select("m", []string{"a", "<b>"}, "<b>").element("/a"))
+}
+
+func TestSketches(t *testing.T) {
+	lambda := Slider("lambda", []float64{0, 0.1, 1}, 1)
+	lambda.choose(0) // not taken
+	require.Equal(t, sketch{name: "lambda", value: "1", slider: true, at: 2, of: 3}, lambda.sketch())
+	var f Frame
+	require.NoError(t, f.sketches([]Control{lambda, Select("model", []string{"a", "b"}, "b")}))
+	require.Len(t, f.parts, 2)
+	require.Equal(t, "image/png", string(f.parts[0].kind))
+	require.Contains(t, f.parts[1].text, "Run the cell in JupyterLab to move them")
+	require.NoError(t, new(Frame).sketches(nil))
 }
 
 func TestExploreWithoutABrowser(t *testing.T) {
@@ -146,29 +165,37 @@ func TestExploreWithoutABrowser(t *testing.T) {
 func TestRedraw(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	changes := make(chan struct{}, 1)
+	lambda := Slider("lambda", []int{0, 1, 2, 3}, 0)
 	var pages []string
+	p := &panel{id: "7", controls: []Control{lambda}, update: func(output, page string) { pages = append(pages, output+" "+page) }}
 	n := 0
+	move := func() { // the browser moves the slider while it draws
+		lambda.choose(n)
+		changes <- struct{}{}
+	}
 	draw := func(ctx context.Context, f *Frame) error {
 		n++
-		f.Printf("drawing %d", n)
+		computed := lambda.Value()
 		switch n {
-		case 1:
-			changes <- struct{}{}
-		case 2:
-			changes <- struct{}{}
-			return nil
+		case 1, 2:
+			move()
 		case 3: // Stop while it draws
 			stop()
 			return fmt.Errorf("drawing: %w", ctx.Err())
 		}
+		f.Printf("%v, computed with %d", lambda, computed)
 		return nil
 	}
-	last, err := redraw(ctx, draw, changes, func(page string) { pages = append(pages, page) })
+	last, err := redraw(ctx, draw, changes, p)
 	require.NoError(t, err)
-	require.Equal(t, []string{"<p>drawing 1</p>", "<p>drawing 2</p>"}, pages)
-	require.Equal(t, "<p>drawing 2</p>", last.inPage(), "the last whole one stays")
+	const dimmed = "dimmed_7 <style>#drawn_7{opacity:.35}</style>"
+	drawn := func(text string) string {
+		return `frame_7 <div id="drawn_7" style="transition:opacity .2s"><p>` + text + "</p></div>"
+	}
+	require.Equal(t, []string{drawn("lambda: 0, computed with 0"), "dimmed_7 ", dimmed, drawn("lambda: 1, computed with 1"), "dimmed_7 ", dimmed}, pages)
+	require.Equal(t, "<p>lambda: 1, computed with 1</p>", last.inPage(), "the last whole one stays")
 
-	_, err = redraw(t.Context(), func(context.Context, *Frame) error { return errors.New("no") }, changes, nil)
+	_, err = redraw(t.Context(), func(context.Context, *Frame) error { return errors.New("no") }, changes, p)
 	require.EqualError(t, err, "no")
 }
 

@@ -5,6 +5,7 @@ import (
 	"html"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/janpfeifer/gonb/gonbui"
@@ -27,8 +28,19 @@ func Progress() progress.Reporter {
 	return progress.New(os.Stderr)
 }
 
-// progressID is the output that all bars of the cell are drawn in.
-var progressID = sync.OnceValue(gonbui.UniqueId)
+// progressID is the output that bars are drawn in: one for all bars of the cell, and another one next to the controls of
+// [Explore].
+func progressID() string {
+	if id := exploring.Load(); id != nil {
+		return *id
+	}
+	return cellProgress()
+}
+
+var (
+	cellProgress = sync.OnceValue(gonbui.UniqueId)
+	exploring    atomic.Pointer[string] // the output for bars while Explore draws
+)
 
 // bar draws a stage as HTML.
 type bar struct {

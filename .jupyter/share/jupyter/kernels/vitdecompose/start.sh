@@ -31,6 +31,10 @@ done
 # GoMLX must not fetch another plugin than the one that setup checked.
 export PATH GOMLX_NO_AUTO_INSTALL=1
 
+# A cell is a program that is linked each time: without symbols, by Go's own linker, which a larger heap makes quicker too,
+# and with the tag that leaves out what few cells use. What users set counts more.
+export GOFLAGS="${GOFLAGS:-'-ldflags=-s -w -linkmode=internal' -buildvcs=false -tags=cell}" GOGC="${GOGC:-400}"
+
 # GoNB keeps a notebook's program in a folder of its own and finds the checkout's packages through a workspace. Its log
 # tells of every step; what goes wrong in a cell stands in the notebook.
 unset GOWORK

@@ -1,0 +1,5 @@
+//go:build !cell
+
+package session
+
+import _ "vitdecompose/data/hf" // registers itself
