@@ -42,5 +42,5 @@ func ExampleAblation_figure() {
 	}
 	fmt.Println(len(files), "files; components ablated:", len(curve.Order))
 	// Output:
-	// 3 files; components ablated: 13
+	// 5 files; components ablated: 13
 }

@@ -31,5 +31,6 @@ func Example() {
 	//
 	// what is in it: color: green, location: meadow, object: elephant, pattern: polka dot
 	// lambda: 1
-	// figure of 3.35 x 2.55 inches
+	// figure of 3.35 x 2.59 inches
+	// Layer ablation. Accuracy on 8 pictures as the components of deit-mini are replaced by their mean over the pictures, layer by layer: from the patches and position embeddings (init) forward, and from the last layer back. A line passes through every component; its marks are at whole layers. Dashed in grey: what classes drawn at random give.
 }

@@ -33,6 +33,7 @@ func newExplore() *cobra.Command {
 	var r explore
 	c := &cobra.Command{
 		Use:   "explore [IMAGE|FOLDER]...",
+		Args:  cobra.ArbitraryArgs,
 		Short: "Write a page on which the parts of a picture can be looked at",
 		Long: `Write one HTML page on which everything that a model's parts do with a picture can be
 looked at, with mouse or keyboard: what each head and MLP adds to a class, to a text or to
