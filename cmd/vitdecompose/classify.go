@@ -24,7 +24,8 @@ func newClassify() *cobra.Command {
 		Long: `Print the five best classes of each picture with their logits, and their names
 if the checkpoint or --class-names gives them.`,
 		Example: `  vitdecompose classify --model checkpoints/vit_base photo.jpg
-  vitdecompose classify --model hf:timm/deit_tiny_patch16_224.fb_in1k --class-names imagenet.csv *.jpg`,
+  vitdecompose classify --model hf:timm/deit_tiny_patch16_224.fb_in1k \
+    --class-names imagenet.csv *.jpg`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			files, err := data.FilesIn(args)

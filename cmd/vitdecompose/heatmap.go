@@ -24,10 +24,10 @@ import (
 // heatmap draws over pictures of the user's own.
 type heatmap struct {
 	Texts   []string
-	Class   string `flag:"class" usual:"the best one" help:"the class whose logit is taken apart: its name or index"`
+	Class   string `flag:"class" takes:"CLASS" usual:"the best one" help:"the class whose logit is taken apart: its name or index"`
 	Contact bool   `flag:"contact" help:"draw every head separately, not only their sum"`
 	Heads   int    `flag:"heads" default:"3" min:"1" help:"how many heads, those that explain a text best, have their maps summed"`
-	Out     string `flag:"out" usual:"results/heatmap" help:"directory for the figures and numbers"`
+	Out     string `flag:"out" takes:"DIR" usual:"results/heatmap" help:"directory for the figures and numbers"`
 
 	c       *cobra.Command
 	meta    results.Meta // what result.json says
@@ -76,6 +76,7 @@ separately.`,
 	addOptions(c, &r.options, slices.Concat([]string{"model", "templates", "blocks"}, session.Loading, ofTexts, ofClasses)...)
 	c.Flags().Lookup("model").DefValue = ""
 	c.Flags().StringArrayVar(&r.Texts, "text", nil, "a text to find; may be given several times")
+	takes(c.Flags(), "text", "TEXT")
 	addOptions(c, &r)
 	r.figures.add(c)
 	return c
