@@ -40,9 +40,10 @@ func takes(flags *pflag.FlagSet, name, word string, group ...string) {
 	flags.Lookup(name).Annotations = map[string][]string{takesAnnotation: {word}, groupAnnotation: group}
 }
 
+func init() { cobra.EnableCommandSorting = false } // commands() has an order
+
 // explain makes help of all commands: flags in groups, and no line longer than helpWidth.
 func explain(root *cobra.Command) {
-	cobra.EnableCommandSorting = false // commands() has an order
 	root.SetHelpTemplate(`{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
 
 {{end}}{{.UsageString}}`)
