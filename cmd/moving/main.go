@@ -120,7 +120,11 @@ func read(path string) (image.Image, error) {
 
 // animated halves the frames and gives all of them the colours that are most frequent in them.
 func animated(frames []image.Image) *gif.GIF {
-	size := frames[0].Bounds().Size().Div(2)
+	var size image.Point // captions grow, and with them the frames
+	for _, frame := range frames {
+		half := frame.Bounds().Size().Div(2)
+		size = image.Pt(max(size.X, half.X), max(size.Y, half.Y))
+	}
 	halves := make([]*image.RGBA, len(frames))
 	counts := make(map[color.RGBA]int)
 	for i, frame := range frames {
@@ -172,7 +176,10 @@ func animated(frames []image.Image) *gif.GIF {
 func mean(frame image.Image, x, y int) color.RGBA {
 	var sum [3]uint32
 	for _, at := range []image.Point{{0, 0}, {1, 0}, {0, 1}, {1, 1}} {
-		r, g, b, _ := frame.At(2*x+at.X, 2*y+at.Y).RGBA()
+		var r, g, b uint32 = 0xffff, 0xffff, 0xffff // below a frame is paper
+		if p := image.Pt(2*x, 2*y).Add(at); p.In(frame.Bounds()) {
+			r, g, b, _ = frame.At(p.X, p.Y).RGBA()
+		}
 		sum[0], sum[1], sum[2] = sum[0]+r>>8, sum[1]+g>>8, sum[2]+b>>8
 	}
 	step := func(v uint32) uint8 { return uint8(min(255, (v/4+4)&^7)) }
