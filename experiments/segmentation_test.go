@@ -17,6 +17,8 @@ import (
 	"vitdecompose/experiments"
 	"vitdecompose/experiments/extraction"
 	"vitdecompose/experiments/tiny"
+	"vitdecompose/gomlxvit"
+	"vitdecompose/gomlxvit/zoo"
 )
 
 // maskedNoise is noise with an object in a corner of each picture.
@@ -184,7 +186,12 @@ func (badMask) Mask(int) (*data.Mask, error) {
 
 // What a token of a coarse grid says is spread over the positions that it covers: the sum stays.
 func TestClassHeatmapsOfStages(t *testing.T) {
-	model := tiny.Shipped(t, "swin-mini")
+	// Its own copy: the shared one may be on XLA's devices already.
+	ckpt, err := zoo.Open("swin-mini")
+	require.NoError(t, err)
+	defer ckpt.Close()
+	model, err := gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{})
+	require.NoError(t, err)
 	s := sessionOf(t, extraction.Extraction{Backend: tiny.Backend(t), Model: model, Data: tiny.Noise{N: 1}}) // done before XLA has compiled
 	result, err := experiments.ClassHeatmaps(t.Context(), s, experiments.ClassHeatmapConfig{Pictures: []int{0}, Each: true, Class: new(2)})
 	require.NoError(t, err)
