@@ -306,6 +306,7 @@ type takenApart struct {
 	index  int
 	pixels []float32 // [3, side, side]
 	out    *decompose.Output
+	mapped *decompose.Contributions // in CLIP's space; nil before a text was asked about
 }
 
 // take takes a picture apart, unless it was the last one.
@@ -526,14 +527,17 @@ func (e *Explorer) topsAlong(subject Subject, direction []float32) [][]int {
 	g := e.gallery
 	all := make([][]int, len(g.Components))
 	scores := make([]float32, g.Pictures)
+	along, squares := make([][]float32, g.Pictures), make([]float64, g.Pictures)
+	for i := range along {
+		along[i], squares[i] = direction, 1
+		if subject == OfShare {
+			along[i] = g.Representation[i*g.Dim:][:g.Dim]
+			squares[i] = dot(along[i], along[i])
+		}
+	}
 	for c := range g.Components {
 		for i := range scores {
-			along, square := direction, 1.0
-			if subject == OfShare {
-				along = g.Representation[i*g.Dim:][:g.Dim]
-				square = dot(along, along)
-			}
-			scores[i] = float32(dot(g.Row(c, i), along) / square)
+			scores[i] = float32(dot(g.Row(c, i), along[i]) / squares[i])
 		}
 		for _, i := range statistics.Top(scores, tops) {
 			all[c] = append(all[c], g.Index[i])
@@ -680,21 +684,31 @@ func (t *textReader) embed(ctx context.Context, texts []string) ([]float32, erro
 	return all, nil
 }
 
-// mapped are the contributions to a picture in CLIP's space.
+// mapped are the contributions to a picture in CLIP's space, computed once.
 func (t *textReader) mapped(ctx context.Context, of *takenApart) (*decompose.Contributions, error) {
-	if t.aligner == nil {
-		return &decompose.Contributions{Components: decompose.Names(of.out.Components), Pictures: 1, Dim: of.out.Dim, Values: of.out.Contributions}, nil
+	if of.mapped != nil {
+		return of.mapped, nil
 	}
-	side := t.session.Model.Arch.InputSize()
-	out, err := t.heads.Run(tensors.FromFlatDataAndDimensions(of.pixels, 1, 3, side, side))
-	if err != nil {
-		return nil, err
+	out := of.out
+	if t.aligner != nil {
+		side := t.session.Model.Arch.InputSize()
+		var err error
+		if out, err = t.heads.Run(tensors.FromFlatDataAndDimensions(of.pixels, 1, 3, side, side)); err != nil {
+			return nil, err
+		}
 	}
-	backend, err := t.session.Backend()
-	if err != nil {
-		return nil, err
+	own := &decompose.Contributions{Components: decompose.Names(out.Components), Pictures: 1, Dim: out.Dim, Values: out.Contributions}
+	if t.aligner != nil {
+		backend, err := t.session.Backend()
+		if err != nil {
+			return nil, err
+		}
+		if own, err = t.aligner.Map(ctx, backend, own); err != nil {
+			return nil, err
+		}
 	}
-	return t.aligner.Map(ctx, backend, &decompose.Contributions{Components: decompose.Names(out.Components), Pictures: 1, Dim: out.Dim, Values: out.Contributions})
+	of.mapped = own
+	return own, nil
 }
 
 // askTexts asks about texts by their embeddings, unit rows [text, clip dim]. The components' parts sum to the cosine
@@ -743,6 +757,10 @@ func (e *Explorer) aligned(t *takenApart, mapped *decompose.Contributions, asked
 	if err != nil {
 		return nil, err
 	}
+	n := 0 // how many of the aligned pictures are in the gallery
+	for n < len(e.texts.index) && e.texts.index[n] < e.about.Gallery {
+		n++
+	}
 	var out []Question
 	for i, asked := range asked {
 		q := asked.Question
@@ -758,10 +776,6 @@ func (e *Explorer) aligned(t *takenApart, mapped *decompose.Contributions, asked
 		if g := e.texts.gallery; g != nil {
 			q.Tops = make([][]int, len(names))
 			for c, at := range place {
-				n := 0
-				for n < len(e.texts.index) && e.texts.index[n] < e.about.Gallery {
-					n++
-				}
 				for _, picture := range statistics.Top(products(g.Of(c)[:n*g.Dim], asked.direction), tops) {
 					q.Tops[at] = append(q.Tops[at], e.texts.index[picture])
 				}

@@ -78,16 +78,29 @@ func (c *hieraArguments) set(arg argument) (known bool, err error) {
 		err = arg.mustBe(nil, false)
 	case "norm_layer":
 		err = arg.mustBe("LayerNorm", "layernorm")
-	case "q_stride", "mask_unit_size", "patch_kernel", "patch_stride", "patch_padding":
-		side := 0
-		usual := map[string]int{"q_stride": 2, "mask_unit_size": hieraUnit, "patch_kernel": hieraKernel, "patch_stride": hieraPatch, "patch_padding": 3}[arg.key]
-		if err = arg.side(&side); err == nil && side != usual {
-			err = arg.wrong(fmt.Sprint(usual))
-		}
+	case "q_stride":
+		err = onlySide(arg, 2)
+	case "mask_unit_size":
+		err = onlySide(arg, hieraUnit)
+	case "patch_kernel":
+		err = onlySide(arg, hieraKernel)
+	case "patch_stride":
+		err = onlySide(arg, hieraPatch)
+	case "patch_padding":
+		err = onlySide(arg, hieraKernel/2)
 	default:
 		return false, nil
 	}
 	return true, err
+}
+
+// onlySide refuses a length other than the usual one.
+func onlySide(arg argument, usual int) error {
+	side := 0
+	if err := arg.side(&side); err != nil || side == usual {
+		return err
+	}
+	return arg.wrong(fmt.Sprint(usual))
 }
 
 func (c *hieraArguments) build(classes int, pool string) (resizable, error) {

@@ -1,15 +1,11 @@
 package notebook
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/janpfeifer/gonb/gonbui/protocol"
@@ -48,7 +44,7 @@ func must[T any](value T, err error) T {
 // note prints an assumption that changes numbers, once in a notebook. Cells are programs of their own, so what was said is kept
 // in the folder of the kernel; where that cannot be, it is said again.
 func note(assumption string) {
-	line := "assumed: " + inFields(assumption) + "\n"
+	line := "assumed: " + assumption + "\n"
 	if dir := os.Getenv(protocol.GONB_TMP_DIR_ENV); dir != "" {
 		path := filepath.Join(dir, "assumed")
 		if said, err := os.ReadFile(path); err == nil && strings.Contains("\n"+string(said), "\n"+line) {
@@ -62,20 +58,6 @@ func note(assumption string) {
 		}
 	}
 	fmt.Print(line)
-}
-
-// inFields writes an assumption that is a flag as the field of [Options] that a cell sets.
-func inFields(assumption string) string {
-	flag, value, ok := strings.Cut(strings.TrimPrefix(assumption, "--"), " ")
-	if !ok || !strings.HasPrefix(assumption, "--") {
-		return assumption
-	}
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[Options]()) {
-		if field.Tag.Get("flag") == flag {
-			return fmt.Sprintf("%s: %q", field.Name, value)
-		}
-	}
-	return assumption
 }
 
 // Control is a slider or a select.
@@ -145,7 +127,3 @@ func drawn(ctx context.Context, draw func()) (err error) {
 	draw()
 	return nil
 }
-
-func compare(a, b float64) int { return cmp.Compare(a, b) }
-
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

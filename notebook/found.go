@@ -48,14 +48,18 @@ type Showable interface {
 	table() results.Table
 }
 
-// found is a result of the models, made of what each of them gave.
-func found[R experiments.Result, M interface{ Summary() []string }](m *Models, result R, models ...M) *Found[R] {
-	f := &Found[R]{Result: result, sessions: m.Sessions()}
-	for i, model := range models {
+// ask runs an experiment with each model, and gathers what it gave.
+func ask[C any, M interface{ Summary() []string }, R experiments.Result](m *Models, run func(context.Context, *session.Session, C) (M, error), config C, gather func([]M) R) *Found[R] {
+	var models []M
+	f := &Found[R]{sessions: m.Sessions()}
+	for _, s := range f.sessions {
+		model := must(run(running(), s, config))
+		models = append(models, model)
 		for _, line := range model.Summary() {
-			f.summary = append(f.summary, f.sessions[i].Name+": "+line)
+			f.summary = append(f.summary, s.Name+": "+line)
 		}
 	}
+	f.Result = gather(models)
 	return f
 }
 
@@ -115,55 +119,49 @@ func (f *Found[R]) Export(path string, width vg.Length) {
 
 // Ablation is accuracy as components are replaced by their mean, layer by layer (experiment 1).
 func (m *Models) Ablation() *Found[experiments.AblationResult] {
-	models := each(m, func(ctx context.Context, s *session.Session) (experiments.AblationCurve, error) {
-		return experiments.Ablation(ctx, s, experiments.AblationConfig{})
+	return ask(m, experiments.Ablation, experiments.AblationConfig{}, func(all []experiments.AblationCurve) experiments.AblationResult {
+		return experiments.AblationResult{Curves: all}
 	})
-	return found(m, experiments.AblationResult{Curves: models}, models...)
 }
 
 // TextRetrieval finds pictures by texts, in groups of components (experiment 2).
 func (m *Models) TextRetrieval(config TextRetrievalConfig) *Found[experiments.TextRetrievalResult] {
-	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelTextRetrieval, error) {
-		return experiments.TextRetrieval(ctx, s, config)
+	return ask(m, experiments.TextRetrieval, config, func(all []experiments.ModelTextRetrieval) experiments.TextRetrievalResult {
+		return experiments.TextRetrievalResult{Top: all[0].Top, Models: all}
 	})
-	return found(m, experiments.TextRetrievalResult{Top: models[0].Top, Models: models}, models...)
 }
 
 // Ranking tells whether components that carry a feature rank pictures as CLIP does (experiment 3).
 func (m *Models) Ranking(config RankingConfig) *Found[experiments.RankingResult] {
-	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelRanking, error) {
-		return experiments.Ranking(ctx, s, config)
+	return ask(m, experiments.Ranking, config, func(all []experiments.ModelRanking) experiments.RankingResult {
+		return experiments.RankingResult{Models: all}
 	})
-	return found(m, experiments.RankingResult{Models: models}, models...)
 }
 
 // ImageRetrieval finds pictures that resemble another one in a property (experiment 4).
 func (m *Models) ImageRetrieval(config ImageRetrievalConfig) *Found[experiments.ImageRetrievalResult] {
-	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelImageRetrieval, error) {
-		return experiments.ImageRetrieval(ctx, s, config)
+	return ask(m, experiments.ImageRetrieval, config, func(all []experiments.ModelImageRetrieval) experiments.ImageRetrievalResult {
+		return experiments.ImageRetrievalResult{Models: all}
 	})
-	return found(m, experiments.ImageRetrievalResult{Models: models}, models...)
 }
 
 // Heatmaps draws over pictures where heads find what a text says (experiment 5).
 func (m *Models) Heatmaps(config HeatmapConfig) *Found[experiments.HeatmapResult] {
-	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelHeatmaps, error) {
-		return experiments.Heatmaps(ctx, s, config)
+	return ask(m, experiments.Heatmaps, config, func(all []experiments.ModelHeatmaps) experiments.HeatmapResult {
+		return experiments.HeatmapResult{Models: all}
 	})
-	return found(m, experiments.HeatmapResult{Models: models}, models...)
 }
 
 // ClassHeatmaps draws over pictures what tokens add to the logit of a class. With Each there is a panel for every component,
 // and the figure is a sheet of them for each picture.
 func (m *Models) ClassHeatmaps(config ClassHeatmapConfig) *Found[experiments.HeatmapResult] {
-	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelHeatmaps, error) {
-		return experiments.ClassHeatmaps(ctx, s, config)
+	f := ask(m, experiments.ClassHeatmaps, config, func(all []experiments.ModelHeatmaps) experiments.HeatmapResult {
+		return experiments.HeatmapResult{Models: all}
 	})
-	f := found(m, experiments.HeatmapResult{Models: models}, models...)
 	if !config.Each {
 		return f
 	}
-	for i, of := range models {
+	for i, of := range f.Result.Models {
 		for _, p := range of.Pictures {
 			p.Panels = p.Panels[1:] // the first is the sum of the others
 			sheet := must(plots.HeatmapContact(of.Model, p, f.sessions[i].View()))
@@ -175,43 +173,38 @@ func (m *Models) ClassHeatmaps(config ClassHeatmapConfig) *Found[experiments.Hea
 
 // Segmentation outlines objects by what image tokens add to the logit of the class (experiment 6).
 func (m *Models) Segmentation(config SegmentationConfig) *Found[experiments.SegmentationResult] {
-	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelSegmentation, error) {
-		return experiments.Segmentation(ctx, s, config)
+	return ask(m, experiments.Segmentation, config, func(all []experiments.ModelSegmentation) experiments.SegmentationResult {
+		return experiments.SegmentationResult{Models: all}
 	})
-	return found(m, experiments.SegmentationResult{Models: models}, models...)
 }
 
 // Waterbirds classifies birds in the wrong place, before and after the components that carry the place are ablated
 // (experiment 7).
 func (m *Models) Waterbirds(config WaterbirdsConfig) *Found[experiments.WaterbirdsResult] {
-	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelWaterbirds, error) {
-		return experiments.Waterbirds(ctx, s, config)
+	return ask(m, experiments.Waterbirds, config, func(all []experiments.ModelWaterbirds) experiments.WaterbirdsResult {
+		return experiments.WaterbirdsResult{Models: all}
 	})
-	return found(m, experiments.WaterbirdsResult{Models: models}, models...)
 }
 
 // Alignment compares ways of mapping into CLIP's space (experiment 8).
 func (m *Models) Alignment(config AlignmentConfig) *Found[experiments.AlignmentResult] {
-	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelAlignment, error) {
-		return experiments.CompareAlignments(ctx, s, config)
+	return ask(m, experiments.CompareAlignments, config, func(all []experiments.ModelAlignment) experiments.AlignmentResult {
+		return experiments.AlignmentResult{Models: all}
 	})
-	return found(m, experiments.AlignmentResult{Models: models}, models...)
 }
 
 // Sweep trains alignments for several lambdas, unless the cache has them.
 func (m *Models) Sweep(lambdas ...float64) *Found[experiments.SweepResult] {
-	models := each(m, func(ctx context.Context, s *session.Session) (experiments.SweepCurve, error) {
-		return experiments.Sweep(ctx, s, experiments.SweepConfig{Lambdas: lambdas})
+	return ask(m, experiments.Sweep, experiments.SweepConfig{Lambdas: lambdas}, func(all []experiments.SweepCurve) experiments.SweepResult {
+		return experiments.SweepResult{Curves: all}
 	})
-	return found(m, experiments.SweepResult{Curves: models}, models...)
 }
 
 // Causal tells how much worse a feature is read out without the components that carry it.
 func (m *Models) Causal(config CausalConfig) *Found[experiments.CausalResult] {
-	models := each(m, func(ctx context.Context, s *session.Session) (experiments.ModelCausalTest, error) {
-		return experiments.Causal(ctx, s, config)
+	return ask(m, experiments.Causal, config, func(all []experiments.ModelCausalTest) experiments.CausalResult {
+		return experiments.CausalResult{Models: all}
 	})
-	return found(m, experiments.CausalResult{Models: models}, models...)
 }
 
 // Published shows the numbers that the paper reports of an experiment, as `vitdecompose run` calls it.

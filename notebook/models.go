@@ -1,8 +1,10 @@
 package notebook
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -75,15 +77,6 @@ func (m *Models) Sessions() []*session.Session {
 
 // first is the session of the first model.
 func (m *Models) first() *session.Session { return m.Sessions()[0] }
-
-// each asks every model.
-func each[M any](m *Models, ask func(context.Context, *session.Session) (M, error)) []M {
-	var answers []M
-	for _, s := range m.Sessions() {
-		answers = append(answers, must(ask(running(), s)))
-	}
-	return answers
-}
 
 // Show says in a line what was opened.
 func (m *Models) Show() {
@@ -166,7 +159,7 @@ func (p *Picture) Show() {
 	table.Show()
 	if len(p.Truth) > 0 {
 		line := ""
-		for _, feature := range sortedKeys(p.Truth) {
+		for _, feature := range slices.Sorted(maps.Keys(p.Truth)) {
 			line += fmt.Sprintf(", %s: %s", feature, p.Truth[feature])
 		}
 		fmt.Println("what is in it: " + line[2:])
@@ -183,12 +176,14 @@ func (p *Picture) ShowParts(n int) {
 	fmt.Printf("the %d largest of %d components; their sum is the representation but for %.0e of it\n", len(table.Rows), len(p.Shares), p.Exactness)
 }
 
-// Words puts components into words: those that vary most from picture to picture first.
+// Words puts components of the first model into words: those that vary most from picture to picture first.
 func (m *Models) Words(config DescribeConfig) *Found[experiments.Words] {
-	s := m.first()
-	words := must(experiments.Describe(running(), s, config))
-	slices.SortStableFunc(words.Words, func(a, b experiments.ComponentInWords) int { return -compare(a.Share, b.Share) })
-	return found(m, words, words)
+	first := m.With(m.names[:min(1, len(m.names))]...)
+	return ask(first, func(ctx context.Context, s *session.Session, config DescribeConfig) (experiments.Words, error) {
+		words, err := experiments.Describe(ctx, s, config)
+		slices.SortStableFunc(words.Words, func(a, b experiments.ComponentInWords) int { return cmp.Compare(b.Share, a.Share) })
+		return words, err
+	}, config, func(all []experiments.Words) experiments.Words { return all[0] })
 }
 
 // Texts are the instances of a feature, as texts.

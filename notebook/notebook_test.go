@@ -72,7 +72,7 @@ func TestNote(t *testing.T) {
 	}
 	require.Equal(t, "assumed: a\nassumed: a b\n", said("a", "a b", "a"))
 	require.Equal(t, "assumed: b\n", said("a", "b"))
-	require.Equal(t, "assumed: Features: \"scenes\"\nassumed: --other x\n", said("--features scenes", "--other x"), "a notebook names fields")
+	require.Equal(t, "assumed: option Features is scenes\nassumed: --other x\n", said("option Features is scenes", "--other x"), "sessions name fields")
 	t.Setenv("GONB_TMP_DIR", filepath.Join(t.TempDir(), "none"))
 	require.Equal(t, "assumed: a\nassumed: a\n", said("a", "a"))
 }

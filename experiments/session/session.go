@@ -186,11 +186,7 @@ func OpenModel(ctx context.Context, options Options) (*gomlxvit.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if options.Note != nil {
-		for _, line := range model.Assumptions {
-			options.Note(model.Name + ": " + line)
-		}
-	}
+	options.note(model)
 	switch {
 	case model.Text == nil && options.Templates != "":
 		return nil, wrong("Templates", errors.New("the wordings are for a CLIP's classes: name these with option ClassNames"))
@@ -202,6 +198,16 @@ func OpenModel(ctx context.Context, options Options) (*gomlxvit.Model, error) {
 		return nil, err
 	}
 	return zeroShot(ctx, backend, model, names, &options)
+}
+
+// note notes what was assumed of a model's checkpoint, where somebody wants to know.
+func (o *Options) note(model *gomlxvit.Model) {
+	if o.Note == nil {
+		return
+	}
+	for _, line := range model.Assumptions {
+		o.Note(model.Name + ": " + line)
+	}
 }
 
 // CheckModel opens the model of the options as [OpenModel] does, without computing anything, and says of a CLIP whether texts are
@@ -221,11 +227,7 @@ func CheckModel(ctx context.Context, options Options) (model *gomlxvit.Model, te
 		}
 		return nil, "", err
 	}
-	if options.Note != nil {
-		for _, line := range model.Assumptions {
-			options.Note(model.Name + ": " + line)
-		}
-	}
+	options.note(model)
 	if hasText {
 		texts = "available"
 		if _, err := openModel(ctx, &options, (*checkpoint.Checkpoint).HasText, false); err != nil {

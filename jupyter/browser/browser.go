@@ -225,15 +225,23 @@ func (p *Page) Click(ctx context.Context, element string, fraction float64) erro
 	return p.Drag(ctx, element, []float64{fraction}, nil)
 }
 
+// box is the rectangle of an element on the page, in pixels.
+type box struct{ Left, Top, Width, Height float64 }
+
+// box scrolls an element into view, to where block says as scrollIntoView takes it, and gives its place there.
+func (p *Page) box(ctx context.Context, element, block string) (b box, err error) {
+	err = p.Eval(ctx, `(element => {
+		element.scrollIntoView({block: '`+block+`'});
+		const {left, top, width, height} = element.getBoundingClientRect();
+		return {left, top, width, height};
+	})(`+element+`)`, &b)
+	return b, err
+}
+
 // Drag presses the mouse on an element at the first of some fractions of its width, moves it to the others and lets it go.
 // each, if not nil, is called at each place while the mouse is held there.
 func (p *Page) Drag(ctx context.Context, element string, along []float64, each func() error) error {
-	var box struct{ Left, Top, Width, Height float64 }
-	err := p.Eval(ctx, `(element => {
-		element.scrollIntoView({block: 'center'});
-		const {left, top, width, height} = element.getBoundingClientRect();
-		return {left, top, width, height};
-	})(`+element+`)`, &box)
+	box, err := p.box(ctx, element, "center")
 	if err != nil {
 		return err
 	}

@@ -56,12 +56,7 @@ func (p *Page) Events(methods ...string) []Event {
 
 // Move moves the mouse over an element, which the expression gives: at fractions of its width and height.
 func (p *Page) Move(ctx context.Context, element string, across, down float64) error {
-	var box struct{ Left, Top, Width, Height float64 }
-	err := p.Eval(ctx, `(element => {
-		element.scrollIntoView({block: 'nearest'});
-		const {left, top, width, height} = element.getBoundingClientRect();
-		return {left, top, width, height};
-	})(`+element+`)`, &box)
+	box, err := p.box(ctx, element, "nearest")
 	if err != nil {
 		return err
 	}
