@@ -278,7 +278,8 @@ func (c *HieraConfig) positions(w Weights) *graph.Node {
 //
 //	x = shortcut(x) + Attention(norm1(x));  x = x + MLP(norm2(x))
 //
-// In the first block of a later stage the shortcut is the largest of every 2 x 2 tokens of a linear layer of norm1(x), else x.
+// In the first block of a later stage the shortcut is the largest of every 2 x 2 tokens of a linear layer of norm1(x), or, with
+// Concat, the largest and the mean of every 2 x 2 of x itself side by side; else it is x.
 func (c *HieraConfig) block(w Weights, x *graph.Node, b mark.Block) *graph.Node {
 	name := fmt.Sprintf("blocks.%d.", b.Order)
 	scaled := func(branch *graph.Node, scale string) *graph.Node {
@@ -292,7 +293,7 @@ func (c *HieraConfig) block(w Weights, x *graph.Node, b mark.Block) *graph.Node 
 	if widens(b) {
 		side := c.side(b.Stage - 1)
 		if c.Concat {
-			x = graph.Concatenate([]*graph.Node{largestOfFours(normed, side), averageFours(normed, side)}, -1)
+			x = graph.Concatenate([]*graph.Node{largestOfFours(x, side), averageFours(x, side)}, -1)
 		} else {
 			x = largestOfFours(addBias(contractLast(w, normed, w.Get(name+"proj.weight")), w.Get(name+"proj.bias")), side)
 		}
