@@ -4,11 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"vitdecompose/decompose"
-	"vitdecompose/gomlxvit"
-	"vitdecompose/gomlxvit/checkpoint"
 	"vitdecompose/gomlxvit/golden"
 )
 
@@ -17,18 +13,7 @@ func TestCoCa(t *testing.T) {
 	compute := onGo(t)
 	for _, name := range []string{"coca", "coca_same_width"} {
 		t.Run(name, func(t *testing.T) {
-			dir := filepath.Join("..", "gomlxvit", "testdata", name)
-			ckpt, err := checkpoint.Open(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer ckpt.Close()
-			model, err := gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			io := golden.Open(t, dir, "io.safetensors")
-			pixels := tensors.FromFlatDataAndDimensions(io.Tensor(t, "input"), io.Shape(t, "input")...)
+			model, io, pixels := loadCase(t, filepath.Join("..", "gomlxvit", "testdata", name))
 			out := runOn(t, compute, model, pixels, decompose.Options{Split: decompose.Heads})
 			golden.Close(t, "representation", out.Representation, io.Tensor(t, "features"), 2e-5)
 			if out.Error > 1e-5 {

@@ -37,6 +37,13 @@ var familyCases = []familyCase{
 func loadFamily(t *testing.T, name string) (dir string, model *gomlxvit.Model, io golden.File, pixels *tensors.Tensor) {
 	t.Helper()
 	dir = golden.Shared(t, "golden2", name)
+	model, io, pixels = loadCase(t, dir)
+	return dir, model, io, pixels
+}
+
+// loadCase loads the model in a directory and the pictures in io.safetensors beside it.
+func loadCase(t *testing.T, dir string) (model *gomlxvit.Model, io golden.File, pixels *tensors.Tensor) {
+	t.Helper()
 	ckpt, err := checkpoint.Open(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +58,7 @@ func loadFamily(t *testing.T, name string) (dir string, model *gomlxvit.Model, i
 	if model, err = gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{ImageSize: shape[2]}); err != nil {
 		t.Fatal(err)
 	}
-	return dir, model, io, tensors.FromFlatDataAndDimensions(io.Tensor(t, input), shape...)
+	return model, io, tensors.FromFlatDataAndDimensions(io.Tensor(t, input), shape...)
 }
 
 func TestGoldenFamilies(t *testing.T) {

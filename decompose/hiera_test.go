@@ -5,29 +5,14 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"vitdecompose/decompose"
-	"vitdecompose/gomlxvit"
-	"vitdecompose/gomlxvit/checkpoint"
 	"vitdecompose/gomlxvit/golden"
 )
 
 // A Hiera whose positions are a map and a window, and whose stream is widened by maxima and means side by side, as timm 1.0.31
 // computes it in float64 (gomlxvit/testdata/hiera.py). The other kind is among the golden families.
 func TestHieraOfWindows(t *testing.T) {
-	dir := filepath.Join("..", "gomlxvit", "testdata", "hiera_abswin")
-	ckpt, err := checkpoint.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ckpt.Close()
-	model, err := gomlxvit.FromCheckpoint(ckpt, gomlxvit.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	io := golden.Open(t, dir, "io.safetensors")
-	pixels := tensors.FromFlatDataAndDimensions(io.Tensor(t, "input"), io.Shape(t, "input")...)
+	model, io, pixels := loadCase(t, filepath.Join("..", "gomlxvit", "testdata", "hiera_abswin"))
 	out := runOn(t, onGo(t), model, pixels, decompose.Options{Split: decompose.Heads})
 	golden.Close(t, "representation", out.Representation, io.Tensor(t, "features"), 2e-5)
 	golden.Close(t, "logits", out.Logits, io.Tensor(t, "logits"), 2e-5)
