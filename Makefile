@@ -24,6 +24,9 @@ retry = for pause in 2 5 15 0; do \
 	[ $$pause = 0 ] || { echo "trying again in $$pause s" >&2; sleep $$pause; }; \
 done; echo "make: gave up on: $(1)" >&2; exit 1
 
+# What takes long says how far it is, and what has nothing to do is silent: -x and -v have go name each step.
+counted = | "$(CURDIR)/.make/count"
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,13 +44,13 @@ tools:
 
 .PHONY: modules
 modules: tools
-	@$(call retry,go mod download)
+	@$(call retry,go mod download -x 2>&1 $(counted) modules)
 
 # Go decides what has to be built again.
 .PHONY: build
 build: modules ## build bin/vitdecompose
 	@mkdir -p bin
-	@CGO_ENABLED=1 go build -o $(PROGRAM) ./cmd/vitdecompose
+	@echo "building $(PROGRAM)"; CGO_ENABLED=1 go build -v -o $(PROGRAM) ./cmd/vitdecompose 2>&1 $(counted) packages
 
 .PHONY: setup
 setup: build ## build, and fetch the XLA plugin where it is missing
@@ -99,13 +102,14 @@ docs: modules ## the documentation and notebooks as a static site, site/index.ht
 
 .PHONY: check
 check: modules ## gofmt, go vet and staticcheck
-	@unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then \
+	@echo "gofmt, go vet, staticcheck"; unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then \
 		echo "make: not formatted by gofmt:" >&2; echo "$$unformatted" >&2; exit 1; fi
 	go vet ./...
 	go tool staticcheck ./...
 
 .PHONY: test
 test: setup check ## all checks and tests
+	@echo "compiling the tests; a line for each package follows when it is done"
 	go test $(TESTFLAGS) ./...
 	go test $(TESTFLAGS) -tags cell -run InACell ./experiments/session
 	go test $(TESTFLAGS) -race $(CONCURRENT)
@@ -113,6 +117,9 @@ test: setup check ## all checks and tests
 	go test $(TESTFLAGS) -race -run SeveralDevices ./experiments/extraction
 	$(if $(SHORT),,@if $(CAN_JUPYTER); then $(MAKE) notebooks notebook-faults browser-test; else \
 		echo "make: the notebooks are left out: they need Python 3.11 or newer with its venv package"; fi)
+	$(if $(SHORT),,@if ! $(CAN_JUPYTER); then echo "make: reading from Python is left out: it needs Python 3.11 or newer"; \
+	elif ! $(MAKE) .jupyter/python/requirements.txt; then echo "make: reading from Python is left out: pip cannot install pandas here"; \
+	else $(MAKE) python-test; fi)
 
 # How long each fuzz target runs, and which do: a regular expression for their names.
 FUZZTIME ?= 60s
@@ -158,16 +165,16 @@ CELL_TIMEOUT ?= 300
 	@rm -rf .jupyter/venv
 	@python3 -m venv .jupyter/venv || \
 		{ echo "make: python3 makes no virtual environments here: install its venv package (python3-venv)" >&2; exit 1; }
-	@$(call retry,$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<)
+	@$(call retry,$(PYTHON) -m pip install --progress-bar off --disable-pip-version-check --no-deps --require-hashes -r $< 2>&1 $(counted) wheels $<)
 	@cp $< $@
 
 # go.mod in jupyter/tools pins the kernel's programs; jupyter/goexec is what GoNB gets beside its own.
 .jupyter/bin/gopls: jupyter/tools/go.mod jupyter/tools/go.sum $(wildcard jupyter/goexec/*)
-	@echo "building the notebooks' kernel"
+	@echo "fetching and building the notebooks' kernel"
 	@cd jupyter/tools && $(call retry,go list -deps tool >/dev/null)
 	@mkdir -p .jupyter/bin
 	@cd jupyter/tools && sh ../goexec/patch.sh "$(CURDIR)/.jupyter/gonb" "$(CURDIR)/.jupyter/gonb.mod"
-	@cd jupyter/tools && go build -trimpath -modfile "$(CURDIR)/.jupyter/gonb.mod" -o ../../.jupyter/bin/ tool
+	@cd jupyter/tools && go build -trimpath -v -modfile "$(CURDIR)/.jupyter/gonb.mod" -o ../../.jupyter/bin/ tool 2>&1 $(counted) packages
 	@touch $@
 
 .PHONY: kernel
@@ -177,7 +184,7 @@ kernel: tools .jupyter/bin/gopls ## build the notebooks' kernel, for a JupyterLa
 # go build does, and links nothing. The tag is that of cells, see the kernel's start.sh.)
 .PHONY: jupyter
 jupyter: setup kernel .jupyter/venv/requirements.txt
-	@go list -tags cell -export ./notebook ./data/hf >/dev/null
+	@echo "compiling what cells import"; go list -v -tags cell -export ./notebook ./data/hf 2>&1 >/dev/null $(counted) packages
 
 .PHONY: lab
 lab: jupyter ## open JupyterLab with the notebooks
@@ -211,10 +218,35 @@ else
 	VITDECOMPOSE_CHROMIUM="$(CHROMIUM)" go test -count=1 -timeout 10m ./jupyter/browser
 endif
 
+# What docs/python/read.py imports.
+PANDAS := .jupyter/python/bin/python
+
+.jupyter/python/requirements.txt: docs/python/requirements.txt
+	@echo "installing pandas into .jupyter/python"
+	@rm -rf .jupyter/python
+	@python3 -m venv .jupyter/python
+	@$(call retry,$(PANDAS) -m pip install --progress-bar off --disable-pip-version-check --no-deps -r $< 2>&1 $(counted) wheels $<)
+	@cp $< $@
+
+.PHONY: python-test
+python-test: setup .jupyter/python/requirements.txt ## read what the program writes with NumPy and pandas
+	VITDECOMPOSE_PYTHON="$(CURDIR)/$(PANDAS)" go test -count=1 -run Python ./cmd/vitdecompose
+
+.PHONY: moving
+moving: setup ## draw the moving picture of the README again
+	go run ./cmd/moving --out docs/figures/heads.gif
+
+# The commit's date and the beginning of its hash.
+VERSION ?= $(shell git log -1 --format=%cd-%h --date=format:%Y%m%d)
+
+.PHONY: dist
+dist: modules ## an archive for this system that needs no build, in dist/
+	@packaging/dist "$(VERSION)"
+
 .PHONY: bench
 bench: setup ## images per second, ratios and peak memory
 	$(PROGRAM) bench $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built; results and the caches of the user stay
-	rm -rf bin .jupyter/bin .jupyter/venv .jupyter/executed .jupyter/gonb .jupyter/gonb.mod .jupyter/gonb.sum
+	rm -rf bin dist .jupyter/bin .jupyter/venv .jupyter/python .jupyter/executed .jupyter/gonb .jupyter/gonb.mod .jupyter/gonb.sum

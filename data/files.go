@@ -67,3 +67,57 @@ func FilesIn(names []string) (Files, error) {
 	}
 	return files, nil
 }
+
+// MaskedFiles are pictures named one by one, with a file for each that says where its object is.
+type MaskedFiles struct {
+	Files
+	Masks []string // as many as there are pictures
+}
+
+// WithMasks finds the masks of pictures: a file for the only picture, or a folder in which the mask of a picture has its name
+// with the extension .png.
+func (f Files) WithMasks(name string) (MaskedFiles, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return MaskedFiles{}, err
+	}
+	masked := MaskedFiles{Files: f}
+	if !info.IsDir() {
+		if len(f) != 1 {
+			return MaskedFiles{}, fmt.Errorf("%s is the mask of one picture, and there are %d: name a folder with a mask for each", name, len(f))
+		}
+		masked.Masks = []string{name}
+		return masked, nil
+	}
+	for _, picture := range f {
+		base := filepath.Base(picture)
+		mask := filepath.Join(name, strings.TrimSuffix(base, filepath.Ext(base))+".png")
+		if _, err := os.Stat(mask); err != nil {
+			return MaskedFiles{}, fmt.Errorf("%s has no mask: %w", picture, err)
+		}
+		masked.Masks = append(masked.Masks, mask)
+	}
+	return masked, nil
+}
+
+// Mask implements Masked: 0 is background and everything else the object. A mask of another size than its picture is an error.
+func (f MaskedFiles) Mask(i int) (*Mask, error) {
+	values, err := picture.DecodeValues(f.Masks[i], picture.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	width, height, err := picture.SizeFile(f.Files[i], picture.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	if values.Width != width || values.Height != height {
+		return nil, fmt.Errorf("%s: the mask is of %d x %d pixels, its picture %s of %d x %d", f.Masks[i], values.Width, values.Height, f.Files[i], width, height)
+	}
+	mask := &Mask{Width: width, Height: height, Pix: make([]uint8, width*height)}
+	for at := range mask.Pix {
+		if values.Pix[at] != 0 {
+			mask.Pix[at] = MaskObject
+		}
+	}
+	return mask, nil
+}

@@ -182,7 +182,8 @@ func lacksMasks(s *session.Session, _ any) string {
 	if data.HasMasks(s.Data) {
 		return ""
 	}
-	return "it is not known where the objects are in the pictures of " + s.Options().Data
+	return "it is not known where the objects are in the pictures of " + s.Options().Data +
+		", which segmentation is measured against; `vitdecompose heatmap --class` draws maps of a class without masks"
 }
 
 // lacksTruths says that nothing is known of the features of the pictures.

@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"vitdecompose/experiments/study"
 	"vitdecompose/gomlxvit"
 	"vitdecompose/gomlxvit/preprocess"
+	"vitdecompose/gomlxvit/saliency"
 )
 
 // Token heatmaps, experiment 5 of arXiv 2406.01583:
@@ -88,6 +90,78 @@ type HeatmapPanel struct {
 	Limit float64 `json:"limit"`
 	// Others is what the tokens beside the grid's (class and register tokens) add; the values and it sum to the score.
 	Others float64 `json:"others"`
+	// Mask is how well the map outlines the object of the picture's mask, where there is one: see [CompareMasks].
+	Mask *SegmentationCounts `json:"mask,omitempty"`
+}
+
+// Outlined are the pixel accuracy, the intersection over union and the average precision of the map against the mask.
+func (p HeatmapPanel) Outlined() (accuracy, iou, precision float64) {
+	accuracy = float64(p.Mask.Correct) / float64(max(1, p.Mask.Labelled))
+	return accuracy, float64(p.Mask.Intersection) / float64(max(1, p.Mask.Union)), p.Mask.Precision
+}
+
+// magnitude is how much the places of the map add to the score or take from it.
+func (p HeatmapPanel) magnitude() (sum float64) {
+	for _, v := range p.Values {
+		sum += math.Abs(float64(v))
+	}
+	return sum
+}
+
+// Strongest leaves of the panels that show a single component the n of each text whose places count most, the strongest first.
+// Panels that sum components stay.
+func (p HeatmapPicture) Strongest(n int) HeatmapPicture {
+	single := make(map[string][]HeatmapPanel)
+	for _, panel := range p.Panels {
+		if len(panel.Components) == 1 {
+			single[panel.Text] = append(single[panel.Text], panel)
+		}
+	}
+	for _, panels := range single {
+		slices.SortStableFunc(panels, func(a, b HeatmapPanel) int { return cmp.Compare(b.magnitude(), a.magnitude()) })
+	}
+	var kept []HeatmapPanel
+	for _, panel := range p.Panels {
+		if len(panel.Components) > 1 {
+			kept = append(kept, panel)
+			continue
+		}
+		panels := single[panel.Text]
+		kept = append(kept, panels[:min(n, len(panels))]...)
+		delete(single, panel.Text)
+	}
+	p.Panels = kept
+	return p
+}
+
+// CompareMasks holds every map against the mask of its picture, of over or, where that is nil, of the session's data: the map
+// is made as large as the picture that the model sees and cut as [Foreground] does.
+func CompareMasks(s *session.Session, over data.Dataset, maps *ModelHeatmaps) error {
+	e, err := s.Extraction()
+	if err != nil {
+		return err
+	}
+	if over != nil {
+		e.Data = over
+	}
+	if e.Orient {
+		return errors.New("option Orient cannot be used with masks, which have the orientation of the picture files")
+	}
+	side := e.Model.Arch.InputSize()
+	for i, p := range maps.Pictures {
+		mask, err := e.MaskView(p.Picture)
+		if err != nil {
+			return err
+		}
+		for k, panel := range p.Panels {
+			counts, err := CountSegmentation(saliency.Resize(panel.Values, panel.Rows, panel.Columns, side, side), mask)
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.Name, err)
+			}
+			maps.Pictures[i].Panels[k].Mask = &counts
+		}
+	}
+	return nil
 }
 
 // HeatmapPicture is one picture with its panels.
@@ -459,6 +533,14 @@ func (s ModelHeatmaps) Summary() []string {
 // Table lists the panels.
 func (r HeatmapResult) Table() results.Table {
 	table := results.Table{Header: []string{"model", "picture", "feature", "text", "true", "components", "least", "most", "sum", "unit"}}
+	masked := slices.ContainsFunc(r.Models, func(m ModelHeatmaps) bool {
+		return slices.ContainsFunc(m.Pictures, func(p HeatmapPicture) bool {
+			return slices.ContainsFunc(p.Panels, func(panel HeatmapPanel) bool { return panel.Mask != nil })
+		})
+	})
+	if masked {
+		table.Header = append(table.Header, "pixel_accuracy", "iou", "average_precision")
+	}
 	for _, result := range r.Models {
 		for _, p := range result.Pictures {
 			for _, panel := range p.Panels {
@@ -474,8 +556,16 @@ func (r HeatmapResult) Table() results.Table {
 				if panel.True != nil {
 					truth = strconv.FormatBool(*panel.True)
 				}
-				table.Rows = append(table.Rows, []string{result.Model, p.Name, panel.Feature, panel.Text, truth, components,
-					results.Rounded(float64(slices.Min(panel.Values))), results.Rounded(float64(slices.Max(panel.Values))), results.Rounded(sum), p.Unit})
+				row := []string{result.Model, p.Name, panel.Feature, panel.Text, truth, components,
+					results.Rounded(float64(slices.Min(panel.Values))), results.Rounded(float64(slices.Max(panel.Values))), results.Rounded(sum), p.Unit}
+				switch {
+				case panel.Mask != nil:
+					accuracy, iou, precision := panel.Outlined()
+					row = append(row, results.Rounded(accuracy), results.Rounded(iou), results.Rounded(precision))
+				case masked:
+					row = append(row, "", "", "")
+				}
+				table.Rows = append(table.Rows, row)
 			}
 		}
 	}

@@ -94,7 +94,7 @@ func Segmentation(ctx context.Context, s *session.Session, config SegmentationCo
 	e.SetDefaults()
 	switch {
 	case !data.HasMasks(e.Data):
-		return result, errors.New("it is not known where the objects are in these pictures; segmentation needs pictures with masks")
+		return result, errors.New("it is not known where the objects are in these pictures; segmentation needs pictures with masks, `vitdecompose heatmap --class` does not")
 	case e.Orient:
 		return result, errors.New("option Orient cannot be used with masks, which have the orientation of the picture files")
 	}

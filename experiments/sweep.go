@@ -25,7 +25,7 @@ type SweepConfig struct {
 	// Lambdas are the weights of the orthogonality; nil for the session's alone.
 	Lambdas []float64 `json:"lambdas" flag:"sweep" min:"0" help:"values of lambda, separated by commas, in place of --lambda"`
 	// From is a file with an alignment to begin at; "" for at random.
-	From string `json:"from,omitempty" flag:"from" help:"an alignment to start from, such as one for another lambda: a few hundred steps are then enough"`
+	From string `json:"from,omitempty" flag:"from" takes:"FILE" help:"an alignment to start from, such as one for another lambda: a few hundred steps are then enough"`
 }
 
 func (c *SweepConfig) fill(_ context.Context, s *session.Session) error {

@@ -146,9 +146,10 @@ func TestLacks(t *testing.T) {
 	noise := sessionOf(t, extraction.Extraction{Backend: tiny.Backend(t), Model: tiny.Model(t), Data: tiny.Noise{N: 2}, CacheDir: t.TempDir()})
 	drawn := smallSession(t, "clip-mini", sharedCache(t))
 	lacking := map[string]string{
-		"segmentation": "it is not known where the objects are in the pictures of pictures given",
-		"causal":       "nothing is known of the pictures of pictures given beside their classes",
-		"waterbirds":   "it takes pictures of birds, named as option Correlated and option Uncorrelated",
+		"segmentation": "it is not known where the objects are in the pictures of pictures given, which segmentation is measured against; " +
+			"`vitdecompose heatmap --class` draws maps of a class without masks",
+		"causal":     "nothing is known of the pictures of pictures given beside their classes",
+		"waterbirds": "it takes pictures of birds, named as option Correlated and option Uncorrelated",
 	}
 	for _, e := range allRows() {
 		require.Equal(t, lacking[e.Name], e.Lacks(noise, e.NewConfig()), e.Name)

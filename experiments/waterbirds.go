@@ -33,12 +33,12 @@ import (
 type WaterbirdsConfig struct {
 	// Correlated and Uncorrelated are the pictures: of birds at the place that fits most of them, on 80 % of which a head is
 	// trained, and of birds at any place.
-	Correlated   string `json:"-" flag:"correlated" default:"scenes-birds:6000:1:correlated" help:"pictures of birds, most of them in the place that fits them; a head is trained on 80 % of these"`
-	Uncorrelated string `json:"-" flag:"uncorrelated" default:"scenes-birds:2000:2:uncorrelated" help:"pictures of birds in any place, such as waterbirds:DIR:test"`
+	Correlated   string `json:"-" flag:"correlated" takes:"PICTURES" default:"scenes-birds:6000:1:correlated" help:"pictures of birds, most of them in the place that fits them; a head is trained on 80 % of these"`
+	Uncorrelated string `json:"-" flag:"uncorrelated" takes:"PICTURES" default:"scenes-birds:2000:2:uncorrelated" help:"pictures of birds in any place, such as waterbirds:DIR:test"`
 	// Spurious and Core are the texts about what must not tell and what may; without names, those of the list Features.
 	Spurious phrases.Feature `json:"spurious"`
 	Core     phrases.Feature `json:"core"`
-	Features string          `json:"-" flag:"features" usual:"waterbirds, or scenes-birds for drawn ones" help:"the two features spurious and core: a shipped list or a file with a line FEATURE: INSTANCE, INSTANCE, ... for each of them"`
+	Features string          `json:"-" flag:"features" takes:"LIST" usual:"waterbirds, or scenes-birds for drawn ones" help:"the two features spurious and core: a shipped list or a file with a line FEATURE: INSTANCE, INSTANCE, ... for each of them"`
 	Ablated  int             `json:"ablated" flag:"ablated" usual:"waterbirds 10, causal 5" min:"1" help:"how many components are ablated"` // 0: 10
 	Steps    int             `json:"steps"`                                                                                                 // components ablated at the end of the curve; 0: half as many again
 	// Bank holds texts for the words of the components ablated; nil for the session's.

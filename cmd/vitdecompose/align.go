@@ -30,7 +30,8 @@ to --out.
 --sweep trains for several values of lambda and draws alignment quality and
 orthogonality against it.`,
 		Example: `  vitdecompose align --model deit-mini --lambda 1
-  vitdecompose align --model deit-mini --lambda 0.1 --from results/align/aligner.safetensors --out results/tenth
+  vitdecompose align --model deit-mini --lambda 0.1 --out results/tenth \
+    --from results/align/aligner.safetensors
   vitdecompose align --model swin-mini --sweep 0,0.01,0.1,1,10 --out results/sweep`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -57,6 +58,7 @@ orthogonality against it.`,
 	addOptions(c, &r.options, append([]string{"model"}, r.groups...)...)
 	addConfig(c, config)
 	c.Flags().StringVar(&r.out, "out", filepath.Join("results", "align"), "directory for the results")
+	takes(c.Flags(), "out", "DIR")
 	r.figures.add(c)
 	return c
 }

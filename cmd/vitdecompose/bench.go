@@ -59,6 +59,7 @@ With --peer-python, a Python that has torch and timm runs the same forward pass 
 		},
 	}
 	c.PersistentFlags().StringVar(&jsonFile, "json", "", "also write the figures to this file")
+	takes(c.PersistentFlags(), "json", "FILE")
 	addOptions(c, &options, append(models, "blocks")...)
 	addOptions(c, &cfg)
 	c.AddCommand(newBenchAlign(&jsonFile), newBenchStore(&jsonFile), newBenchPipeline(&jsonFile), newBenchScale(&jsonFile))
@@ -202,8 +203,8 @@ const drawnPictures = 400
 
 // pipelining are the options of bench pipeline that are its own.
 type pipelining struct {
-	Data string `flag:"data" usual:"drawn JPEG files of ImageNet's size" help:"pictures to extract, KIND:PATH or a directory"`
-	Dir  string `flag:"dir" usual:"that of temporary files" help:"the directory to measure in"`
+	Data string `flag:"data" takes:"PICTURES" usual:"drawn JPEG files of ImageNet's size" help:"pictures to extract, KIND:PATH or a directory"`
+	Dir  string `flag:"dir" takes:"DIR" usual:"that of temporary files" help:"the directory to measure in"`
 }
 
 func newBenchPipeline(jsonFile *string) *cobra.Command {

@@ -36,6 +36,7 @@ the beginning of its hash names it.`,
 	}
 	var dir string
 	c.PersistentFlags().StringVar(&dir, "cache", "", "the cache's directory (default: the user's cache directory)")
+	takes(c.PersistentFlags(), "cache", "DIR")
 	stores := func() ([]cache.Entry, error) {
 		if dir == "" {
 			var err error
@@ -172,6 +173,7 @@ func newCachePrune(dir *string) *cobra.Command {
 		},
 	}
 	c.Flags().DurationVar(&unused, "unused", 30*24*time.Hour, "remove those that no run has used for that long")
+	takes(c.Flags(), "unused", "TIME")
 	return c
 }
 
@@ -230,6 +232,8 @@ removed.`,
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "directory to write to")
+	takes(c.Flags(), "out", "DIR")
 	c.Flags().StringVar(&format, "format", "numpy", "numpy or parquet")
+	takes(c.Flags(), "format", "numpy|parquet")
 	return c
 }

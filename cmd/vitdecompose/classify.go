@@ -27,7 +27,8 @@ a question of its own, the sigmoid of each. Names are the checkpoint's or those 
 --class-names; where there are none, and as many classes as in ImageNet-1k or one of
 its larger sets, ImageNet's. A folder stands for all pictures below it.`,
 		Example: `  vitdecompose classify --model checkpoints/vit_base photo.jpg
-  vitdecompose classify --model hf:timm/deit_tiny_patch16_224.fb_in1k --class-names imagenet.csv *.jpg`,
+  vitdecompose classify --model hf:timm/deit_tiny_patch16_224.fb_in1k \
+    --class-names imagenet.csv *.jpg`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			files, err := data.FilesIn(args)

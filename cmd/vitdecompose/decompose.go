@@ -26,8 +26,8 @@ import (
 type decomposing struct {
 	Split  string `flag:"split" default:"heads" oneof:"heads|attns|tokens" help:"heads, attns (heads together) or tokens (heads by source token)"`
 	Biases string `flag:"biases" default:"const" oneof:"const|shared" help:"const (biases are a component by themselves) or shared (divided among the components)"`
-	Pixels string `flag:"pixels" help:"safetensors file with the tensor pixels, input or pixel_values [N,3,H,W], normalised"`
-	Out    string `flag:"out" help:"safetensors file to write"`
+	Pixels string `flag:"pixels" takes:"FILE" help:"safetensors file with the tensor pixels, input or pixel_values [N,3,H,W], normalised"`
+	Out    string `flag:"out" takes:"FILE" help:"safetensors file to write"`
 }
 
 func newDecompose() *cobra.Command {
@@ -46,7 +46,8 @@ to a safetensors file:
 and the names of the components as a JSON list in the metadata key "components".
 The largest difference between the sum and the representation is printed.`,
 		Example: `  vitdecompose decompose --model deit-mini --blocks 2..5 photo.png --out parts.safetensors
-  vitdecompose decompose --model checkpoints/vit_base --split tokens --pixels batch.safetensors --out tokens.safetensors`,
+  vitdecompose decompose --model checkpoints/vit_base --split tokens \
+    --pixels batch.safetensors --out tokens.safetensors`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, files []string) error {
 			if err := option.SetDefaults(&own); err != nil {

@@ -25,7 +25,7 @@ a bank that span what it contributes to the pictures (TextSpan).
 With --out this is also written to table.csv and result.json.`,
 		Example: `  vitdecompose describe --model deit-mini
   vitdecompose describe --model clip-mini --blocks 3.. --texts 8
-  vitdecompose describe --model deit-mini --bank my-texts.txt --features my-features.txt --out results/words`,
+  vitdecompose describe --model deit-mini --bank texts.txt --features features.txt --out words`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			r.models = []string{r.options.Model}
@@ -46,5 +46,6 @@ With --out this is also written to table.csv and result.json.`,
 	addOptions(c, &r.options, append([]string{"model"}, e.Options...)...)
 	addConfig(c, config)
 	c.Flags().StringVar(&r.out, "out", "", "directory for table.csv and result.json; without it nothing is written")
+	takes(c.Flags(), "out", "DIR")
 	return c
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"vitdecompose/experiments/cache"
@@ -18,18 +16,19 @@ func newDoctor() *cobra.Command {
 		Short: "Show the backend, what is cached, and what is missing",
 		Long: `Show the backend and its devices, the XLA plugin and whether its hash is right,
 the caches and their sizes, versions, cores and memory, whether the notebooks have
-their kernel, and what to do about anything missing. The exit code is 1 when the
-backend does not open.`,
+their kernel, what to do about anything missing, and in the last line a verdict. The
+exit code is 1 when the backend does not open.`,
 		Example: `  vitdecompose doctor
   GOMLX_BACKEND=xla:cuda vitdecompose doctor`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			r := backend.Facts(caches()...)
 			r.Versions = results.Versions()
+			state, advice := kernel.Describe()
+			r.Extras = []backend.Extra{{Name: "notebooks' kernel", State: state, Advice: advice}}
 			if err := r.Print(c.OutOrStdout()); err != nil {
 				return err
 			}
-			fmt.Fprintln(c.OutOrStdout(), "notebook kernel:", kernel.Describe())
 			return r.Problem
 		},
 	}

@@ -63,8 +63,11 @@ Without IMAGE, pictures of --data are explored: those of --probes, or with --por
 	c.Flags().StringArrayVar(&r.config.Texts, "text", nil, "a text to ask about; may be given several times")
 	c.Flags().StringArrayVar(&r.classes, "class", nil, "a class to ask about beside the best ones, its name or index; may be given several times")
 	addOptions(c, &r.config)
-	c.Flags().StringVar(&r.out, "out", "", "the page (default "+filepath.Join("results", "explorer.html")+")")
+	c.Flags().StringVar(&r.out, "out", "", "the page (default: "+filepath.Join("results", "explorer.html")+")")
 	c.Flags().IntVar(&r.port, "port", 0, "serve pages on 127.0.0.1 at this port, instead of writing one")
+	for name, word := range map[string]string{"model": "MODEL,...", "text": "TEXT", "class": "CLASS", "out": "FILE", "port": "PORT"} {
+		takes(c.Flags(), name, word)
+	}
 	return c
 }
 

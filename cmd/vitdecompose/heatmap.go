@@ -24,11 +24,13 @@ import (
 // heatmap draws over pictures of the user's own.
 type heatmap struct {
 	Texts   []string
-	Class   string `flag:"class" usual:"the best one" help:"the class whose logit is taken apart: its name or index"`
+	Class   string `flag:"class" takes:"CLASS" usual:"the best one" help:"the class whose logit is taken apart: its name or index"`
 	Contact bool   `flag:"contact" help:"draw every head separately, not only their sum"`
 	Common  bool   `flag:"common-scale" help:"one colour scale for all maps, so that they compare; without it each map uses all colours"`
+	Top     int    `flag:"top" min:"1" usual:"0, or all with --contact" help:"draw the N heads that count most separately"`
+	Mask    string `flag:"mask" takes:"FILE|FOLDER" help:"PNG mask of the picture, 0 where its object is not, or a folder with a mask of the same name for each picture: says how well the maps outline the object"`
 	Heads   int    `flag:"heads" default:"3" min:"1" help:"how many heads, those that explain a text best, have their maps summed"`
-	Out     string `flag:"out" usual:"results/heatmap" help:"directory for the figures and numbers"`
+	Out     string `flag:"out" takes:"DIR" usual:"results/heatmap" help:"directory for the figures and numbers"`
 
 	c       *cobra.Command
 	meta    results.Meta // what result.json says
@@ -54,10 +56,11 @@ blue where they speak against.
 Without --text the logit of a class is taken apart: the model's best class, or that of
 --class. With --text it is the product with the text in CLIP's space; the heads that
 explain the text best are found on the pictures of --data. --contact draws every head
-separately.`,
+separately, --top 5 the five that count most. Many pictures become figures of 24 each.`,
 		Example: `  vitdecompose heatmap --model hf:timm/vit_small_patch16_224.augreg_in1k photo.jpg
   vitdecompose heatmap --model deit-mini --text "a red car" --text forest drawing.png
-  vitdecompose heatmap --model DIR --class 281 --contact cat.jpg --out results/cat`,
+  vitdecompose heatmap --model DIR --class 281 --contact cat.jpg --out results/cat
+  vitdecompose heatmap --model deit-mini --top 3 --mask masks photos`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			r.c = c
@@ -77,6 +80,7 @@ separately.`,
 	addOptions(c, &r.options, slices.Concat([]string{"model", "templates", "blocks"}, session.Loading, ofTexts, ofClasses)...)
 	c.Flags().Lookup("model").DefValue = ""
 	c.Flags().StringArrayVar(&r.Texts, "text", nil, "a text to find; may be given several times")
+	takes(c.Flags(), "text", "TEXT")
 	addOptions(c, &r)
 	r.figures.add(c)
 	return c
@@ -123,6 +127,11 @@ func (r *heatmap) run(files data.Files) error {
 	if err != nil {
 		return usage(err)
 	}
+	if r.Top > 0 {
+		for i, p := range result.Pictures {
+			result.Pictures[i] = p.Strongest(r.Top)
+		}
+	}
 	for i := range result.Pictures {
 		result.Pictures[i].Name = filepath.Base(result.Pictures[i].Name)
 	}
@@ -132,14 +141,8 @@ func (r *heatmap) run(files data.Files) error {
 			return err
 		}
 	}
-	if len(result.Pictures) > 0 {
-		figure, err := plots.Heatmaps(result, view, plots.HeatmapOptions{Pictures: len(result.Pictures)})
-		if err != nil {
-			return err
-		}
-		if err := r.save(figure, "heatmap"); err != nil {
-			return err
-		}
+	if err := r.sheets(result, view); err != nil {
+		return err
 	}
 	found := experiments.HeatmapResult{Models: []experiments.ModelHeatmaps{all}}
 	if err := results.WriteTable(r.Out, found.Table()); err != nil {
@@ -147,6 +150,61 @@ func (r *heatmap) run(files data.Files) error {
 	}
 	r.meta.Seconds = time.Since(start).Seconds()
 	return results.Write(r.Out, found, r.meta)
+}
+
+// onSheet is how many pictures one figure shows: more make a page that nobody reads.
+const onSheet = 24
+
+// sheets draws the pictures, as many on a figure as one can look at.
+func (r *heatmap) sheets(result experiments.ModelHeatmaps, view session.View) error {
+	sheet, all := 0, result.Pictures
+	for some := range slices.Chunk(all, onSheet) {
+		sheet++
+		name := "heatmap"
+		if len(all) > onSheet {
+			name += fmt.Sprintf("-%d", sheet)
+		}
+		result.Pictures = some
+		figure, err := plots.Heatmaps(result, view, plots.HeatmapOptions{Pictures: len(some)})
+		if err != nil {
+			return err
+		}
+		if err := r.save(figure, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare holds the maps against the masks of --mask, and says of each sum how well it outlines the object.
+func (r *heatmap) compare(s *session.Session, over data.Dataset, result *experiments.ModelHeatmaps) error {
+	if r.Mask == "" {
+		return nil
+	}
+	if err := experiments.CompareMasks(s, over, result); err != nil {
+		return fmt.Errorf("--mask: %w", err)
+	}
+	for _, p := range result.Pictures {
+		for _, panel := range p.Panels {
+			if len(panel.Components) > 1 {
+				accuracy, iou, precision := panel.Outlined()
+				fmt.Fprintf(r.c.OutOrStdout(), "%s: %s: pixel accuracy %.3f, IoU %.3f, average precision %.3f\n", p.Name, panel.Text, accuracy, iou, precision)
+			}
+		}
+	}
+	return nil
+}
+
+// pictures are the files, with their masks where --mask names some.
+func (r *heatmap) pictures(files data.Files) (data.Dataset, error) {
+	if r.Mask == "" {
+		return files, nil
+	}
+	masked, err := files.WithMasks(r.Mask)
+	if err != nil {
+		return nil, fmt.Errorf("--mask: %w", err)
+	}
+	return masked, nil
 }
 
 // save writes a figure.
@@ -212,7 +270,11 @@ func positions(files data.Files) []int {
 // overClasses takes the logit of a class apart.
 func (r *heatmap) overClasses(files data.Files) (result experiments.ModelHeatmaps, view session.View, err error) {
 	ctx := r.c.Context()
-	s, err := session.With(ctx, r.options, session.Given{Data: files})
+	pictures, err := r.pictures(files)
+	if err != nil {
+		return result, view, err
+	}
+	s, err := session.With(ctx, r.options, session.Given{Data: pictures})
 	if err != nil {
 		return result, view, err
 	}
@@ -220,7 +282,7 @@ func (r *heatmap) overClasses(files data.Files) (result experiments.ModelHeatmap
 	if err := unneeded(r.c, []*session.Session{s}, ""); err != nil {
 		return result, view, err
 	}
-	config := experiments.ClassHeatmapConfig{Pictures: positions(files), Each: r.Contact, CommonScale: r.Common}
+	config := experiments.ClassHeatmapConfig{Pictures: positions(files), Each: r.Contact || r.Top > 0, CommonScale: r.Common}
 	if r.Class != "" {
 		model, err := s.Classifier(ctx)
 		if err != nil {
@@ -235,12 +297,19 @@ func (r *heatmap) overClasses(files data.Files) (result experiments.ModelHeatmap
 	if result, err = experiments.ClassHeatmaps(ctx, s, config); err != nil {
 		return result, view, err
 	}
+	if err := r.compare(s, pictures, &result); err != nil {
+		return result, view, err
+	}
 	return result, s.View(), r.record(s, slices.Concat(session.Loading, ofClasses))
 }
 
 // overTexts finds texts in CLIP's space.
 func (r *heatmap) overTexts(files data.Files) (result experiments.ModelHeatmaps, view session.View, err error) {
 	ctx := r.c.Context()
+	pictures, err := r.pictures(files)
+	if err != nil {
+		return result, view, err
+	}
 	s, err := session.Open(ctx, r.options)
 	if err != nil {
 		return result, view, err
@@ -250,13 +319,16 @@ func (r *heatmap) overTexts(files data.Files) (result experiments.ModelHeatmaps,
 		return result, view, err
 	}
 	result, err = experiments.Heatmaps(ctx, s, experiments.HeatmapConfig{
-		Texts: r.Texts, Heads: r.Heads, Each: r.Contact, CommonScale: r.Common, Over: files, Pictures: positions(files),
+		Texts: r.Texts, Heads: r.Heads, Each: r.Contact || r.Top > 0, CommonScale: r.Common, Over: pictures, Pictures: positions(files),
 	})
 	if err != nil {
 		return result, view, err
 	}
+	if err := r.compare(s, pictures, &result); err != nil {
+		return result, view, err
+	}
 	view = s.View()
-	view.Data = files
+	view.Data = pictures
 	return result, view, r.record(s, slices.Concat(session.Loading, ofTexts))
 }
 

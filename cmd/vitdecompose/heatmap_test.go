@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"image"
+	"image/png"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -65,6 +68,59 @@ func TestHeatmap(t *testing.T) {
 		require.Equal(t, base, row[1])
 	}
 	noTemporaries(t, contact)
+}
+
+func TestHeatmapOfTheStrongestAgainstMasks(t *testing.T) {
+	model := tinyModel(t)
+	pictures := writePictures(t, t.TempDir(), 2)
+	masks, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
+	writeMasks(t, masks, 2)
+	stdout := succeed(t, append([]string{"heatmap", "--model", model, "--top", "1", "--mask", masks, "--out", out}, pictures...)...)
+	require.Len(t, regexp.MustCompile(`(?m)^.*00[01]\.png: .+: pixel accuracy [01]\.\d{3}, IoU [01]\.\d{3}, average precision [01]\.\d{3}$`).FindAllString(stdout, -1), 2)
+	table := rows(t, out)
+	require.Len(t, table, 2*(1+1), "the sum and the strongest head of each picture")
+	var written experiments.HeatmapResult
+	resultOf(t, out, &written)
+	for _, p := range written.Models[0].Pictures {
+		for _, panel := range p.Panels {
+			require.Positive(t, panel.Mask.Labelled)
+		}
+	}
+	one := filepath.Join(t.TempDir(), "one")
+	succeed(t, "heatmap", "--model", model, "--mask", filepath.Join(masks, filepath.Base(pictures[0])), "--out", one, pictures[0])
+
+	other := filepath.Join(t.TempDir(), "small.png")
+	require.NoError(t, os.WriteFile(other, smallPNG(t), 0o666))
+	for _, c := range []struct {
+		words []string
+		args  []string
+	}{
+		{[]string{"--mask: ", "mask of one picture, and there are 2"}, append([]string{"--mask", other}, pictures...)},
+		{[]string{"--mask: ", "has no mask"}, []string{"--mask", t.TempDir(), pictures[0]}},
+		{[]string{"--mask: ", "2 x 2 pixels"}, []string{"--mask", other, pictures[0]}},
+		{[]string{"--mask: ", "nowhere"}, []string{"--mask", "nowhere", pictures[0]}},
+		{[]string{"--orient cannot be used with masks"}, []string{"--orient", "--mask", masks, pictures[0]}},
+	} {
+		fail(t, exitFailed, c.words, append([]string{"heatmap", "--model", model, "--out", t.TempDir()}, c.args...)...)
+	}
+	fail(t, exitUsage, []string{"--top", "at least 1"}, "heatmap", "--model", model, "--top", "0", pictures[0])
+}
+
+func smallPNG(t *testing.T) []byte {
+	t.Helper()
+	var buffer bytes.Buffer
+	require.NoError(t, png.Encode(&buffer, image.NewGray(image.Rect(0, 0, 2, 2))))
+	return buffer.Bytes()
+}
+
+func TestHeatmapOfManyPictures(t *testing.T) {
+	model := tinyModel(t)
+	dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
+	writePictures(t, dir, onSheet+1)
+	succeed(t, "heatmap", "--model", model, "--out", out, dir)
+	figure(t, filepath.Join(out, "heatmap-1"))
+	figure(t, filepath.Join(out, "heatmap-2"))
+	require.Len(t, rows(t, out), onSheet+1)
 }
 
 func TestHeatmapOfTexts(t *testing.T) {

@@ -48,6 +48,7 @@ directory, or that of a virtual environment. If the checkout is moved, install a
 	}
 	c.Flags().BoolVar(&user, "user", false, "for every Jupyter of this user (the default)")
 	c.Flags().StringVar(&prefix, "prefix", "", "for the Jupyter under this prefix, such as a virtual environment")
+	takes(c.Flags(), "prefix", "PREFIX")
 	return c
 }
 

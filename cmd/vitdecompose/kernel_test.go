@@ -35,7 +35,7 @@ func TestKernelInstall(t *testing.T) {
 	require.Equal(t, exitDone, code, stderr)
 	require.FileExists(t, filepath.Join(user, "kernels", kernel.Name, "kernel.json"))
 	_, stdout, _ = runLine(t, "doctor")
-	require.Contains(t, stdout, "\nnotebook kernel: there, and known to your Jupyter by "+user)
+	require.Regexp(t, `(?m)^notebooks. kernel +there, and known to your Jupyter by `+user, stdout)
 }
 
 func TestKernelInstallRefuses(t *testing.T) {

@@ -59,7 +59,8 @@ trained weights are. With --check, say whether a checkpoint loads, and if not, w
 			return errors.Join(err, out.Flush())
 		},
 	}
-	c.Flags().StringVar(&check, "check", "", "checkpoint `DIR`, FILE or hf:OWNER/REPO: say whether it loads")
+	c.Flags().StringVar(&check, "check", "", "checkpoint directory, file of weights or hf:OWNER/REPO: say whether it loads")
+	takes(c.Flags(), "check", "MODEL")
 	addOptions(c, &options, "input")
 	return c
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/pflag"
 	"gonum.org/v1/plot/vg"
 
-	"vitdecompose/data"
 	"vitdecompose/data/atomicfile"
 	"vitdecompose/data/printable"
 	"vitdecompose/data/progress"
@@ -81,17 +80,6 @@ func addFlag(c *cobra.Command, o option.Option, shared bool) {
 	if f.DefValue = o.Default(); o.IsBoolFlag() {
 		f.NoOptDefVal, f.DefValue = "true", "false"
 	}
-}
-
-// help is a line about an option.
-func help(o option.Option) string {
-	if o.Flag == "data" {
-		o.Help += kinds()
-	}
-	if o.Usual != "" {
-		return fmt.Sprintf("%s (default: %s)", o.Help, o.Usual)
-	}
-	return o.Help
 }
 
 // described are the structs whose options errors may name, with the flags that they have.
@@ -192,11 +180,12 @@ type figureFlags struct {
 
 func (f *figureFlags) add(c *cobra.Command) {
 	f.c = c
-	c.Flags().Func("width", "`width` of the figures: column (85mm), page (177mm) or millimetres such as 120mm (default: page, or column for the curves of one model)",
+	c.Flags().Func("width", "width of the figures: column (85mm), page (177mm) or millimetres such as 120mm (default: page, or column for the curves of one model)",
 		func(text string) (err error) {
 			f.width, err = plots.ParseWidth(text)
 			return err
 		})
+	takes(c.Flags(), "width", "WIDTH")
 }
 
 // save writes a figure as base.png, base.svg and base.pdf. It says which letters could not be written.
@@ -236,13 +225,4 @@ func optionsOf(groups ...string) []string {
 		names = append(names, o.Flag)
 	}
 	return names
-}
-
-// kinds lists the kinds of data sets.
-func kinds() string {
-	var lines []string
-	for _, kind := range data.Kinds() {
-		lines = append(lines, fmt.Sprintf("  %s:%s: %s", kind.Name, kind.Argument, kind.Help))
-	}
-	return "\n" + strings.Join(lines, "\n") + "\n"
 }

@@ -12,11 +12,11 @@ import (
 
 var goLine = regexp.MustCompile(`(?m)^go .*$`)
 
-// TestOutsideModule builds a separate module that uses this one by the lines that the README gives.
+// TestOutsideModule builds a separate module that uses this one by the lines that the documentation gives.
 func TestOutsideModule(t *testing.T) {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	require.NoError(t, err)
-	readme := readDocument(t, "README.md")
+	readme := readDocument(t, "docs/library.md")
 	for _, line := range []string{"    require vitdecompose v0.0.0\n", "    replace vitdecompose => ../vitdecompose\n"} {
 		require.Contains(t, readme, line)
 	}

@@ -68,7 +68,11 @@ GOMLX_BACKEND chooses the backend: xla:cpu, xla:cuda, xla:tpu or go.`,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
 	}
+	version := root.Flags().Bool("version", false, "the same as the command version")
 	root.RunE = func(_ *cobra.Command, args []string) error {
+		if *version && len(args) == 0 {
+			return printVersions(root.OutOrStdout())
+		}
 		if len(args) == 0 {
 			return root.Help()
 		}
@@ -81,6 +85,12 @@ GOMLX_BACKEND chooses the backend: xla:cpu, xla:cuda, xla:tpu or go.`,
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(commands()...)
+	useHelp(root)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd(args...)
+	if err := complete(root); err != nil {
+		panic(err) // a flag that is offered and not there
+	}
 	root.SetArgs(args)
 	out := &output{w: stdout}
 	root.SetOut(out)

@@ -41,6 +41,7 @@ func TestExitCodes(t *testing.T) {
 		{"", exitDone, ""},
 		{"--help", exitDone, ""},
 		{"version", exitDone, ""},
+		{"--version", exitDone, ""},
 		{"help version", exitDone, ""},
 		{"doktor", exitUsage, `vitdecompose: unknown command "doktor", did you mean doctor?; see ` + "`vitdecompose --help`"},
 		{"--frob", exitUsage, "unknown flag: --frob"},

@@ -34,31 +34,25 @@ type runner struct {
 }
 
 func newRun() *cobra.Command {
-	var list strings.Builder
 	var names []string
 	for _, e := range experiments.All() {
 		names = append(names, e.Name)
-		about := e.About
-		if e.Number != "" {
-			about = e.Number + ": " + about
-		}
-		fmt.Fprintf(&list, "  %-16s %s\n", e.Name, strings.Join(wrap(about, 78), "\n"+strings.Repeat(" ", 19)))
 	}
 	c := &cobra.Command{
-		Use:   "run (" + strings.Join(names, "|") + "|all)",
+		Use:   "run (EXPERIMENT|all)",
 		Short: "Run an experiment of the paper and draw its figure",
 		Long: `Run an experiment of arXiv 2406.01583 and write its numbers (result.json, table.csv)
-and its figures (PNG, SVG, PDF, with captions as text and LaTeX) into the directory --out.
-
-` + list.String() + `  all              all of them, each into a sub-folder of --out, and a page with
-                   everything, index.html
+and its figures (PNG, SVG, PDF, with captions as text and LaTeX) into the directory
+--out. The numbers are those of the paper's experiments.
 
 Contributions and alignments are kept in a cache: a second run, or one that was
 interrupted, does not compute them again.`,
 		Example: `  vitdecompose run ablation
   vitdecompose run text-retrieval --model swin-mini --lambda 0.1
-  vitdecompose run ablation --model hf:timm/vit_small_patch16_224.dino --head-data training --data validation
-  vitdecompose run text-retrieval --model hf:timm/deit_base_patch16_224.fb_in1k --reference hf:laion/CLIP-ViT-L-14-laion2B-s32B-b82K --align-data photos --data photos`,
+  vitdecompose run ablation --model hf:timm/vit_small_patch16_224.dino \
+    --head-data training --data validation
+  vitdecompose run text-retrieval --model hf:timm/deit_base_patch16_224.fb_in1k \
+    --reference hf:laion/CLIP-ViT-L-14-laion2B-s32B-b82K --align-data photos --data photos`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -84,9 +78,13 @@ func newRunOne(e experiments.Experiment) *cobra.Command {
 	if e.Trains {
 		r.used = "training"
 	}
+	about := e.About
+	if e.Number != "" {
+		about = e.Number + ": " + about
+	}
 	r.options.OtherPictures = !slices.Contains(e.Options, "data")
 	c := &cobra.Command{
-		Use: e.Name, Short: e.About, Args: cobra.NoArgs,
+		Use: e.Name, Short: about, Args: cobra.NoArgs,
 		Long:    strings.Join(wrap(strings.TrimSpace(e.Title+". "+e.Claim), 90), "\n"),
 		Example: "  vitdecompose run " + e.Name + "\n  vitdecompose run " + e.Name + " --model clip-mini --pictures 200 --out results/mine",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -114,7 +112,7 @@ func newRunAll() *cobra.Command {
 		}
 	}
 	c := &cobra.Command{
-		Use: "all", Short: "all experiments, and a page with everything", Args: cobra.NoArgs,
+		Use: "all", Short: "all of them, each into a sub-folder of --out, and a page with everything", Args: cobra.NoArgs,
 		Long: `Run all experiments, each into a sub-folder of --out, and write a page with everything,
 index.html. An experiment that needs what the pictures lack, masks for example, is left out.`,
 		Example: `  vitdecompose run all --out results/all`,
@@ -133,8 +131,10 @@ index.html. An experiment that needs what the pictures lack, masks for example, 
 
 // add adds the flags that experiments have in common.
 func (r *runner) add(c *cobra.Command, out string) {
-	c.Flags().StringSliceVar(&r.models, "model", zoo.Studied(), "models, separated by commas: shipped ones, checkpoint directories or hf:owner/repo")
-	c.Flags().StringVar(&r.out, "out", "", "directory for the results (default "+out+")")
+	c.Flags().StringSliceVar(&r.models, "model", zoo.Studied(), "models, separated by commas: shipped ones, checkpoint directories, files of weights or hf:owner/repo")
+	takes(c.Flags(), "model", "MODEL,...", "model")
+	c.Flags().StringVar(&r.out, "out", "", "directory for the results (default: "+out+")")
+	takes(c.Flags(), "out", "DIR")
 	addOptions(c, &r.options, r.groups...)
 	r.figures.add(c)
 }
@@ -309,17 +309,4 @@ func prepareOut(dir string) error {
 		return fmt.Errorf("--out: %w", err)
 	}
 	return nil
-}
-
-// wrap breaks a text into lines of at most the given number of letters.
-func wrap(text string, width int) []string {
-	var lines []string
-	for word := range strings.FieldsSeq(text) {
-		if n := len(lines); n > 0 && len(lines[n-1])+1+len(word) <= width {
-			lines[n-1] += " " + word
-			continue
-		}
-		lines = append(lines, word)
-	}
-	return lines
 }

@@ -40,6 +40,7 @@ The default device is the one that GOMLX_BACKEND names, else the CPU.`,
 		},
 	}
 	c.Flags().StringVar(&device, "device", "", "what computes: cpu, cuda or tpu")
+	takes(c.Flags(), "device", "cpu|cuda|tpu")
 	return c
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"image"
 	"image/png"
 	"maps"
 	"math/rand/v2"
@@ -107,6 +108,23 @@ func writePictures(t testing.TB, dir string, n int) []string {
 	}
 	slices.Sort(files)
 	return files
+}
+
+// writeMasks writes where the objects of the first n scenes are as PNG files named like the pictures of [writePictures].
+func writeMasks(t testing.TB, dir string, n int) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(dir, 0o777))
+	for i := range n {
+		mask := image.NewGray(image.Rect(0, 0, scenes.Size, scenes.Size))
+		for at, covered := range scenes.Draw(0, uint64(i)).Mask {
+			if covered >= 128 {
+				mask.Pix[at] = 255
+			}
+		}
+		var buffer bytes.Buffer
+		require.NoError(t, png.Encode(&buffer, mask))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%03d.png", i)), buffer.Bytes(), 0o666))
+	}
 }
 
 // program runs a command line and returns what it left behind.

@@ -33,8 +33,9 @@ card. Models: ` + names + `.
 
 Training that was interrupted goes on where it stopped when the same command is
 given again, and ends with the same weights.`,
-		Example: `  vitdecompose train deit-mini --out checkpoints/deit-mini`,
-		Args:    cobra.ExactArgs(1),
+		Example:   `  vitdecompose train deit-mini --out checkpoints/deit-mini`,
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: zoo.Names(),
 		RunE: func(c *cobra.Command, args []string) error {
 			if opts.Steps < 0 || opts.Save < 0 {
 				return usagef("--steps and --save must not be negative")
@@ -75,7 +76,10 @@ given again, and ends with the same weights.`,
 	c.Flags().StringVar(&opts.Dir, "out", "", "directory for the checkpoint and, until it is done, the state of training (default: the model's name)")
 	c.Flags().IntVar(&opts.Steps, "steps", 0, "train for this many steps instead of the recipe's")
 	c.Flags().StringVar(&sees, "sees", "", "train and test on a part of scenes, background or silhouette, to learn what scenes can be told by")
-	c.Flags().IntVar(&opts.Save, "save", 0, "steps between states on disk (default 250)")
+	c.Flags().IntVar(&opts.Save, "save", 0, "steps between states on disk (default: 250)")
+	for flag, word := range map[string]string{"out": "DIR", "steps": "N", "sees": "PART", "save": "N"} {
+		takes(c.Flags(), flag, word)
+	}
 	return c
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 
@@ -17,13 +18,18 @@ func newVersion() *cobra.Command {
 		Example: `  vitdecompose version`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			versions := results.Versions()
-			for _, name := range slices.Sorted(maps.Keys(versions)) {
-				if _, err := fmt.Fprintln(c.OutOrStdout(), name, versions[name]); err != nil {
-					return err
-				}
-			}
-			return nil
+			return printVersions(c.OutOrStdout())
 		},
 	}
+}
+
+// printVersions writes a line for each part that results depend on.
+func printVersions(w io.Writer) error {
+	versions := results.Versions()
+	for _, name := range slices.Sorted(maps.Keys(versions)) {
+		if _, err := fmt.Fprintln(w, name, versions[name]); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -15,7 +15,10 @@
 //
 //	decompose: 0 of 1000
 //	decompose: 312 of 1000 (31%), 62.3/s, 11s left
-//	decompose: 1000 of 1000, 62.1/s, 16s
+//	decompose: 1000 of 1000, 62.1/s, 18s, 2.1s of it before the first
+//
+// The first step often takes longer than the others, because it waits for a program to be compiled. Rates and the time left
+// leave it out, and nothing is estimated before a second of steady work.
 //
 // A reporter has one stage at a time. Its methods may be called from several goroutines at once. Nothing here writes
 // to standard output, which belongs to results.
@@ -80,6 +83,28 @@ type stage struct {
 	what        string
 	total, done int // total 0: not known
 	began       time.Time
+	first       time.Time // when the first steps were done
+	firstDone   int       // how many these were
+}
+
+// steadily is how long work must have gone on after its first steps before anything is estimated from it.
+const steadily = time.Second
+
+// add notes that n more steps are done.
+func (s *stage) add(n int, now time.Time) {
+	if s.done == 0 {
+		s.first, s.firstDone = now, n
+	}
+	s.done += n
+}
+
+// steady is what was done after the first steps, and in which time; false before there is enough of it.
+func (s stage) steady(now time.Time) (done int, took time.Duration, enough bool) {
+	if s.done == 0 {
+		return 0, 0, false
+	}
+	done, took = s.done-s.firstDone, now.Sub(s.first)
+	return done, took, done > 0 && took >= steadily
 }
 
 func begin(what string, total int, now time.Time) stage {
@@ -89,26 +114,41 @@ func begin(what string, total int, now time.Time) stage {
 // summary is the last line of a stage: all that was done, how fast, and how long it took.
 func (s stage) summary(now time.Time) string {
 	elapsed := now.Sub(s.began)
+	done, took, enough := s.steady(now)
+	before := elapsed - took
+	if !enough {
+		done, took = s.done, elapsed
+	}
 	line := s.count()
-	if rate := s.rate(elapsed); rate != "" {
+	if rate := rate(done, took); rate != "" {
 		line += ", " + rate
 	}
-	return line + ", " + short(elapsed)
+	line += ", " + short(elapsed)
+	if enough && before >= time.Second {
+		line += ", " + short(before) + " of it before the first"
+	}
+	return line
 }
 
 // status is a line about a stage that is still running.
 func (s stage) status(now time.Time) string {
-	elapsed := now.Sub(s.began)
 	line := s.count()
 	if s.total > 0 {
 		line += fmt.Sprintf(" (%d%%)", 100*s.done/s.total)
 	}
-	if rate := s.rate(elapsed); rate != "" {
-		line += ", " + rate
-		if s.total > s.done {
-			left := float64(elapsed) / float64(s.done) * float64(s.total-s.done)
-			line += ", " + short(time.Duration(left)) + " left"
-		}
+	return line + s.pace(now)
+}
+
+// pace is the rate and the time left, each after a comma; "" while nothing can be said.
+func (s stage) pace(now time.Time) string {
+	done, took, enough := s.steady(now)
+	if !enough {
+		return ""
+	}
+	line := ", " + rate(done, took)
+	if s.total > s.done {
+		left := float64(took) / float64(done) * float64(s.total-s.done)
+		line += ", " + short(time.Duration(left)) + " left"
 	}
 	return line
 }
@@ -121,11 +161,11 @@ func (s stage) count() string {
 }
 
 // rate is steps per second with three significant digits, or "" before anything can be said.
-func (s stage) rate(elapsed time.Duration) string {
-	if s.done == 0 || elapsed <= 0 {
+func rate(done int, took time.Duration) string {
+	if done == 0 || took <= 0 {
 		return ""
 	}
-	perSecond := float64(s.done) / elapsed.Seconds()
+	perSecond := float64(done) / took.Seconds()
 	if perSecond >= 100 {
 		return fmt.Sprintf("%.0f/s", perSecond)
 	}
@@ -169,8 +209,9 @@ func (l *lines) Add(n int) {
 	if !l.stage.open {
 		return
 	}
-	l.stage.done += n
-	if now := l.now(); now.Sub(l.last) >= l.interval {
+	now := l.now()
+	l.stage.add(n, now)
+	if now.Sub(l.last) >= l.interval {
 		l.say(l.stage.status(now), now)
 	}
 }
@@ -200,9 +241,10 @@ type bar struct {
 	w   io.Writer
 	now func() time.Time
 
-	mu    sync.Mutex
-	stage stage
-	bar   *progressbar.ProgressBar
+	mu     sync.Mutex
+	stage  stage
+	bar    *progressbar.ProgressBar
+	widest int // of the descriptions of the stage so far
 }
 
 func newBar(w io.Writer, now func() time.Time) *bar { return &bar{w: w, now: now} }
@@ -211,7 +253,7 @@ func (b *bar) Start(what string, total int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.finish()
-	b.stage = begin(what, total, b.now())
+	b.stage, b.widest = begin(what, total, b.now()), 0
 	length := int64(-1) // a spinner
 	if b.stage.total > 0 {
 		length = int64(b.stage.total)
@@ -222,9 +264,8 @@ func (b *bar) Start(what string, total int) {
 		progressbar.OptionSetWidth(30),
 		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}),
 		progressbar.OptionShowCount(),
-		progressbar.OptionShowIts(),
-		progressbar.OptionSetElapsedTime(true),
-		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionSetElapsedTime(false),
+		progressbar.OptionSetPredictTime(false), // it would count the first step
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetSpinnerChangeInterval(0), // turns with the steps, without a goroutine for it
@@ -238,7 +279,12 @@ func (b *bar) Add(n int) {
 	if !b.stage.open {
 		return
 	}
-	b.stage.done += n
+	now := b.now()
+	b.stage.add(n, now)
+	// Padded, so that the bar stays where it is.
+	description := fmt.Sprintf("%-*s", b.widest, b.stage.what+b.stage.pace(now))
+	b.widest = len(description)
+	b.bar.Describe(description)
 	shown := b.stage.done
 	if b.stage.total > 0 {
 		// The bar would stop drawing at its end; the summary line tells the true number.

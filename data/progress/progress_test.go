@@ -48,15 +48,30 @@ func TestLines(t *testing.T) {
 		}, []string{
 			"decompose: 0 of 100",
 			"decompose: 30 of 100 (30%), 5/s, 14s left", // 6 s, the first Add after 5 s
-			"decompose: 100 of 100 (100%), 8.33/s",      // 12 s
-			"decompose: 100 of 100, 8.33/s, 12s",
+			"decompose: 100 of 100 (100%), 9/s",         // 12 s
+			"decompose: 100 of 100, 9/s, 12s, 2s of it before the first",
+		}},
+		{"what was compiled first is not in the estimate", func(r Reporter, c *clock) {
+			r.Start("decompose", 1000)
+			c.forward(9 * time.Second) // compiles
+			r.Add(8)                   // nothing can be said yet
+			for range 6 {
+				c.forward(900 * time.Millisecond)
+				r.Add(90)
+			}
+			r.Done()
+		}, []string{
+			"decompose: 0 of 1000",
+			"decompose: 8 of 1000 (0%)",
+			"decompose: 548 of 1000 (54%), 100/s, 4.5s left",
+			"decompose: 548 of 1000, 100/s, 14s, 9s of it before the first",
 		}},
 		{"unknown total", func(r Reporter, c *clock) {
 			r.Start("download", 0)
 			c.forward(6 * time.Second)
 			r.Add(1200)
 			r.Done()
-		}, []string{"download: 0", "download: 1200, 200/s", "download: 1200, 200/s, 6s"}},
+		}, []string{"download: 0", "download: 1200", "download: 1200, 200/s, 6s"}},
 		{"negative total is unknown", func(r Reporter, c *clock) {
 			r.Start("read", -1)
 			r.Done()
@@ -105,6 +120,9 @@ func TestBar(t *testing.T) {
 		c.forward(time.Second)
 		r.Add(1)
 	}
+	if got, want := r.bar.State().Description, "decompose, 1/s"; strings.TrimSpace(got) != want {
+		t.Errorf("the bar says %q in the end, want %q", got, want)
+	}
 	drawn := out.String()
 	for _, want := range []string{"decompose", "0/4", "["} {
 		if !strings.Contains(drawn, want) {
@@ -117,7 +135,7 @@ func TestBar(t *testing.T) {
 	r.Add(3) // more than was promised: still no failure, and the true number in the end
 	r.Done()
 	r.Done()
-	if got, want := out.String(), "\rdecompose: 7 of 4, 1.75/s, 4s\n"; !strings.HasSuffix(got, want) {
+	if got, want := out.String(), "\rdecompose: 7 of 4, 2/s, 4s, 1s of it before the first\n"; !strings.HasSuffix(got, want) {
 		t.Errorf("the bar ended with %q, want %q", got[len(drawn):], want)
 	}
 }
@@ -132,7 +150,7 @@ func TestBarUnknownTotal(t *testing.T) {
 	c.forward(10 * time.Second)
 	r.Start("write", 1) // ends the open stage
 	r.Done()
-	for _, want := range []string{"read: 1000, 100/s, 10s\n", "write: 0 of 1, 0s\n"} {
+	for _, want := range []string{"read: 1000, 99.9/s, 10s\n", "write: 0 of 1, 0s\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("wrote %q, want %q in it", out, want)
 		}

@@ -27,7 +27,7 @@ type AlignConfig struct {
 	// Steps is how many batches are timed for each lambda; seconds of an epoch are their median times the batches of one.
 	Steps int `json:"steps" flag:"rounds" default:"7" min:"1" help:"steps of each kind"`
 	// PeerPython is a python with torch that takes the same steps in turn; empty for none.
-	PeerPython string `json:"-" flag:"peer-python" help:"a Python with torch, which takes the same steps for comparison"`
+	PeerPython string `json:"-" flag:"peer-python" takes:"PYTHON" help:"a Python with torch, which takes the same steps for comparison"`
 	// Log gets a line now and then, nil for none.
 	Log io.Writer `json:"-"`
 }

@@ -31,7 +31,7 @@ type ModelConfig struct {
 	// First and Last are the blocks of which heads, MLPs and tokens are measured beside those of all blocks.
 	First, Last int
 	// PeerPython is a python with torch and timm that runs the same forward pass in turn; empty for none.
-	PeerPython string `flag:"peer-python" help:"a Python with torch and timm, which runs the same forward pass for comparison"`
+	PeerPython string `flag:"peer-python" takes:"PYTHON" help:"a Python with torch and timm, which runs the same forward pass for comparison"`
 	// Log gets a line for each step, nil for none.
 	Log io.Writer
 }

@@ -28,7 +28,7 @@ type StoreConfig struct {
 	Batch  int `json:"batch" flag:"batch" default:"8" min:"1" max:"4096" help:"pictures in a file"`
 	Rounds int `json:"rounds" flag:"rounds" default:"3" min:"1" help:"times each job is run"`
 	// Dir is the directory for the stores, which are removed in the end; empty for that of temporary files.
-	Dir string `json:"-" flag:"dir" usual:"that of temporary files" help:"the directory to measure in"`
+	Dir string `json:"-" flag:"dir" takes:"DIR" usual:"that of temporary files" help:"the directory to measure in"`
 	// Log gets a line now and then, nil for none.
 	Log io.Writer `json:"-"`
 }

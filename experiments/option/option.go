@@ -7,8 +7,8 @@
 //
 // The tags are flag (its name on the command line), group (what it belongs to; commands take whole groups), default (what
 // the zero value stands for), min (the least number), oneof (the words that may be chosen, separated by |), usual (what help
-// says instead of a default that depends on other things) and help. A field whose zero value is itself a choice, such as
-// a weight of 0, is a pointer: nil stands for the default.
+// says instead of a default that depends on other things), takes (help's word for the value, such as FILE) and help. A field
+// whose zero value is itself a choice, such as a weight of 0, is a pointer: nil stands for the default.
 //
 // An error names an option as "option Batch", wherever it arises; [AsFlags] writes --batch instead.
 package option
@@ -133,6 +133,12 @@ func (o Option) String() string {
 
 // Kind is a word for what the option takes, for help.
 func (o Option) Kind() string {
+	if word := o.tag.Get("takes"); word != "" {
+		return word
+	}
+	if words := o.Words(); words != nil {
+		return strings.Join(words, "|")
+	}
 	t := o.value.Type()
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -141,19 +147,27 @@ func (o Option) Kind() string {
 	if list {
 		t = t.Elem()
 	}
-	kind := "text"
+	kind := "TEXT"
 	switch t.Kind() {
 	case reflect.Bool:
 		return "bool"
 	case reflect.Int, reflect.Int64, reflect.Uint64:
-		kind = "n"
+		kind = "N"
 	case reflect.Float64:
-		kind = "x"
+		kind = "X"
 	}
 	if list {
 		kind += ",..."
 	}
 	return kind
+}
+
+// Words are those that may be chosen, nil where it takes something else.
+func (o Option) Words() []string {
+	if words := o.tag.Get("oneof"); words != "" {
+		return strings.Split(words, "|")
+	}
+	return nil
 }
 
 // read parses text into a value of the option's type.
@@ -216,10 +230,8 @@ func (o Option) check(v reflect.Value) error {
 		}
 		return nil
 	}
-	if words := o.tag.Get("oneof"); words != "" {
-		if allowed := strings.Split(words, "|"); !slices.Contains(allowed, v.String()) {
-			return fmt.Errorf("%q is not one of %s", v.String(), strings.Join(allowed, ", "))
-		}
+	if words := o.Words(); words != nil && !slices.Contains(words, v.String()) {
+		return fmt.Errorf("%q is not one of %s", v.String(), strings.Join(words, ", "))
 	}
 	var number float64
 	switch {

@@ -31,7 +31,14 @@ type Report struct {
 	Memory      uint64            // bytes this process may use, 0 when unknown
 	Available   uint64            // bytes free for it now, 0 when unknown
 	Versions    map[string]string // of the program and its parts, by name; Facts leaves them to its caller
-	Advice      []string
+	Advice      []string          // what to do about what is missing for any command
+	Extras      []Extra           // what only some use; Facts leaves them to its caller
+}
+
+// Extra is a part of the program that works without it, and that only some use.
+type Extra struct {
+	Name, State string
+	Advice      string // what to do to have it; "" where it is there
 }
 
 // PluginReport is a plugin whose whole file was read.
@@ -262,11 +269,40 @@ func (r Report) Print(w io.Writer) error {
 	if r.Memory > 0 {
 		row("memory", "%s, %s available", size(r.Memory), size(r.Available))
 	}
-	if len(r.Advice) == 0 {
-		row("to do", "nothing: all is there")
+	for _, e := range r.Extras {
+		row(e.Name, "%s", e.State)
 	}
 	for _, a := range r.Advice {
 		row("to do", "%s", a)
 	}
+	for _, e := range r.Extras {
+		if e.Advice != "" {
+			row("to do for the "+e.Name, "%s", e.Advice)
+		}
+	}
+	row("verdict", "%s", r.Verdict())
 	return t.Flush()
+}
+
+// Verdict sums the report up in a line.
+func (r Report) Verdict() string {
+	var without []string
+	for _, e := range r.Extras {
+		if e.Advice != "" {
+			without = append(without, e.Name)
+		}
+	}
+	lacks := ""
+	if len(without) > 0 {
+		lacks = ", but for the " + strings.Join(without, " and the ")
+	}
+	switch {
+	case r.Problem != nil:
+		return "not ready: the backend does not open; see `to do`"
+	case len(r.Advice) > 0:
+		return "ready" + lacks + "; `to do` says what would be better"
+	case lacks != "":
+		return "ready" + lacks + ": see `to do`"
+	}
+	return "ready: nothing is missing"
 }

@@ -247,21 +247,22 @@ func readable(path string) error {
 	return nil
 }
 
-// Describe says in a line whether the notebooks' kernel is there and what is missing.
-func Describe() string {
+// Describe says in a line whether the notebooks' kernel is there, and in another what to do where it is not; "" where nothing
+// is missing.
+func Describe() (state, advice string) {
 	c, err := Find()
 	if err != nil {
-		return "none: " + err.Error()
+		return "none", err.Error()
 	}
 	if err := c.Check(); err != nil {
-		return "not built: " + err.Error()
+		return "not built", err.Error()
 	}
 	switch path, err := Installed(); {
 	case err == nil:
-		return "there, and known to your Jupyter by " + path
+		return "there, and known to your Jupyter by " + path, ""
 	case errors.Is(err, fs.ErrNotExist):
-		return "there; `make lab` opens JupyterLab with it, `vitdecompose kernel install` makes it known to your own"
+		return "there; `make lab` opens JupyterLab with it, `vitdecompose kernel install` makes it known to your own", ""
 	default:
-		return err.Error()
+		return "there, but not for your own Jupyter", err.Error()
 	}
 }
