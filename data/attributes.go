@@ -3,8 +3,8 @@ package data
 // Attributed is a data set that knows more than the class about its pictures.
 type Attributed interface {
 	Dataset
-	// Attributes is what is known about picture i, by the name of the feature: "color" is "red", say. What is not known
-	// is not there. The map is the caller's.
+	// Attributes is what is known about picture i, by the name of the feature: "color" is "red", say. What the
+	// picture is known to have none of is there with "", and what is not known is not there. The map is the caller's.
 	Attributes(i int) map[string]string
 }
 

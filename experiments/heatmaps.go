@@ -258,8 +258,8 @@ func Heatmaps(ctx context.Context, s *session.Session, config HeatmapConfig) (Mo
 			panels := panelsOf(scored[t], s.Model.Arch.PrefixTokens(), config.Each)
 			for p := range panels {
 				panels[p].Feature, panels[p].Text = text.feature, text.text
-				if known[t] {
-					panels[p].True, panels[p].Has = truthOf(features[t], text.text, data.Attributes(ds, index)[text.feature])
+				if value, said := data.Attributes(ds, index)[text.feature]; said && known[t] {
+					panels[p].True, panels[p].Has = truthOf(features[t], text.text, value)
 				}
 			}
 			of.Panels = append(of.Panels, panels...)

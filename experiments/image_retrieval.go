@@ -148,7 +148,7 @@ func ImageRetrieval(ctx context.Context, s *session.Session, config ImageRetriev
 			return result, fmt.Errorf("feature %s: the number of components to sum is %d; it must be at least 1", feature.Name, count)
 		}
 		rows := unitOrZero(r.Sum(chosen), r.Dim)
-		truth := truths(r.Data, r.Index, feature.Name)
+		truth := truths(s, r.Data, r.Index, feature.Name)
 		for p := range result.Probes {
 			probe, _ := slices.BinarySearch(r.Index, result.Probes[p].Picture)
 			found, scores := nearest(rows, r.Dim, probe, config.Nearest)

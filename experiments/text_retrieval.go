@@ -127,7 +127,7 @@ func TextRetrieval(ctx context.Context, s *session.Session, config TextRetrieval
 		if err != nil {
 			return result, fmt.Errorf("feature %s: %w", feature.Name, err)
 		}
-		truth := truths(r.Data, r.Index, feature.Name)
+		truth := truths(s, r.Data, r.Index, feature.Name)
 		if truth != nil {
 			found.Share = make([]float64, len(sums))
 		}

@@ -3,20 +3,28 @@ package experiments
 import (
 	"vitdecompose/data"
 	"vitdecompose/decompose/phrases"
+	"vitdecompose/experiments/session"
 )
 
 // What is known of the pictures, and the shares of what is right.
 
-// truths are what the data knows of one feature of the pictures, "" where it knows nothing; nil when it knows nothing of
-// any.
-func truths(ds data.Dataset, index []int, feature string) []string {
-	out, known := make([]string, len(index)), false
+// truths are what the data knows of one feature of the pictures, "" where they have none or it knows nothing, which it notes;
+// nil when it knows nothing of any.
+func truths(s *session.Session, ds data.Dataset, index []int, feature string) []string {
+	out, known, gaps := make([]string, len(index)), false, 0
 	for i, picture := range index {
-		out[i] = data.Attributes(ds, picture)[feature]
-		known = known || out[i] != ""
+		value, said := data.Attributes(ds, picture)[feature]
+		out[i] = value
+		known = known || value != ""
+		if !said {
+			gaps++
+		}
 	}
 	if !known {
 		return nil
+	}
+	if gaps > 0 {
+		s.Assume("%d of %d pictures, of which the data does not say their %s, count as pictures without one", gaps, len(index), feature)
 	}
 	return out
 }

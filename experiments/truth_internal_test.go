@@ -5,8 +5,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"vitdecompose/data"
 	"vitdecompose/data/scenes"
 	"vitdecompose/decompose/phrases"
+	"vitdecompose/experiments/session"
 )
 
 // The data set says of scenes what colour they have, and of signs alone what shape.
@@ -26,6 +28,22 @@ func TestTruthOf(t *testing.T) {
 		require.Equal(t, test.is, *is, "%+v", test)
 		require.Equal(t, test.has, has, "%+v", test)
 	}
+}
+
+// gaps are two pictures that have a colour or none, and one of which nobody says.
+type gaps struct{ data.Dataset }
+
+func (gaps) Attributes(i int) map[string]string {
+	return []map[string]string{{"color": "red"}, {"color": ""}, nil}[i]
+}
+
+func TestTruths(t *testing.T) {
+	s := new(session.Session)
+	require.Equal(t, []string{"red", ""}, truths(s, gaps{}, []int{0, 1}, "color"))
+	require.Empty(t, s.Assumptions())
+	require.Equal(t, []string{"", "red"}, truths(s, gaps{}, []int{2, 0}, "color"))
+	require.Equal(t, []string{"1 of 2 pictures, of which the data does not say their color, count as pictures without one"}, s.Assumptions())
+	require.Nil(t, truths(s, gaps{}, []int{1, 2}, "color"))
 }
 
 func TestKnows(t *testing.T) {

@@ -139,7 +139,7 @@ func (m *Models) Realign(lambda float64, anchors ...float64) Fit {
 // Picture is one picture with what the model says of it.
 type Picture struct {
 	experiments.Dissection
-	Truth   map[string]string // what is known of the picture, by feature
+	Truth   map[string]string // what is known of the picture, by feature; "" where it has none
 	session *session.Session
 }
 
@@ -160,7 +160,7 @@ func (p *Picture) Show() {
 	if len(p.Truth) > 0 {
 		line := ""
 		for _, feature := range slices.Sorted(maps.Keys(p.Truth)) {
-			line += fmt.Sprintf(", %s: %s", feature, p.Truth[feature])
+			line += fmt.Sprintf(", %s: %s", feature, cmp.Or(p.Truth[feature], "none"))
 		}
 		fmt.Println("what is in it: " + line[2:])
 	}

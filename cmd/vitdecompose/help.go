@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -44,9 +45,9 @@ func init() { cobra.EnableCommandSorting = false } // commands() has an order
 
 // useHelp has all commands print their help this way: flags in groups, and no line longer than helpWidth.
 func useHelp(root *cobra.Command) {
-	root.SetHelpTemplate(`{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
-
-{{end}}{{.UsageString}}`)
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) {
+		fmt.Fprintf(c.OutOrStdout(), "%s\n\n%s", cmp.Or(c.Long, c.Short), c.UsageString()) // output keeps the error
+	})
 	root.SetUsageFunc(func(c *cobra.Command) error { return writeUsage(c.OutOrStdout(), c) })
 	unsorted(root)
 }

@@ -14,9 +14,7 @@ func (s Spec) attributes(part Part) map[string]string {
 	}
 	if part != BackgroundOnly {
 		a["object"] = Classes[s.Class]
-		if s.Shape != "" {
-			a["shape"] = s.Shape
-		}
+		a["shape"] = s.Shape // "" but for signs
 	}
 	if part == Whole {
 		a["color"], a["pattern"] = s.Colour, s.Pattern

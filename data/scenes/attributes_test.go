@@ -18,10 +18,12 @@ func TestAttributes(t *testing.T) {
 	for i := range whole.Len() {
 		s := whole.Spec(i)
 		want := map[string]string{"color": s.Colour, "location": s.Place, "pattern": s.Pattern, "object": Classes[s.Class]}
-		form := map[string]string{"object": Classes[s.Class]}
-		if Classes[s.Class] == "sign" {
+		want["shape"] = s.Shape
+		form := map[string]string{"object": Classes[s.Class], "shape": s.Shape}
+		if isSign := Classes[s.Class] == "sign"; isSign {
 			signs++
-			want["shape"], form["shape"] = s.Shape, s.Shape
+		} else if s.Shape != "" {
+			t.Errorf("scene %d, a %s, has shape %q", i, Classes[s.Class], s.Shape)
 		}
 		for part, want := range map[Part]map[string]string{Whole: want, BackgroundOnly: {"location": s.Place}, SilhouetteOnly: form} {
 			if got := data.Attributes(whole.Of(part), i); !maps.Equal(got, want) {
@@ -66,6 +68,6 @@ func ExampleDataset_Attributes() {
 	fmt.Println(ds.Of(BackgroundOnly).Attributes(0))
 	// Output:
 	// a drawing of a white finch with bamboo leaves behind it
-	// map[color:white location:bamboo object:finch pattern:plain]
+	// map[color:white location:bamboo object:finch pattern:plain shape:]
 	// map[location:bamboo]
 }
