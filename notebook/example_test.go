@@ -29,7 +29,7 @@ func Example() {
 	// | hummingbird |   1.4 |
 	// | camel       |  0.93 |
 	//
-	// what is in it: color: green, location: meadow, object: elephant, pattern: polka dot
+	// what is in it: color: green, location: meadow, object: elephant, pattern: polka dot, shape: none
 	// lambda: 1
 	// figure of 3.35 x 2.59 inches
 	// Layer ablation. Accuracy on 8 pictures as the components of deit-mini are replaced by their mean over the pictures, layer by layer: from the patches and position embeddings (init) forward, and from the last layer back. A line passes through every component; its marks are at whole layers. Dashed in grey: what classes drawn at random give.

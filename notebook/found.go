@@ -26,6 +26,7 @@ type (
 	WaterbirdsConfig     = experiments.WaterbirdsConfig
 	AlignmentConfig      = experiments.AlignmentConfig
 	CausalConfig         = experiments.CausalConfig
+	ExploreConfig        = experiments.ExploreConfig
 )
 
 // Widths for exports: a column of a two-column page, and the whole page between its margins.
@@ -209,3 +210,9 @@ func (m *Models) Causal(config CausalConfig) *Found[experiments.CausalResult] {
 
 // Published shows the numbers that the paper reports of an experiment, as `vitdecompose run` calls it.
 func Published(experiment string) { inline.Published(experiment) }
+
+// Explorer shows a page on which the parts of pictures can be looked at, with mouse and keyboard: what each adds to a class, a
+// text or the representation, from where, its words and its top pictures. Two models stand beside each other.
+func (m *Models) Explorer(config ExploreConfig) {
+	check(inline.Explorer(running(), config, m.Sessions()...))
+}

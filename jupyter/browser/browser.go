@@ -176,6 +176,28 @@ func (b *Browser) Open(ctx context.Context, url string) (*Page, error) {
 	return &Page{b, session.SessionID}, err
 }
 
+// Frame attaches to the first frame whose page may not touch the others', such as that of an explorer in a notebook.
+func (b *Browser) Frame(ctx context.Context) (*Page, error) {
+	for {
+		var all struct {
+			TargetInfos []struct{ TargetID, Type string }
+		}
+		if err := b.call(ctx, "", "Target.getTargets", map[string]any{"filter": []any{map[string]any{"type": "iframe"}}}, &all); err != nil {
+			return nil, err
+		}
+		for _, target := range all.TargetInfos {
+			var session struct{ SessionID string }
+			err := b.call(ctx, "", "Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &session)
+			return &Page{b, session.SessionID}, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // Eval evaluates a JavaScript expression, waits for it where it is a promise, and decodes its value into result unless
 // that is nil.
 func (p *Page) Eval(ctx context.Context, expression string, result any) error {

@@ -110,8 +110,8 @@ const (
 	ended  = `Array.from(document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')).every(p => /[0-9]/.test(p.textContent))`
 )
 
-// run opens a notebook, runs all its cells and waits until its slider is there with a figure and the cell listens to it.
-func run(ctx context.Context, t *testing.T, name string) *Page {
+// begin opens a notebook and runs all its cells.
+func begin(ctx context.Context, t *testing.T, name string) *Page {
 	t.Helper()
 	b := start(t)
 	address, token := lab(t, name)
@@ -121,6 +121,13 @@ func run(ctx context.Context, t *testing.T, name string) *Page {
 	require.NoError(t, page.Until(ctx, `window.jupyterapp && document.querySelector('.jp-Notebook .jp-CodeCell')`))
 	require.NoError(t, page.Until(ctx, `window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.connectionStatus === 'connected'`))
 	require.NoError(t, page.Eval(ctx, `void window.jupyterapp.commands.execute('notebook:run-all-cells')`, nil))
+	return page
+}
+
+// run opens a notebook, runs all its cells and waits until its slider is there with a figure and the cell listens to it.
+func run(ctx context.Context, t *testing.T, name string) *Page {
+	t.Helper()
+	page := begin(ctx, t, name)
 	require.NoError(t, page.Until(ctx, stop))
 	require.NoError(t, page.Until(ctx, slider))
 	require.NoError(t, page.Until(ctx, figure+` !== ''`))

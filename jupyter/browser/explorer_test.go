@@ -152,6 +152,26 @@ func TestExplorer(t *testing.T) {
 	keepScreenshot(t, page, "explorer")
 }
 
+// TestExplorerInNotebook uses the page within a notebook, by mouse and keyboard: JupyterLab does not see the keys.
+func TestExplorerInNotebook(t *testing.T) {
+	ctx := within(t, 4*time.Minute)
+	lab := begin(ctx, t, filepath.Join("testdata", "explorer.ipynb"))
+	require.NoError(t, lab.Until(ctx, `document.querySelector('.jp-Notebook iframe[title=explorer]')`))
+	page, err := lab.browser.Frame(ctx)
+	require.NoError(t, err)
+	require.NoError(t, page.Until(ctx, `document.querySelector('.map canvas') && `+drawnPart+` === '-1'`))
+	require.NoError(t, lab.Eval(ctx, `document.querySelector('.jp-Notebook iframe[title=explorer]').scrollIntoView()`, nil))
+	require.NoError(t, page.Move(ctx, fmt.Sprintf(cellOf, 1), 0.5, 0.5))
+	require.NoError(t, page.Until(ctx, drawnPart+` === '1'`))
+	require.NoError(t, page.Eval(ctx, fmt.Sprintf(cellOf, 1)+`.focus()`, nil))
+	require.NoError(t, page.Press(ctx, "ArrowRight"))
+	require.NoError(t, page.Until(ctx, drawnPart+` === '2'`))
+	var text string
+	require.NoError(t, page.Eval(ctx, `document.querySelector('.sum').textContent`, &text))
+	require.Contains(t, text, "parts sum to")
+	keepScreenshot(t, lab, "explorer")
+}
+
 // TestExplorerSession asks a running session about a class that the page does not have, and about one that nobody has.
 func TestExplorerSession(t *testing.T) {
 	b := start(t)

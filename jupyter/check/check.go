@@ -17,7 +17,7 @@ import (
 // maxSize is the largest notebook that is read: one with all its figures has a few megabytes.
 const maxSize = 64 << 20
 
-// Shows is the metadata of a cell that lists what it must show: [Picture], [Table] or [Text]. A program that ends early and
+// Shows is the metadata of a cell that lists what it must show: [Picture], [Table], [Page] or [Text]. A program that ends early and
 // says nothing leaves no other trace.
 const Shows = "shows"
 
@@ -25,6 +25,7 @@ const Shows = "shows"
 const (
 	Picture = "picture" // a figure, PNG or JPEG or SVG
 	Table   = "table"   // as HTML
+	Page    = "page"    // one that works by itself, in a frame
 	Text    = "text"    // on standard output
 )
 
@@ -200,13 +201,14 @@ func (c cell) lacks() string {
 		for kind, content := range o.Data {
 			shown[Picture] = shown[Picture] || strings.HasPrefix(kind, "image/")
 			shown[Table] = shown[Table] || kind == "text/html" && strings.Contains(string(content), "<table")
+			shown[Page] = shown[Page] || kind == "text/html" && strings.Contains(string(content), "<iframe")
 		}
 	}
 	for _, kind := range c.Metadata.Shows {
 		switch kind {
-		case Picture, Table, Text:
+		case Picture, Table, Page, Text:
 		default:
-			return fmt.Sprintf("its metadata %q have %q, which is none of %s, %s, %s", Shows, shorten(kind), Picture, Table, Text)
+			return fmt.Sprintf("its metadata %q have %q, which is none of %s, %s, %s, %s", Shows, shorten(kind), Picture, Table, Page, Text)
 		}
 		if !shown[kind] {
 			return fmt.Sprintf("it shows no %s, and ended before it should", kind)

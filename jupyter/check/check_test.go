@@ -68,7 +68,10 @@ func TestNotebookByCell(t *testing.T) {
 		{"nothing to show", strings.Replace(ok, `"text"]`, `]`, 1), `cell [9]: is the last one, and its metadata "shows" do not say`},
 		{"text on stderr", strings.Replace(ok, `stdout`, `stderr`, 1), "cell [9]: it shows no text"},
 		{"no table", strings.Replace(ok, `["text"]`, `["text", "table"]`, 1), "cell [9]: it shows no table, and ended before it should"},
-		{"another kind", strings.Replace(ok, `["text"]`, `["sound"]`, 1), `have "sound", which is none of picture, table, text`},
+		{"another kind", strings.Replace(ok, `["text"]`, `["sound"]`, 1), `have "sound", which is none of picture, table, page, text`},
+		{"no page", strings.Replace(ok, `["text"]`, `["page"]`, 1), "cell [9]: it shows no page"},
+		{"page", `{"cell_type": "code", "source": "x", "execution_count": 9, "metadata": {"shows": ["page"]}, "outputs": [
+			{"output_type": "display_data", "data": {"text/html": "<iframe srcdoc=1></iframe>"}}]}`, ""},
 		{"picture and table", `{"cell_type": "code", "source": "x", "execution_count": 9, "metadata": {"shows": ["picture", "table"]}, "outputs": [
 			{"output_type": "display_data", "data": {"image/jpeg": "AAAA"}}, {"output_type": "display_data", "data": {"text/html": ["<table>", "</table>"]}}]}`, ""},
 		{"unknown cell", `{"cell_type": "heading", "source": "x"}`, `cell 1 of the file has the unknown type "heading"`},

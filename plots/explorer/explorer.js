@@ -355,6 +355,7 @@ function moveOnGrid(p, e) {
   const from = e.target.closest("[data-part]");
   if (!from) return;
   if (e.key === "Escape") {
+    pointed = {};
     set({ part: null, patch: null }, false);
     e.preventDefault();
     return;
@@ -374,6 +375,7 @@ function moveOnGrid(p, e) {
     best = row[e.key === "Home" ? 0 : row.length - 1];
   }
   if (best || e.key.startsWith("Arrow")) e.preventDefault();
+  if (best) pointed = {}; // the mouse may lie where it was left: what moved last is shown
   best?.focus();
 }
 

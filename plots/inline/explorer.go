@@ -4,27 +4,36 @@ import (
 	"context"
 	"fmt"
 	"html"
+	"slices"
 
 	"vitdecompose/experiments"
 	"vitdecompose/experiments/session"
 	"vitdecompose/plots/explorer"
 )
 
-// Explorer takes pictures of the session apart and shows a page on which their parts can be looked at, with mouse and
-// keyboard. The page is part of the notebook, and needs no kernel once it is there.
-func Explorer(ctx context.Context, s *session.Session, config experiments.ExploreConfig) error {
-	found, err := experiments.Explore(ctx, s, config)
-	if err != nil {
-		return err
+// Explorer takes pictures apart and shows a page on which their parts can be looked at, with mouse and keyboard, in the model
+// of each session, two at a time beside each other. The page is part of the notebook, and needs no kernel once it is there.
+func Explorer(ctx context.Context, config experiments.ExploreConfig, sessions ...*session.Session) error {
+	var page explorer.Page
+	for _, s := range sessions {
+		found, err := experiments.Explore(ctx, s, config)
+		if err != nil {
+			return err
+		}
+		view := s.View()
+		if config.Over != nil {
+			view.Data = config.Over
+		}
+		if !config.Alone {
+			page.Data = s.Pictures()
+		}
+		page.Models = append(page.Models, explorer.Model{ExploredModel: found, View: view})
+		for _, line := range s.Assumptions() {
+			if !slices.Contains(page.Notes, line) {
+				page.Notes = append(page.Notes, line)
+			}
+		}
 	}
-	view, pictures := s.View(), s.Pictures()
-	if config.Over != nil {
-		view.Data = config.Over
-	}
-	if config.Alone {
-		pictures.Dataset = nil
-	}
-	page := explorer.Page{Models: []explorer.Model{{ExploredModel: found, View: view}}, Data: pictures, Notes: s.Assumptions()}
 	return show(func(f *Frame) error { return f.Explorer(page) })
 }
 

@@ -18,8 +18,8 @@ func TestExplorer(t *testing.T) {
 	require.NoError(t, err)
 	defer s.Close()
 	config := experiments.ExploreConfig{Alone: true, NoTexts: true}
-	out := printed(t, func() { require.NoError(t, Explorer(t.Context(), s, config)) })
-	require.Contains(t, out, "explorer page of 1 models")
+	out := printed(t, func() { require.NoError(t, Explorer(t.Context(), config, s, s)) })
+	require.Contains(t, out, "explorer page of 2 models")
 
 	found, err := experiments.Explore(t.Context(), s, config)
 	require.NoError(t, err)
@@ -30,5 +30,5 @@ func TestExplorer(t *testing.T) {
 	require.Equal(t, 1, strings.Count(page, ">")-strings.Count(page, "></iframe>"), "nothing of the page ends its frame early")
 	require.ErrorContains(t, f.Explorer(explorer.Page{}), "no model")
 	config.Pictures = []int{3}
-	require.ErrorContains(t, Explorer(t.Context(), s, config), "no picture 3")
+	require.ErrorContains(t, Explorer(t.Context(), config, s), "no picture 3")
 }
