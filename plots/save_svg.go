@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"maps"
 	"math/bits"
 	"regexp"
 	"slices"
@@ -57,20 +58,26 @@ func embedFont(svg []byte) ([]byte, error) {
 	if len(letters) == 0 || start == nil {
 		return svg, nil
 	}
-	var sorted []rune
-	for letter := range letters {
-		sorted = append(sorted, letter)
-	}
-	slices.Sort(sorted)
-	font, err := subsetFont(liberationsansregular.TTF, sorted)
+	face, err := FontFace(slices.Collect(maps.Keys(letters)))
 	if err != nil {
 		return nil, err
 	}
 	out := bytes.NewBuffer(slices.Clone(svg[:start[1]]))
-	fmt.Fprintf(out, "<style>@font-face{font-family:Liberation Sans;src:url(data:font/ttf;base64,%s)}</style>\n",
-		base64.StdEncoding.EncodeToString(font))
+	fmt.Fprintf(out, "<style>%s</style>\n", face)
 	out.Write(svg[start[1]:])
 	return out.Bytes(), nil
+}
+
+// FontFace is the rule of CSS that brings what some letters need of the typeface of figures, so that drawings made elsewhere
+// look the same and need no font installed.
+func FontFace(letters []rune) (string, error) {
+	letters = slices.Clone(letters)
+	slices.Sort(letters)
+	font, err := subsetFont(liberationsansregular.TTF, slices.Compact(letters))
+	if err != nil {
+		return "", err
+	}
+	return "@font-face{font-family:Liberation Sans;src:url(data:font/ttf;base64," + base64.StdEncoding.EncodeToString(font) + ")}", nil
 }
 
 // fontTables are those of a TrueType font file by their names.

@@ -131,7 +131,7 @@ func TestExplorer(t *testing.T) {
 		_, err = decoder.Token()
 	}
 	require.ErrorIs(t, err, io.EOF, "the SVG is well-formed")
-	require.Contains(t, svg, "Liberation Sans")
+	require.Contains(t, svg, "@font-face{font-family:Liberation Sans;src:url(data:font/ttf;base64,")
 	require.NotContains(t, strings.ReplaceAll(svg, "http://www.w3.org/2000/svg", ""), "http")
 	require.NoError(t, page.Eval(ctx, `explorer.exported('png').then(b => b.arrayBuffer()).then(a => Array.from(new Uint8Array(a), c => String.fromCharCode(c)).join('')).then(btoa)`, &encoded))
 	decoded, err := png.DecodeConfig(base64Reader(encoded))

@@ -674,7 +674,7 @@ function figure() {
   for (const p of panes) {
     if (!p.question) continue;
     const { part, map, limit } = shown(p), q = p.question, side = 165, left = margin;
-    text(left, y + 8, 8.5, p.model.name + " · " + p.view.name + (p.view.label ? "  (" + p.view.label + ")" : ""), 'font-weight="bold"');
+    text(left, y + 8, 8.5, p.model.name + " · " + p.view.name + (p.view.label ? "  (" + p.view.label + ")" : ""));
     const top = wrap(left, y + 19, 7, sumLine(p), width - 2 * margin) + 6;
     text(left, top, 7, (part < 0 ? "all parts" : p.model.parts[part].short) + " → " + q.name);
     out.push(`<image x="${left}" y="${top + 3}" width="${side}" height="${side}" href="${p.canvas.toDataURL("image/png")}"/>`);
@@ -735,7 +735,7 @@ function figure() {
     y += 6;
   }
   const height = y;
-  return { width, height, svg: `<?xml version="1.0" encoding="UTF-8"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="${width}pt" height="${height.toFixed(2)}pt" viewBox="0 0 ${width} ${height.toFixed(2)}" font-family="${style.typeface}" fill="${style.ink}"><rect width="100%" height="100%" fill="#ffffff"/>\n${out.join("\n")}\n</svg>\n` };
+  return { width, height, svg: `<?xml version="1.0" encoding="UTF-8"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="${width}pt" height="${height.toFixed(2)}pt" viewBox="0 0 ${width} ${height.toFixed(2)}" font-family="${style.typeface}" fill="${style.ink}"><style>${document.getElementById("font").textContent}</style><rect width="100%" height="100%" fill="#ffffff"/>\n${out.join("\n")}\n</svg>\n` };
 }
 
 // exported is the view as a file of a kind, svg or png.

@@ -84,8 +84,13 @@ func HTML(p Page) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("explorer page: %w", err)
 	}
+	face, err := plots.FontFace(slices.Concat([]rune(string(encoded)), []rune(script)))
+	if err != nil {
+		return nil, fmt.Errorf("explorer page: %w", err)
+	}
 	var out bytes.Buffer
 	err = layout.Execute(&out, map[string]any{
+		"Font":  template.JS(face), // of drawings that are saved; the page itself takes what the system has
 		"Title": content.title(), "Style": template.CSS(sheet), "Script": template.JS(script), "Data": template.JS(encoded),
 		"Ink": template.CSS(content.Style.Ink), "Line": template.CSS(content.Style.Grid), "Mid": template.CSS(content.Style.Mid),
 	})

@@ -136,7 +136,7 @@ func TestPage(t *testing.T) {
 	require.NoError(t, Write(path, Page{Models: []Model{{ExploredModel: m, View: view(photos{1, 32}, 32)}}, Data: session.Album{Dataset: photos{6, 32}}, Notes: []string{"--bank scenes"}}))
 	page, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, 2, strings.Count(string(page), "</script>"), "names of files and classes do not end the script")
+	require.Equal(t, 3, strings.Count(string(page), "</script>"), "names of files and classes do not end the script")
 	require.Equal(t, strings.Count(string(page), "http://www.w3.org/2000/svg"), strings.Count(string(page), "://"), "nothing is loaded")
 	c := contentIn(t, page)
 	require.Equal(t, []string{"L0", "L1"}, c.Models[0].Rows)
