@@ -156,6 +156,7 @@ func TestExplorer(t *testing.T) {
 func TestExplorerInNotebook(t *testing.T) {
 	ctx := within(t, 4*time.Minute)
 	lab := begin(ctx, t, filepath.Join("testdata", "explorer.ipynb"))
+	require.NoError(t, lab.Until(ctx, `document.querySelector('.jp-Notebook .jp-CodeCell .cm-lineWrapping')`), "long lines of cells are wrapped")
 	require.NoError(t, lab.Until(ctx, `document.querySelector('.jp-Notebook iframe[title=explorer]')`))
 	page, err := lab.browser.Frame(ctx)
 	require.NoError(t, err)
