@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"vitdecompose/data/counted"
 	"vitdecompose/decompose"
 	"vitdecompose/experiments/extraction"
 	"vitdecompose/experiments/heads"
@@ -112,7 +113,7 @@ func layersAblated(order []string) []float64 {
 
 // Summary says the result in a line.
 func (c AblationCurve) Summary() []string {
-	return []string{fmt.Sprintf("%d pictures, accuracy %.1f %%; |sum of components - representation| is at most %.1e of the representation", c.Pictures, 100*c.FromInit[0], c.Exactness)}
+	return []string{fmt.Sprintf("%s, accuracy %.1f %%; |sum of components - representation| is at most %.1e of the representation", counted.Of(c.Pictures, "picture"), 100*c.FromInit[0], c.Exactness)}
 }
 
 // Table lists every accuracy with what was ablated last before it.

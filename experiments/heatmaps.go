@@ -13,6 +13,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"vitdecompose/data"
+	"vitdecompose/data/counted"
 	"vitdecompose/decompose"
 	"vitdecompose/decompose/phrases"
 	"vitdecompose/experiments/extraction"
@@ -527,7 +528,7 @@ func pixelsOf(model *gomlxvit.Model, ds data.Dataset, i int, orient bool) (*tens
 
 // Summary says how much was drawn.
 func (s ModelHeatmaps) Summary() []string {
-	return []string{fmt.Sprintf("%d pictures, %d maps of each", len(s.Pictures), len(s.Pictures[0].Panels))}
+	return []string{fmt.Sprintf("%s, %s of each", counted.Of(len(s.Pictures), "picture"), counted.Of(len(s.Pictures[0].Panels), "map"))}
 }
 
 // Table lists the panels.

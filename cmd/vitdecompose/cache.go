@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vitdecompose/data/counted"
 	"vitdecompose/experiments/cache"
 )
 
@@ -93,7 +94,7 @@ func listStores(c *cobra.Command, entries []cache.Entry) error {
 			strings.TrimSpace(e.Key.Split+" "+e.Key.Blocks), float64(e.Bytes)/1e6, e.Used.Format("2006-01-02 15:04"))
 		total += e.Bytes
 	}
-	_, err := fmt.Fprintf(out, "%d stores, %.1f MB\n", len(entries), float64(total)/1e6)
+	_, err := fmt.Fprintf(out, "%s, %.1f MB\n", counted.Of(len(entries), "store"), float64(total)/1e6)
 	return err
 }
 
@@ -168,7 +169,7 @@ func newCachePrune(dir *string) *cobra.Command {
 				fmt.Fprintf(c.OutOrStdout(), "removed %s, last used %s\n", shortHash(e.Hash), e.Used.Format("2006-01-02 15:04"))
 				freed += e.Bytes
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%d stores removed, %.1f MB\n", len(removed), float64(freed)/1e6)
+			fmt.Fprintf(c.OutOrStdout(), "%s removed, %.1f MB\n", counted.Of(len(removed), "store"), float64(freed)/1e6)
 			return err
 		},
 	}

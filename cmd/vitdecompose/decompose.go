@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vitdecompose/data"
+	"vitdecompose/data/counted"
 	"vitdecompose/data/progress"
 	"vitdecompose/decompose"
 	"vitdecompose/experiments/extraction"
@@ -113,8 +114,8 @@ func (d *decomposition) decompose(c *cobra.Command, options session.Options, fil
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.OutOrStdout(), "%s: %d components of %d pictures; |sum - representation| is at most %.1e of the representation\n",
-		d.out, len(d.decomposer.Components()), source.Len(), worst)
+	fmt.Fprintf(c.OutOrStdout(), "%s: %s of %s; |sum - representation| is at most %.1e of the representation\n",
+		d.out, counted.Of(len(d.decomposer.Components()), "component"), counted.Of(source.Len(), "picture"), worst)
 	fmt.Fprintf(c.OutOrStdout(), "the representation is %s\n", gomlxvit.RepresentationOf(d.model.Arch))
 	return nil
 }

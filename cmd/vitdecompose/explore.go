@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vitdecompose/data"
+	"vitdecompose/data/counted"
 	"vitdecompose/experiments"
 	"vitdecompose/experiments/session"
 	"vitdecompose/gomlxvit/zoo"
@@ -190,7 +191,7 @@ func (r *explore) run(files data.Files) error {
 		}
 	}()
 	if listener != nil {
-		fmt.Fprintf(r.c.OutOrStdout(), "http://%s shows %d pictures; Ctrl-C ends it\n", listener.Addr(), server.Pictures.Len())
+		fmt.Fprintf(r.c.OutOrStdout(), "http://%s shows %s; Ctrl-C ends it\n", listener.Addr(), counted.Of(server.Pictures.Len(), "picture"))
 		return server.Serve(ctx, listener)
 	}
 	return r.write(ctx, server)

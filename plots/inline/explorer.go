@@ -6,6 +6,7 @@ import (
 	"html"
 	"slices"
 
+	"vitdecompose/data/counted"
 	"vitdecompose/experiments"
 	"vitdecompose/experiments/session"
 	"vitdecompose/plots/explorer"
@@ -49,7 +50,7 @@ func (f *Frame) Explorer(page explorer.Page) error {
 	f.parts = append(f.parts, part{
 		html: fmt.Sprintf(`<iframe title="explorer" sandbox="allow-scripts allow-downloads" style="width:100%%;height:%dpx;border:0" srcdoc="%s"></iframe>`,
 			explorerHeight, html.EscapeString(string(content))),
-		text: fmt.Sprintf("explorer page of %d models, %.1f MB", len(page.Models), float64(len(content))/1e6),
+		text: fmt.Sprintf("explorer page of %s, %.1f MB", counted.Of(len(page.Models), "model"), float64(len(content))/1e6),
 	})
 	return nil
 }
