@@ -10,6 +10,7 @@ import (
 	"vitdecompose/experiments/option"
 	"vitdecompose/experiments/results"
 	"vitdecompose/experiments/session"
+	"vitdecompose/gomlxvit/zoo"
 )
 
 // Experiment is a row of the table of [All]: everything that there is to say about an experiment, for the code that runs it,
@@ -196,10 +197,12 @@ func lacksTruths(s *session.Session, _ any) string {
 	return "nothing is known of the pictures of " + s.Options().Data + " beside their classes"
 }
 
-// lacksBirds says that drawn birds are no test of a model of photographs.
+// lacksBirds says that drawn birds, where nobody asks for them, are no test of a model of photographs.
 func lacksBirds(s *session.Session, config any) string {
 	c, ok := config.(*WaterbirdsConfig)
-	if session.Drawn(s.Options().Data) || ok && c.Uncorrelated != "" && !session.Drawn(c.Uncorrelated) {
+	named := ok && c.Uncorrelated != ""
+	drawn := session.Drawn(s.Options().Data)
+	if drawn && (named || zoo.Has(s.Options().Model)) || named && !session.Drawn(c.Uncorrelated) {
 		return ""
 	}
 	return "it takes pictures of birds, named as option Correlated and option Uncorrelated"

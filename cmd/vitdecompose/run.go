@@ -272,7 +272,11 @@ func (r *runner) all(configs map[string]any, sessions []*session.Session, dir st
 	var todo []experiments.Experiment
 	var leftOut []string
 	for _, e := range experiments.All() {
-		if why := e.Lacks(sessions[0], configs[e.Name]); why != "" {
+		why := ""
+		for _, s := range sessions {
+			why = cmp.Or(why, e.Lacks(s, configs[e.Name]))
+		}
+		if why != "" {
 			leftOut = append(leftOut, e.Name+" is left out: "+named(why))
 			fmt.Fprintln(r.c.OutOrStdout(), leftOut[len(leftOut)-1])
 			continue
