@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"vitdecompose/data/counted"
 	"vitdecompose/gomlxvit/checkpoint"
 	"vitdecompose/gomlxvit/safetensors"
 )
@@ -67,7 +68,7 @@ func (s *storedTensors) keepOnly(prefix, what string) {
 		}
 	}
 	if left > 0 {
-		s.assume("%d tensors of %s are left out", left, what)
+		s.assume("%s of %s left out", counted.Of(left, "tensor"), what)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"vitdecompose/data/counted"
 	"vitdecompose/gomlxvit/checkpoint"
 )
 
@@ -164,7 +165,7 @@ func (l *transformersLayout) apply(stored *storedTensors) {
 	}
 	for _, what := range sortedKeys(left) {
 		if what != "position_ids" { // which are 0, 1, 2, ... in every file
-			stored.assume("%d tensors of %s are left out: the representation does not need them", left[what], what)
+			stored.assume("%s of %s left out: the representation needs none of them", counted.Of(left[what], "tensor"), what)
 		}
 	}
 }
