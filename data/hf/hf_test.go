@@ -106,15 +106,6 @@ func mustOpen(t testing.TB, argument string) *dataset {
 	return ds.(*dataset)
 }
 
-func mustHash(t testing.TB, ds data.Dataset) string {
-	t.Helper()
-	h, err := ds.Hash()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
-
 func TestDirectory(t *testing.T) {
 	for name, codec := range map[string]compress.Codec{"snappy": &parquet.Snappy, "gzip": &parquet.Gzip, "zstd": &parquet.Zstd, "none": &parquet.Uncompressed} {
 		t.Run(name, func(t *testing.T) {
@@ -213,7 +204,7 @@ func TestPictures(t *testing.T) {
 			t.Errorf("picture %d: error %q, want %q", i, err, want)
 		}
 	}
-	if len(mustHash(t, ds)) != 64 {
+	if len(datatest.Hash(t, ds)) != 64 {
 		t.Error("no hash of a data set with pictures that cannot be used")
 	}
 }
@@ -224,7 +215,7 @@ func TestHash(t *testing.T) {
 		change(some)
 		dir := t.TempDir()
 		datatest.WriteFile(t, dir, name, parquetOf(t, metadata, per, &parquet.Snappy, some))
-		return mustHash(t, mustOpen(t, dir))
+		return datatest.Hash(t, mustOpen(t, dir))
 	}
 	base := hash("train.parquet", metadata, 3, func([]row) {})
 	if again := hash("train.parquet", metadata, 4, func([]row) {}); again != base {
@@ -249,8 +240,8 @@ func TestHash(t *testing.T) {
 	dir := t.TempDir()
 	datatest.WriteFile(t, dir, "x.parquet", parquetOf(t, metadata, 3, &parquet.Snappy, rows(t, 1, 6)))
 	ds := mustOpen(t, dir)
-	part := mustHash(t, data.Subset(ds, []int{4, 1}))
-	if other := mustHash(t, data.Subset(ds, []int{1, 4})); other == part || part == mustHash(t, ds) {
+	part := datatest.Hash(t, data.Subset(ds, []int{4, 1}))
+	if other := datatest.Hash(t, data.Subset(ds, []int{1, 4})); other == part || part == datatest.Hash(t, ds) {
 		t.Error("another subset, the same hash")
 	}
 }

@@ -127,15 +127,6 @@ func mustOpen(t testing.TB, argument string, opts data.Options) data.Dataset {
 	return ds
 }
 
-func hash(t testing.TB, ds data.Dataset) string {
-	t.Helper()
-	h, err := ds.Hash()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
-
 // TestVal: the validation set is the same in every way in which it may be stored.
 func TestVal(t *testing.T) {
 	photos := valPhotos(t)
@@ -189,7 +180,7 @@ func TestVal(t *testing.T) {
 			if classes[134] != "crane (n02012849)" || classes[517] != "crane (n03126707)" || classes[638] != "maillot" || classes[639] != "maillot, tank suit" {
 				t.Errorf("classes that share a name are %q %q %q %q", classes[134], classes[517], classes[638], classes[639])
 			}
-			if h := hash(t, ds); h != want {
+			if h := datatest.Hash(t, ds); h != want {
 				t.Errorf("hash %s, want %s", h, want)
 			}
 			if !data.HasIndexedLabels(ds) {
@@ -238,7 +229,7 @@ func TestTrain(t *testing.T) {
 			t.Errorf("%s: %d classes, the last is %s", name, len(classes), classes[len(classes)-1])
 		}
 	}
-	if a, b := hash(t, inArchive), hash(t, inDirectory); a != b {
+	if a, b := datatest.Hash(t, inArchive), datatest.Hash(t, inDirectory); a != b {
 		t.Errorf("hash %s of the archive, %s of the directory", a, b)
 	}
 
@@ -268,7 +259,7 @@ func TestSortedVal(t *testing.T) {
 	}
 	archive := filepath.Join(dir, "sorted.tar")
 	write(t, dir, file{"sorted.tar", tarOf(t, below("val", sorted)...)})
-	if a, b := hash(t, mustOpen(t, archive, data.Options{})), hash(t, ds); a != b {
+	if a, b := datatest.Hash(t, mustOpen(t, archive, data.Options{})), datatest.Hash(t, ds); a != b {
 		t.Errorf("hash %s of the archive, %s of the directory", a, b)
 	}
 }
@@ -288,9 +279,9 @@ func TestLabels(t *testing.T) {
 	if p, err := ds.Picture(0); err != nil || absDiff(p.Pix[0], 80) > 1 {
 		t.Errorf("picture %v, %v", p, err)
 	}
-	base := hash(t, ds)
+	base := datatest.Hash(t, ds)
 	write(t, dir, file{"l.csv", []byte("file,label,color\nILSVRC2012_val_00000003.JPEG,12,blue\nILSVRC2012_val_00000001.JPEG,-1,\n")})
-	if hash(t, mustOpen(t, dir, labels)) == base {
+	if datatest.Hash(t, mustOpen(t, dir, labels)) == base {
 		t.Error("another attribute, the same hash")
 	}
 }
@@ -420,11 +411,11 @@ func TestSubset(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, append(kit(t), below("val", photos)...)...)
 	ds := mustOpen(t, dir, data.Options{})
-	base := hash(t, data.Subset(ds, []int{3, 1}))
+	base := datatest.Hash(t, data.Subset(ds, []int{3, 1}))
 	if err := os.Remove(filepath.Join(dir, "val", photos[0].name)); err != nil {
 		t.Fatal(err)
 	}
-	if got := hash(t, data.Subset(ds, []int{3, 1})); got != base {
+	if got := datatest.Hash(t, data.Subset(ds, []int{3, 1})); got != base {
 		t.Errorf("hash %s, and before %s", got, base)
 	}
 	if _, err := data.First(ds, 1).Hash(); err == nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/png"
 	"maps"
 	"os"
 	"path/filepath"
@@ -40,22 +39,13 @@ func write(t testing.TB, dir string, files ...file) {
 // photo is a JPEG of one grey.
 func photo(t testing.TB, grey uint8) []byte { return datatest.Photo(t, grey, width, height) }
 
-func encoded(t testing.TB, m image.Image) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	if err := png.Encode(&b, m); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
 // rgb is a mask of ImageNet-S.
 func rgb(t testing.TB, numbers ...int) []byte {
 	m := image.NewNRGBA(image.Rect(0, 0, width, len(numbers)/width)) // opaque, and so written without alpha
 	for i, v := range numbers {
 		m.SetNRGBA(i%width, i/width, color.NRGBA{R: uint8(v), G: uint8(v >> 8), B: uint8(v >> 16), A: 255})
 	}
-	return encoded(t, m)
+	return datatest.PNG(t, m)
 }
 
 // indexed is a mask with a palette.
@@ -65,39 +55,14 @@ func indexed(t testing.TB, numbers ...uint8) []byte {
 		m.Palette[i] = color.RGBA{uint8(i) &^ 1, 0, 0, 255} // two of each
 	}
 	copy(m.Pix, numbers)
-	return encoded(t, m)
+	return datatest.PNG(t, m)
 }
 
 // grey is a mask in grey.
 func grey(t testing.TB, numbers ...uint8) []byte {
 	m := image.NewGray(image.Rect(0, 0, width, len(numbers)/width))
 	copy(m.Pix, numbers)
-	return encoded(t, m)
-}
-
-func mustOpen(t testing.TB, spec string, opts data.Options) data.Dataset {
-	t.Helper()
-	ds, err := data.Open(spec, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ds
-}
-
-func items(ds data.Dataset) (all []data.Item) {
-	for i := range ds.Len() {
-		all = append(all, ds.Item(i))
-	}
-	return all
-}
-
-func mustHash(t testing.TB, ds data.Dataset) string {
-	t.Helper()
-	h, err := ds.Hash()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
+	return datatest.PNG(t, m)
 }
 
 // classes are those of the tests' ImageNetS50: every twentieth of ImageNet.
@@ -137,13 +102,13 @@ func TestImageNetS(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, imageNetS50(t)...)
 	ids := classes()
-	ds := mustOpen(t, "imagenet-s:"+dir, data.Options{})
+	ds := datatest.Open(t, "imagenet-s:"+dir, data.Options{})
 	want := []data.Item{
 		{Name: ids[2] + "/ILSVRC2012_val_00000001.JPEG", Label: 47},
 		{Name: ids[49] + "/ILSVRC2012_val_00000002.JPEG", Label: 987},
 		{Name: ids[49] + "/ILSVRC2012_val_00000003.JPEG", Label: 987},
 	}
-	if got := items(ds); !slices.Equal(got, want) || !slices.Equal(ds.Classes(), wnid.ImageNet1k()) || !data.HasIndexedLabels(ds) {
+	if got := datatest.Items(ds); !slices.Equal(got, want) || !slices.Equal(ds.Classes(), wnid.ImageNet1k()) || !data.HasIndexedLabels(ds) {
 		t.Errorf("items %v of %d classes, want %v", got, len(ds.Classes()), want)
 	}
 	var running sync.WaitGroup
@@ -166,14 +131,14 @@ func TestImageNetS(t *testing.T) {
 	}
 	running.Wait()
 
-	semi := mustOpen(t, "imagenet-s:"+dir+":train-semi", data.Options{})
-	if got := items(semi); !slices.Equal(got, []data.Item{{Name: ids[16] + "/" + ids[16] + "_7.JPEG", Label: 327}}) {
+	semi := datatest.Open(t, "imagenet-s:"+dir+":train-semi", data.Options{})
+	if got := datatest.Items(semi); !slices.Equal(got, []data.Item{{Name: ids[16] + "/" + ids[16] + "_7.JPEG", Label: 327}}) {
 		t.Errorf("items %v", got)
 	}
 	if m, err := data.MaskOf(semi, 0); err != nil || !bytes.Equal(m.Pix, bytes.Repeat([]byte{1}, 8)) {
 		t.Errorf("mask %v, %v", m, err)
 	}
-	if got := items(mustOpen(t, "imagenet-s:"+dir+":validation", data.Options{})); !slices.Equal(got, want) {
+	if got := datatest.Items(datatest.Open(t, "imagenet-s:"+dir+":validation", data.Options{})); !slices.Equal(got, want) {
 		t.Errorf("items %v", got)
 	}
 }
@@ -188,7 +153,7 @@ func TestImageNetSFolders(t *testing.T) {
 	}
 	check := func() {
 		t.Helper()
-		ds := mustOpen(t, "imagenet-s:"+filepath.Join(dir, "ImageNetS50"), data.Options{})
+		ds := datatest.Open(t, "imagenet-s:"+filepath.Join(dir, "ImageNetS50"), data.Options{})
 		for i := range ds.Len() {
 			if m, err := data.MaskOf(ds, i); err != nil || !bytes.Equal(m.Pix, []uint8{1, 0, 0, 0, 0, 0, 0, 255}) {
 				t.Errorf("mask %d: %v, %v", i, m, err)
@@ -285,7 +250,7 @@ func TestDamagedFiles(t *testing.T) {
 			if test.mask != nil {
 				write(t, dir, file{maskPath, test.mask})
 			}
-			ds := mustOpen(t, "imagenet-s:"+dir, data.Options{})
+			ds := datatest.Open(t, "imagenet-s:"+dir, data.Options{})
 			_, err := data.MaskOf(ds, 0)
 			if test.want == "" {
 				if err != nil {
@@ -304,7 +269,7 @@ func TestDamagedFiles(t *testing.T) {
 	}
 	dir := t.TempDir()
 	write(t, dir, imageNetS50(t)...)
-	ds := mustOpen(t, "imagenet-s:"+dir, data.Options{})
+	ds := datatest.Open(t, "imagenet-s:"+dir, data.Options{})
 	for _, gone := range []string{picturePath, maskPath} { // the mask is read first
 		if err := os.Remove(filepath.Join(dir, filepath.FromSlash(gone))); err != nil {
 			t.Fatal(err)
@@ -346,8 +311,8 @@ func TestPixelImageNet(t *testing.T) {
 			dir := t.TempDir()
 			write(t, dir, pixelImageNetFiles(t, test.masks, test.pictures)...)
 			write(t, dir, file{test.masks + "/label-v2.npy", nil}, file{test.pictures + "/.DS_Store", nil})
-			ds := mustOpen(t, "pixelimagenet:"+strings.ReplaceAll(test.argument, "DIR", dir), data.Options{})
-			if got := items(ds); !slices.Equal(got, want) || !data.HasIndexedLabels(ds) || !slices.Equal(ds.Classes(), wnid.ImageNet1k()) {
+			ds := datatest.Open(t, "pixelimagenet:"+strings.ReplaceAll(test.argument, "DIR", dir), data.Options{})
+			if got := datatest.Items(ds); !slices.Equal(got, want) || !data.HasIndexedLabels(ds) || !slices.Equal(ds.Classes(), wnid.ImageNet1k()) {
 				t.Errorf("items %v, want %v", got, want)
 			}
 			for i, want := range [][]uint8{{0, 1, 1, 1, 255, 0, 0, 1}, {0, 1, 1, 0, 0, 0, 0, 1}, {0, 1, 1, 1, 1, 0, 1, 0}} {
@@ -358,7 +323,7 @@ func TestPixelImageNet(t *testing.T) {
 			if p, err := ds.Picture(2); err != nil || p.Pix[0] != 40 {
 				t.Errorf("picture %v, %v", p, err)
 			}
-			hashes[mustHash(t, ds)] = true
+			hashes[datatest.Hash(t, ds)] = true
 		})
 	}
 	if len(hashes) != 1 {
@@ -371,15 +336,15 @@ func TestPixelImageNetFolders(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, file{"images/swan/a.jpg", photo(t, 1)}, file{"masks/swan/a.png", grey(t, 0, 1, 0, 0, 0, 0, 0, 0)},
 		file{"images/finch/a.png", grey(t, 0, 1, 0, 0, 0, 0, 0, 0)}, file{"masks/finch/a.png", grey(t, 0, 1, 0, 0, 0, 0, 0, 0)})
-	ds := mustOpen(t, "pixelimagenet:"+dir, data.Options{})
-	if got := items(ds); !slices.Equal(got, []data.Item{{Name: "finch/a.png", Label: 0}, {Name: "swan/a.jpg", Label: 1}}) ||
+	ds := datatest.Open(t, "pixelimagenet:"+dir, data.Options{})
+	if got := datatest.Items(ds); !slices.Equal(got, []data.Item{{Name: "finch/a.png", Label: 0}, {Name: "swan/a.jpg", Label: 1}}) ||
 		!slices.Equal(ds.Classes(), []string{"finch", "swan"}) || data.HasIndexedLabels(ds) {
 		t.Errorf("items %v of %v", got, ds.Classes())
 	}
 	flat := t.TempDir()
 	write(t, flat, file{"images/a.jpg", photo(t, 1)}, file{"images/b.jpg", nil}, file{"masks/a.png", grey(t, 0, 1, 0, 0, 0, 0, 0, 0)})
-	ds = mustOpen(t, "pixelimagenet:"+flat, data.Options{})
-	if got := items(ds); !slices.Equal(got, []data.Item{{Name: "a.jpg", Label: -1}}) || ds.Classes() != nil {
+	ds = datatest.Open(t, "pixelimagenet:"+flat, data.Options{})
+	if got := datatest.Items(ds); !slices.Equal(got, []data.Item{{Name: "a.jpg", Label: -1}}) || ds.Classes() != nil {
 		t.Errorf("items %v of %v", got, ds.Classes())
 	}
 	if m, err := data.MaskOf(ds, 0); err != nil || !bytes.Equal(m.Pix, []uint8{0, 1, 0, 0, 0, 0, 0, 0}) {
@@ -414,8 +379,8 @@ func TestLabels(t *testing.T) {
 	write(t, dir, pixelImageNetFiles(t, "masks", "images")...)
 	labels := filepath.Join(dir, "l.csv")
 	write(t, dir, file{"l.csv", []byte("file,label,color\nn01484850/n01484850_4.JPEG,7,grey\nn01440764/n01440764_2.JPEG,-1,\n")})
-	ds := mustOpen(t, "pixelimagenet:"+dir, data.Options{Labels: labels})
-	if got := items(ds); !slices.Equal(got, []data.Item{{Name: "n01484850/n01484850_4.JPEG", Label: 7}, {Name: "n01440764/n01440764_2.JPEG", Label: -1}}) || ds.Classes() != nil {
+	ds := datatest.Open(t, "pixelimagenet:"+dir, data.Options{Labels: labels})
+	if got := datatest.Items(ds); !slices.Equal(got, []data.Item{{Name: "n01484850/n01484850_4.JPEG", Label: 7}, {Name: "n01440764/n01440764_2.JPEG", Label: -1}}) || ds.Classes() != nil {
 		t.Errorf("items %v of %v", got, ds.Classes())
 	}
 	if got := data.Attributes(ds, 0); !maps.Equal(got, map[string]string{"color": "grey"}) || data.Attributes(ds, 1) != nil {
@@ -424,10 +389,10 @@ func TestLabels(t *testing.T) {
 	if m, err := data.MaskOf(ds, 1); err != nil || !bytes.Equal(m.Pix, []uint8{0, 1, 1, 1, 255, 0, 0, 1}) {
 		t.Errorf("mask %v, %v", m, err)
 	}
-	base := mustHash(t, ds)
+	base := datatest.Hash(t, ds)
 	for _, other := range []string{"n01484850/n01484850_4.JPEG,7,red\nn01440764/n01440764_2.JPEG,-1,\n", "n01484850/n01484850_4.JPEG,8,grey\nn01440764/n01440764_2.JPEG,-1,\n"} {
 		write(t, dir, file{"l.csv", []byte("file,label,color\n" + other)})
-		if mustHash(t, mustOpen(t, "pixelimagenet:"+dir, data.Options{Labels: labels})) == base {
+		if datatest.Hash(t, datatest.Open(t, "pixelimagenet:"+dir, data.Options{Labels: labels})) == base {
 			t.Errorf("the same hash with %q", other)
 		}
 	}
@@ -446,11 +411,11 @@ func TestHash(t *testing.T) {
 		dir := t.TempDir()
 		write(t, dir, imageNetS50(t)...)
 		write(t, dir, change...)
-		ds := mustOpen(t, "imagenet-s:"+dir, data.Options{})
+		ds := datatest.Open(t, "imagenet-s:"+dir, data.Options{})
 		if of != nil {
 			ds = data.Subset(ds, of)
 		}
-		return mustHash(t, ds)
+		return datatest.Hash(t, ds)
 	}
 	ids := classes()
 	first, other := "/"+ids[2]+"/ILSVRC2012_val_00000001", "/"+ids[49]+"/ILSVRC2012_val_00000002"

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/png"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -50,20 +49,11 @@ func palette() color.Palette {
 	return p
 }
 
-func encoded(t testing.TB, m image.Image) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	if err := png.Encode(&b, m); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
 // mask is a mask with VOC's palette.
 func mask(t testing.TB, numbers ...uint8) []byte {
 	m := image.NewPaletted(image.Rect(0, 0, width, len(numbers)/width), palette())
 	copy(m.Pix, numbers)
-	return encoded(t, m)
+	return datatest.PNG(t, m)
 }
 
 // devkit is three pictures: a person on a horse, nothing but background, and a television set.
@@ -84,31 +74,6 @@ func devkit(t testing.TB, below string) []file {
 	return files
 }
 
-func mustOpen(t testing.TB, spec string, opts data.Options) data.Dataset {
-	t.Helper()
-	ds, err := data.Open(spec, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ds
-}
-
-func items(ds data.Dataset) (all []data.Item) {
-	for i := range ds.Len() {
-		all = append(all, ds.Item(i))
-	}
-	return all
-}
-
-func mustHash(t testing.TB, ds data.Dataset) string {
-	t.Helper()
-	h, err := ds.Hash()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
-
 func TestClasses(t *testing.T) {
 	plain := func(name string) string { return strings.ReplaceAll(name, " ", "") }
 	if len(Classes) != 20 || !slices.IsSortedFunc(Classes, func(a, b string) int { return strings.Compare(plain(a), plain(b)) }) {
@@ -127,8 +92,8 @@ func TestVOC(t *testing.T) {
 		t.Run(below, func(t *testing.T) {
 			dir := t.TempDir()
 			write(t, dir, devkit(t, below)...)
-			ds := mustOpen(t, "voc:"+strings.ReplaceAll(argument, "DIR", dir), data.Options{})
-			if got := items(ds); !slices.Equal(got, want) || !slices.Equal(ds.Classes(), Classes) || data.HasIndexedLabels(ds) {
+			ds := datatest.Open(t, "voc:"+strings.ReplaceAll(argument, "DIR", dir), data.Options{})
+			if got := datatest.Items(ds); !slices.Equal(got, want) || !slices.Equal(ds.Classes(), Classes) || data.HasIndexedLabels(ds) {
 				t.Errorf("items %v of %v, want %v", got, ds.Classes(), want)
 			}
 			var running sync.WaitGroup
@@ -148,7 +113,7 @@ func TestVOC(t *testing.T) {
 				})
 			}
 			running.Wait()
-			hashes[mustHash(t, ds)] = true
+			hashes[datatest.Hash(t, ds)] = true
 		})
 	}
 	if len(hashes) != 1 {
@@ -156,7 +121,7 @@ func TestVOC(t *testing.T) {
 	}
 	dir := t.TempDir()
 	write(t, dir, devkit(t, "")...)
-	if got := items(mustOpen(t, "voc:"+dir+":train", data.Options{})); !slices.Equal(got, want[2:]) {
+	if got := datatest.Items(datatest.Open(t, "voc:"+dir+":train", data.Options{})); !slices.Equal(got, want[2:]) {
 		t.Errorf("items %v of train", got)
 	}
 }
@@ -166,8 +131,8 @@ func TestLabels(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, devkit(t, "")...)
 	write(t, dir, file{"l.csv", []byte("file,label\n2007_000032 tv monitor,851\n2007_000033 horse,339\n")})
-	ds := mustOpen(t, "voc:"+dir, data.Options{Labels: filepath.Join(dir, "l.csv")})
-	if got := items(ds); !slices.Equal(got, []data.Item{{Name: "2007_000032 tv monitor", Label: 851}, {Name: "2007_000033 horse", Label: 339}}) || ds.Classes() != nil {
+	ds := datatest.Open(t, "voc:"+dir, data.Options{Labels: filepath.Join(dir, "l.csv")})
+	if got := datatest.Items(ds); !slices.Equal(got, []data.Item{{Name: "2007_000032 tv monitor", Label: 851}, {Name: "2007_000033 horse", Label: 339}}) || ds.Classes() != nil {
 		t.Errorf("items %v of %v", got, ds.Classes())
 	}
 	if m, err := data.MaskOf(ds, 1); err != nil || !bytes.Equal(m.Pix, []uint8{0, 1, 1, 255, 255, 0, 0, 0}) {
@@ -198,7 +163,7 @@ func TestErrors(t *testing.T) {
 		{"missing mask", "DIR", without(6), []string{"DIR/SegmentationClass/2007_000032.png: no such file"}},
 		{"damaged mask", "DIR", replaced(maskName, mask(t, make([]uint8, 8)...)[:50]), []string{"DIR/" + maskName + ": damaged PNG file"}},
 		{"unknown class", "DIR", replaced(maskName, mask(t, 0, 0, 0, 0, 20, 21, 255, 0)), []string{"DIR/" + maskName + ": row 1, column 1 is of class 21: want 0 to 20, or 255"}},
-		{"colours", "DIR", replaced(maskName, encoded(t, image.NewNRGBA(image.Rect(0, 0, width, height)))), []string{"DIR/" + maskName + ": the mask has the mode RGBA: those of VOC have a palette"}},
+		{"colours", "DIR", replaced(maskName, datatest.PNG(t, image.NewNRGBA(image.Rect(0, 0, width, height)))), []string{"DIR/" + maskName + ": the mask has the mode RGBA: those of VOC have a palette"}},
 		{"no objects", "DIR:train", replaced(maskName, mask(t, make([]uint8, 8)...)), []string{"DIR: the masks of train show no objects"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -225,7 +190,7 @@ func TestSize(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, devkit(t, "")...)
 	write(t, dir, file{"SegmentationClass/2007_000033.png", mask(t, 1, 0, 0, 0)})
-	ds := mustOpen(t, "voc:"+dir, data.Options{})
+	ds := datatest.Open(t, "voc:"+dir, data.Options{})
 	want := fmt.Sprintf("%[1]s/SegmentationClass/2007_000033.png: the mask is of 4 x 1 pixels, its picture %[1]s/JPEGImages/2007_000033.jpg of 4 x 2", dir)
 	if _, err := data.MaskOf(ds, 0); err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
@@ -243,11 +208,11 @@ func TestHash(t *testing.T) {
 		dir := t.TempDir()
 		write(t, dir, devkit(t, "")...)
 		write(t, dir, change...)
-		ds := mustOpen(t, "voc:"+dir, data.Options{})
+		ds := datatest.Open(t, "voc:"+dir, data.Options{})
 		if of != nil {
 			ds = data.Subset(ds, of)
 		}
-		return mustHash(t, ds)
+		return datatest.Hash(t, ds)
 	}
 	base, horse := hash(nil), hash([]int{0})
 	if hash([]int{1}) == horse {
@@ -302,7 +267,7 @@ func BenchmarkOpen(b *testing.B) {
 		}
 	}
 	write(b, dir, devkit(b, "")...)
-	write(b, dir, file{"SegmentationClass/2007_000032.png", encoded(b, m)})
+	write(b, dir, file{"SegmentationClass/2007_000032.png", datatest.PNG(b, m)})
 	for b.Loop() {
 		if _, err := data.Open("voc:"+dir+":train", data.Options{}); err != nil {
 			b.Fatal(err)

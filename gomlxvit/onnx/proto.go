@@ -131,53 +131,19 @@ func fields(data []byte, visit func(number protowire.Number, kind protowire.Type
 	return nil
 }
 
-// varints reads a repeated integer, packed or not.
-func varints(kind protowire.Type, value []byte, varint uint64, add func(uint64)) error {
+// repeated reads a repeated number, packed or not; one that is not packed has been read.
+func repeated[T any](consume func([]byte) (T, int), kind protowire.Type, packed []byte, single T, add func(T)) error {
 	if kind != protowire.BytesType {
-		add(varint)
+		add(single)
 		return nil
 	}
-	for len(value) > 0 {
-		v, n := protowire.ConsumeVarint(value)
+	for len(packed) > 0 {
+		v, n := consume(packed)
 		if n < 0 {
 			return protowire.ParseError(n)
 		}
 		add(v)
-		value = value[n:]
-	}
-	return nil
-}
-
-// fixed32s reads a repeated float, packed or not.
-func fixed32s(kind protowire.Type, value []byte, varint uint64, add func(uint32)) error {
-	if kind != protowire.BytesType {
-		add(uint32(varint))
-		return nil
-	}
-	for len(value) > 0 {
-		v, n := protowire.ConsumeFixed32(value)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		add(v)
-		value = value[n:]
-	}
-	return nil
-}
-
-// fixed64s reads a repeated double, packed or not.
-func fixed64s(kind protowire.Type, value []byte, varint uint64, add func(uint64)) error {
-	if kind != protowire.BytesType {
-		add(varint)
-		return nil
-	}
-	for len(value) > 0 {
-		v, n := protowire.ConsumeFixed64(value)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		add(v)
-		value = value[n:]
+		packed = packed[n:]
 	}
 	return nil
 }
@@ -334,9 +300,9 @@ func (a *attribute) parse(data []byte) error {
 		case 6, 11:
 			a.graph = true
 		case 7:
-			return fixed32s(kind, value, varint, func(v uint32) { a.floats = append(a.floats, math.Float32frombits(v)) })
+			return repeated(protowire.ConsumeFixed32, kind, value, uint32(varint), func(v uint32) { a.floats = append(a.floats, math.Float32frombits(v)) })
 		case 8:
-			return varints(kind, value, varint, func(v uint64) { a.ints = append(a.ints, int64(v)) })
+			return repeated(protowire.ConsumeVarint, kind, value, varint, func(v uint64) { a.ints = append(a.ints, int64(v)) })
 		case 9:
 			a.strings = append(a.strings, string(value))
 		case 10, 14, 15, 22, 23:
@@ -352,25 +318,25 @@ func (t *tensor) parse(data []byte) error {
 	return fields(data, func(number protowire.Number, kind protowire.Type, value []byte, varint uint64) error {
 		switch number {
 		case 1:
-			return varints(kind, value, varint, func(v uint64) { t.dims = append(t.dims, int64(v)) })
+			return repeated(protowire.ConsumeVarint, kind, value, varint, func(v uint64) { t.dims = append(t.dims, int64(v)) })
 		case 2:
 			t.dataType = int64(varint)
 		case 3, 6:
 			t.strange = true
 		case 4:
-			return fixed32s(kind, value, varint, func(v uint32) { t.floats = append(t.floats, math.Float32frombits(v)) })
+			return repeated(protowire.ConsumeFixed32, kind, value, uint32(varint), func(v uint32) { t.floats = append(t.floats, math.Float32frombits(v)) })
 		case 5:
-			return varints(kind, value, varint, func(v uint64) { t.int32s = append(t.int32s, int32(v)) })
+			return repeated(protowire.ConsumeVarint, kind, value, varint, func(v uint64) { t.int32s = append(t.int32s, int32(v)) })
 		case 7:
-			return varints(kind, value, varint, func(v uint64) { t.int64s = append(t.int64s, int64(v)) })
+			return repeated(protowire.ConsumeVarint, kind, value, varint, func(v uint64) { t.int64s = append(t.int64s, int64(v)) })
 		case 8:
 			t.name = string(value)
 		case 9:
 			t.raw = value
 		case 10:
-			return fixed64s(kind, value, varint, func(v uint64) { t.doubles = append(t.doubles, math.Float64frombits(v)) })
+			return repeated(protowire.ConsumeFixed64, kind, value, varint, func(v uint64) { t.doubles = append(t.doubles, math.Float64frombits(v)) })
 		case 11:
-			return varints(kind, value, varint, func(v uint64) { t.uint64s = append(t.uint64s, v) })
+			return repeated(protowire.ConsumeVarint, kind, value, varint, func(v uint64) { t.uint64s = append(t.uint64s, v) })
 		case 13:
 			if t.external == nil {
 				t.external = make(map[string]string)
