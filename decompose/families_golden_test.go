@@ -28,7 +28,7 @@ var familyCases = []familyCase{
 	{name: "vit_qknorm"}, {name: "vit_rmsnorm"}, {name: "vit_map"}, {name: "vit_map_prefix"}, {name: "vit_quickgelu"}, {name: "vit_clip"},
 	{name: "dinov3"}, {name: "dinov3_plus"}, {name: "dinov3_qkvb"}, {name: "eva02"}, {name: "eva02_base"}, {name: "eva02_clip"}, {name: "pe"},
 	{name: "pe_spatial"}, {name: "vit_rope"}, {name: "vit_rope_mixed"}, {name: "beit"}, {name: "vit_little"},
-	{name: "swinv2", tolerance: 2e-4}, {name: "swinv2_resized", tolerance: 2e-4}, {name: "swin"}, {name: "hf_swin"}, {name: "hiera", maximum: true},
+	{name: "swinv2", tolerance: 2e-4}, {name: "swinv2_resized", tolerance: 2e-4}, {name: "swin"}, {name: "hf_swin"}, {name: "hiera", maximum: true}, {name: "coatnet"},
 	{name: "openclip_siglip"}, {name: "openclip_vit_gap"}, {name: "openclip_eva02"},
 	{name: "hf_siglip"}, {name: "hf_dinov3"}, {name: "hf_dinov3_gated"}, {name: "hf_beit"}, {name: "vit_rpn"}, {name: "beit3"}, {name: "siglip"}, {name: "deit_distilled", features: "features_both", prefix: "both."},
 }

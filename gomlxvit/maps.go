@@ -6,7 +6,7 @@ import (
 	"vitdecompose/gomlxvit/mark"
 )
 
-// What Swin, MaxViT and Hiera do to square maps of tokens, kept as [batch, token, channel] row by row.
+// What Swin, MaxViT, CoAtNet and Hiera do to square maps of tokens, kept as [batch, token, channel] row by row.
 
 // everyOther takes the tokens in every other row and column of a map with this side, beginning at (row, column).
 func everyOther(x *graph.Node, side, row, column int) *graph.Node {
@@ -33,6 +33,23 @@ func largestOfFours(x *graph.Node, side int) *graph.Node {
 	batch, channels, half := x.Shape().Dim(0), x.Shape().Dim(2), side/2
 	y := graph.ReduceMax(graph.Reshape(x, batch, half, 2, half, 2, channels), 2, 4)
 	return graph.Reshape(y, batch, half*half, channels)
+}
+
+// largestOfNines takes for every other token of a map with this even side the largest of the 3 x 3 tokens around it, channel by
+// channel.
+func largestOfNines(x *graph.Node, side int) *graph.Node {
+	batch, channels, half := x.Shape().Dim(0), x.Shape().Dim(2), side/2
+	x = graph.Reshape(x, batch, side, side, channels)
+	for axis := 1; axis <= 2; axis++ {
+		at := graph.SliceAxis(x, axis, graph.AxisRange(0, side).Stride(2))
+		after := graph.SliceAxis(x, axis, graph.AxisRange(1, side).Stride(2))
+		before := graph.SliceAxis(x, axis, graph.AxisRange(0, 1)) // in place of what is beyond the edge
+		if half > 1 {
+			before = graph.Concatenate([]*graph.Node{before, graph.SliceAxis(after, axis, graph.AxisRange(0, half-1))}, axis)
+		}
+		x = graph.Max(graph.Max(at, after), before)
+	}
+	return graph.Reshape(x, batch, half*half, channels)
 }
 
 // coarse lists for each token of a map of half the side the tokens of the map that it is made of: those at the given
