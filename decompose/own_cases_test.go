@@ -27,30 +27,10 @@ func checkOwnCase(t *testing.T, dir string) {
 	for i, component := range out.Components {
 		size := out.Batch * out.Dim
 		got := out.Contributions[i*size:][:size]
-		of := fmt.Sprintf(".%d", component.Block.Order)
-		if component.Block.Sublayer != "" {
-			of += "." + component.Block.Sublayer
-		}
-		var want []float32
-		switch component.Kind {
-		case decompose.Init:
-			want = io.Tensor(t, "init")
-		case decompose.Conv:
-			want = io.Tensor(t, "conv"+of)
-		case decompose.MLP:
-			want = io.Tensor(t, "mlp"+of)
-		case decompose.Head:
-			shape := io.Shape(t, "attn_heads"+of) // [batch, head, dim]
-			want = pick(io.Tensor(t, "attn_heads"+of), shape[0], shape[1], shape[2], component.Head)
-		case decompose.Const:
-			if !io.Has("const") {
-				continue
-			}
-			want = io.Tensor(t, "const")
-		default:
-			t.Errorf("there is no reference for %s", component)
+		if component.Kind == decompose.Const && !io.Has("const") {
 			continue
 		}
+		want := ownReference(t, io, component)
 		golden.Close(t, component.String(), got, want, 5e-5)
 		worst[component.Kind] = max(worst[component.Kind], apart(got, want))
 		seen++
@@ -72,4 +52,24 @@ func checkOwnCase(t *testing.T, dir string) {
 	for _, kind := range slices.Sorted(maps.Keys(worst)) {
 		t.Logf("%s off by %.1e", kind, worst[kind])
 	}
+}
+
+// ownReference is the contribution [batch, dim] of a component in such a file.
+func ownReference(t *testing.T, io golden.File, c decompose.Component) []float32 {
+	t.Helper()
+	of := fmt.Sprintf(".%d", c.Block.Order)
+	if c.Block.Sublayer != "" {
+		of += "." + c.Block.Sublayer
+	}
+	switch c.Kind {
+	case decompose.Init, decompose.Const:
+		return io.Tensor(t, string(c.Kind))
+	case decompose.Conv, decompose.MLP:
+		return io.Tensor(t, string(c.Kind)+of)
+	case decompose.Head:
+		shape := io.Shape(t, "attn_heads"+of) // [batch, head, dim]
+		return pick(io.Tensor(t, "attn_heads"+of), shape[0], shape[1], shape[2], c.Head)
+	}
+	t.Fatalf("there is no reference for %s", c)
+	return nil
 }
