@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"vitdecompose/data/spelling"
+	"vitdecompose/gomlxvit/mark"
 )
 
 // Entry is an architecture that can be built by its name, and where its trained weights are.
@@ -186,8 +187,28 @@ func Describe(arch Architecture) []Fact {
 		add("classes", "none: no head")
 	}
 	add("parameters", "%.3g million", parameters(arch)/1e6)
-	add("taken apart into", "%s; biases are const, and heads can be split by token", components)
+	tokens := "and heads can be split by token"
+	if halvedByMaxima(arch) {
+		tokens = "and tokens are not followed through maxima over tokens"
+	}
+	add("taken apart into", "%s; biases are const, %s", components, tokens)
 	return slices.DeleteFunc(facts, func(f Fact) bool { return f.Value == "" })
+}
+
+// halvedByMaxima says whether the stream passes maxima over tokens on its way.
+func halvedByMaxima(arch Architecture) bool {
+	switch c := arch.(type) {
+	case *HieraConfig:
+		return true
+	case *MaxxViTConfig:
+		return slices.ContainsFunc(c.Blocks(), func(b mark.Block) bool {
+			if c.kind(b) == TransformerBlock {
+				return b.Index == 0 && c.Attention.MaxPool
+			}
+			return b.Index == 0 && c.Conv.MaxPool && !c.Conv.NeXt
+		})
+	}
+	return false
 }
 
 // kinds says what the blocks of a MaxViT or CoAtNet are.

@@ -174,6 +174,24 @@ func TestCatalog(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want the family %s", name, entry, err, family)
 		}
 	}
+	for name, want := range map[string]string{
+		"coatnet_0_rw_224": "114 heads, 9 MLPs, 5 convolutions, init; biases are const, and heads can be split by token",
+		// stages of 2 and 6 convolutions, 14 and 2 attentions; the first of a stage has the heads of the stage before
+		"coatnet_rmlp_1_rw_224": "198 heads, 16 MLPs, 8 convolutions, init; biases are const, and tokens are not followed through maxima over tokens",
+		"hiera_tiny_224":        "heads, MLPs, init; biases are const, and tokens are not followed through maxima over tokens",
+		"maxxvitv2_nano_rw_256": "75 heads, 7 MLPs, 7 convolutions, init; biases are const, and heads can be split by token",
+		"maxvit_tiny_tf_224":    "168 heads, 22 MLPs, 11 convolutions, init; biases are const, and heads can be split by token",
+	} {
+		entry, err := gomlxvit.Find(name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		facts := gomlxvit.Describe(entry.Arch)
+		if got := facts[len(facts)-1].Value; got != want {
+			t.Errorf("%s is taken apart into %s, want %s", name, got, want)
+		}
+	}
 	entry, err := gomlxvit.Find("vit_base_patch16_224.dino")
 	if err != nil || entry.Arch.NumClasses() != 0 || !slices.Equal(entry.Weights, []gomlxvit.Weighted{{Tag: "dino", Ref: "hf:timm/vit_base_patch16_224.dino"}}) {
 		t.Errorf("%+v, %v", entry, err)
