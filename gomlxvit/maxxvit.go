@@ -43,7 +43,7 @@ type MaxxViTConvolution struct {
 	Activation  Activation
 	Epsilon     float64 // of the norms, in the stem too
 	Ratio       float64 // channels within relative to the output's
-	OutputBias  bool    // of the last layer and of the shortcut; in a ConvNeXt block of its other layers
+	OutputBias  bool    // of the last layer and of the shortcut; in a ConvNeXt block of all layers but the shortcut
 	PoolStride  bool    // what the first convolution of a stage reads is halved by means; else by its stride
 
 	// Of MBConvs.
