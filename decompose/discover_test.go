@@ -108,33 +108,47 @@ func TestDiscoveredEqualsMarked(t *testing.T) {
 		for _, split := range []decompose.Split{decompose.Heads, decompose.Attns, decompose.Tokens} {
 			t.Run(fmt.Sprintf("%s/%s", name, split), func(t *testing.T) {
 				_, model, pixels := goldenModel(t, name)
-				opts := decompose.Options{Split: split, Biases: decompose.BiasesApart}
-				b := goBackend(t)
-				marked := transformed(t, b, model, pixels, opts, false)
-				found := transformed(t, b, model, pixels, opts, true)
-				if len(found) != len(marked) {
-					t.Errorf("found %d contributions, marked are %d", len(found), len(marked))
-				}
-				var largest float32
-				for _, values := range marked {
-					for _, v := range values {
-						largest = max(largest, v, -v)
-					}
-				}
-				for name, want := range marked {
-					got := found[name]
-					if got == nil {
-						t.Errorf("%s was not found", name)
-						continue
-					}
-					for j := range want {
-						if d := got[j] - want[j]; max(d, -d) > 2e-6*largest {
-							t.Errorf("%s: %g instead of %g", name, got[j], want[j])
-							break
-						}
-					}
-				}
+				checkDiscovered(t, model, pixels, split)
 			})
+		}
+	}
+}
+
+// The same of a CoAtNet.
+func TestDiscoveredCoAtNet(t *testing.T) {
+	_, model, _, pixels := loadFamily(t, "coatnet")
+	for _, split := range []decompose.Split{decompose.Heads, decompose.Attns, decompose.Tokens} {
+		t.Run(string(split), func(t *testing.T) { checkDiscovered(t, model, pixels, split) })
+	}
+}
+
+// checkDiscovered checks that the parts that are found in a model's graph without its marks contribute what the marked ones do.
+func checkDiscovered(t *testing.T, model *gomlxvit.Model, pixels *tensors.Tensor, split decompose.Split) {
+	t.Helper()
+	opts := decompose.Options{Split: split, Biases: decompose.BiasesApart}
+	b := goBackend(t)
+	marked := transformed(t, b, model, pixels, opts, false)
+	found := transformed(t, b, model, pixels, opts, true)
+	if len(found) != len(marked) {
+		t.Errorf("found %d contributions, marked are %d", len(found), len(marked))
+	}
+	var largest float32
+	for _, values := range marked {
+		for _, v := range values {
+			largest = max(largest, v, -v)
+		}
+	}
+	for name, want := range marked {
+		got := found[name]
+		if got == nil {
+			t.Errorf("%s was not found", name)
+			continue
+		}
+		for j := range want {
+			if d := got[j] - want[j]; max(d, -d) > 2e-6*largest {
+				t.Errorf("%s: %g instead of %g", name, got[j], want[j])
+				break
+			}
 		}
 	}
 }

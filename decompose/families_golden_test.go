@@ -28,7 +28,7 @@ var familyCases = []familyCase{
 	{name: "vit_qknorm"}, {name: "vit_rmsnorm"}, {name: "vit_map"}, {name: "vit_map_prefix"}, {name: "vit_quickgelu"}, {name: "vit_clip"},
 	{name: "dinov3"}, {name: "dinov3_plus"}, {name: "dinov3_qkvb"}, {name: "eva02"}, {name: "eva02_base"}, {name: "eva02_clip"}, {name: "pe"},
 	{name: "pe_spatial"}, {name: "vit_rope"}, {name: "vit_rope_mixed"}, {name: "beit"}, {name: "vit_little"},
-	{name: "swinv2", tolerance: 2e-4}, {name: "swinv2_resized", tolerance: 2e-4}, {name: "swin"}, {name: "hf_swin"}, {name: "hiera", maximum: true},
+	{name: "swinv2", tolerance: 2e-4}, {name: "swinv2_resized", tolerance: 2e-4}, {name: "swin"}, {name: "hf_swin"}, {name: "hiera", maximum: true}, {name: "coatnet"},
 	{name: "openclip_siglip"}, {name: "openclip_vit_gap"}, {name: "openclip_eva02"},
 	{name: "hf_siglip"}, {name: "hf_dinov3"}, {name: "hf_dinov3_gated"}, {name: "hf_beit"}, {name: "vit_rpn"}, {name: "beit3"}, {name: "siglip"}, {name: "deit_distilled", features: "features_both", prefix: "both."},
 }
@@ -119,45 +119,57 @@ func TestFamilyTokens(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir, model, _, pixels := loadFamily(t, c.name)
 			f := golden.Open(t, dir, "decomposition.safetensors")
-			d, err := decompose.New(backend, model, decompose.Options{Split: decompose.Tokens})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer d.Close()
-			batch, checked := pixels.Shape().Dim(0), 0
-			out, err := d.RunTokens(pixels, func(b decompose.TokenBlock) error {
-				dim := model.Arch.OutputDim()
-				for i, index := range b.Components {
-					sum := make([]float32, batch*dim)
-					for k, v := range b.Contributions[i*batch*b.Tokens*dim:][:batch*b.Tokens*dim] {
-						sum[k/(b.Tokens*dim)*dim+k%dim] += v
-					}
-					component := d.Components()[index]
-					golden.Close(t, component.String(), sum, prefixedReference(t, f, c.prefix, component), 5e-5)
-					checked++
-				}
-				return nil
+			checkTokenSums(t, model, pixels, c.maximum, func(component decompose.Component) []float32 {
+				return prefixedReference(t, f, c.prefix, component)
 			})
 			if c.maximum {
-				if err == nil || !strings.Contains(err.Error(), "cannot pass node") || !strings.Contains(err.Error(), "does not treat all tokens alike") {
-					t.Errorf("the maximum is refused with %v", err)
-				}
 				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if checked != len(d.Components()) {
-				t.Errorf("%d of %d components were split", checked, len(d.Components()))
-			}
-			if out.Error > 1e-5 {
-				t.Errorf("components sum to the representation within %.2g, allowed 1e-5", out.Error)
 			}
 			if model.Arch.NumClasses() == 0 || c.prefix != "" {
 				return
 			}
 			checkScores(t, backend, model, pixels, f)
 		})
+	}
+}
+
+// checkTokenSums checks that a model's token split sums, over tokens, to the reference of every component; or that it is refused for
+// a maximum over tokens.
+func checkTokenSums(t *testing.T, model *gomlxvit.Model, pixels *tensors.Tensor, maximum bool, reference func(decompose.Component) []float32) {
+	t.Helper()
+	d, err := decompose.New(onGo(t), model, decompose.Options{Split: decompose.Tokens})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	batch, checked := pixels.Shape().Dim(0), 0
+	out, err := d.RunTokens(pixels, func(b decompose.TokenBlock) error {
+		dim := model.Arch.OutputDim()
+		for i, index := range b.Components {
+			sum := make([]float32, batch*dim)
+			for k, v := range b.Contributions[i*batch*b.Tokens*dim:][:batch*b.Tokens*dim] {
+				sum[k/(b.Tokens*dim)*dim+k%dim] += v
+			}
+			component := d.Components()[index]
+			golden.Close(t, component.String(), sum, reference(component), 5e-5)
+			checked++
+		}
+		return nil
+	})
+	if maximum {
+		if err == nil || !strings.Contains(err.Error(), "cannot pass node") || !strings.Contains(err.Error(), "does not treat all tokens alike") {
+			t.Errorf("the maximum is refused with %v", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if checked != len(d.Components()) {
+		t.Errorf("%d of %d components were split", checked, len(d.Components()))
+	}
+	if out.Error > 1e-5 {
+		t.Errorf("components sum to the representation within %.2g, allowed 1e-5", out.Error)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"sort"
+	"strconv"
+	"strings"
 )
 
 // argument is one entry of model_args, read from JSON.
@@ -114,20 +116,66 @@ func (a argument) mustBe(values ...any) error {
 	return fmt.Errorf("model_args.%s is not supported: %s", a.key, text)
 }
 
+// oneOf reads a word of which only these are supported.
+func (a argument) oneOf(to *string, known ...string) error {
+	word := ""
+	if err := a.text(&word); err != nil {
+		return err
+	}
+	if !slices.Contains(known, word) {
+		return fmt.Errorf("model_args.%s %q is not one of %s", a.key, word, quoted(known))
+	}
+	*to = word
+	return nil
+}
+
+// quoted lists words.
+func quoted(words []string) string {
+	list := make([]string, len(words))
+	for i, word := range words {
+		list[i] = strconv.Quote(word)
+	}
+	return strings.Join(list, ", ")
+}
+
+// choice reads which of two words is given: whether it is the second.
+func (a argument) choice(to *bool, first, second string) error {
+	word := ""
+	if err := a.oneOf(&word, first, second); err != nil {
+		return err
+	}
+	*to = word == second
+	return nil
+}
+
+// present reads a number that stands for whether something is there: not for 0.
+func (a argument) present() (bool, error) {
+	number := 0.0
+	err := a.number(&number)
+	return number != 0, err
+}
+
 // activation reads act_layer; null is GELU.
 func (a argument) activation(to *Activation) error {
 	*to = GELU
 	if a.value == nil {
 		return nil
 	}
+	return a.oneOfActivations(to, GELU, GELUTanh, QuickGELU)
+}
+
+// oneOfActivations reads an activation of which only these are supported.
+func (a argument) oneOfActivations(to *Activation, known ...Activation) error {
+	names := make([]string, len(known))
+	for i, activation := range known {
+		names[i] = string(activation)
+	}
 	name := ""
-	if err := a.text(&name); err != nil {
-		return err
+	err := a.oneOf(&name, names...)
+	if err == nil {
+		*to = Activation(name)
 	}
-	if *to = Activation(name); !slices.Contains([]Activation{GELU, GELUTanh, QuickGELU}, *to) {
-		return fmt.Errorf("model_args.act_layer %q is not one of gelu, gelu_tanh, quick_gelu", name)
-	}
-	return nil
+	return err
 }
 
 // norm reads norm_layer: a layer norm or one by the root mean square, with timm's epsilon or, in the tables, its own.

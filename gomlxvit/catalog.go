@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"vitdecompose/data/spelling"
+	"vitdecompose/gomlxvit/mark"
 )
 
 // Entry is an architecture that can be built by its name, and where its trained weights are.
@@ -49,7 +50,8 @@ var catalogFamilies = []Family{
 	{"RADIO", "several summary tokens", []string{"radio"}},
 	{"Swin V2", "windows, attention by cosines, norms behind attention and MLP", []string{"swinv2"}},
 	{"Swin", "windows in four stages", []string{"swin_"}},
-	{"MaxViT", "convolutions, windows and grids in four stages", []string{"maxvit"}},
+	{"MaxViT, MaxxViT", "convolutions, windows and grids in four stages", []string{"maxvit", "maxxvit"}},
+	{"CoAtNet, CoAtNeXt", "stages of convolutions, then stages of attention", []string{"coatne"}},
 	{"DeiT, DeiT III", "plain vision transformers, some distilled", []string{"deit"}},
 	{"FlexiViT", "patches of any size", []string{"flexivit"}},
 	{"ViT with rotary embeddings", "axial or mixed rotations", []string{"_rope_"}},
@@ -168,14 +170,11 @@ func Describe(arch Architecture) []Fact {
 		}
 		components = fmt.Sprintf("%d heads, %d MLPs, init", heads, len(c.Blocks()))
 		add("representation", "mean of the tokens, %d channels", c.OutputDim())
-	case *MaxViTConfig:
-		add("blocks", "%v in stages, each a convolution, attention in windows and attention in a grid, with an MLP each", c.Depths)
+	case *MaxxViTConfig:
+		heads, mlps, convolutions := c.count()
+		add("blocks", "%v in stages, %s", c.Depths, c.kinds())
 		add("width", "%v", c.Widths)
-		heads := 0
-		for stage, depth := range c.Depths {
-			heads += 2 * depth * c.Widths[stage] / c.HeadDim
-		}
-		components = fmt.Sprintf("%d heads, %d MLPs, %d convolutions, init", heads, 2*len(c.Blocks()), len(c.Blocks()))
+		components = fmt.Sprintf("%d heads, %d MLPs, %d convolutions, init", heads, mlps, convolutions)
 		add("representation", "mean of the tokens, %d channels", c.OutputDim())
 	default:
 		add("blocks", "%d", len(arch.Blocks()))
@@ -188,8 +187,70 @@ func Describe(arch Architecture) []Fact {
 		add("classes", "none: no head")
 	}
 	add("parameters", "%.3g million", parameters(arch)/1e6)
-	add("taken apart into", "%s; biases are const, and heads can be split by token", components)
+	tokens := "and heads can be split by token"
+	if halvedByMaxima(arch) {
+		tokens = "and tokens are not followed through maxima over tokens"
+	}
+	add("taken apart into", "%s; biases are const, %s", components, tokens)
 	return slices.DeleteFunc(facts, func(f Fact) bool { return f.Value == "" })
+}
+
+// halvedByMaxima says whether the stream passes maxima over tokens on its way.
+func halvedByMaxima(arch Architecture) bool {
+	switch c := arch.(type) {
+	case *HieraConfig:
+		return true
+	case *MaxxViTConfig:
+		return slices.ContainsFunc(c.Blocks(), func(b mark.Block) bool {
+			if c.kind(b) == TransformerBlock {
+				return b.Index == 0 && c.Attention.MaxPool
+			}
+			return b.Index == 0 && c.Conv.MaxPool && !c.Conv.NeXt
+		})
+	}
+	return false
+}
+
+// kinds says what the blocks of a MaxViT or CoAtNet are.
+func (c *MaxxViTConfig) kinds() string {
+	convolution, partitioned := "a convolution", "attention in windows and attention in a grid, with an MLP each"
+	if c.Conv.NeXt {
+		convolution = "a block of ConvNeXt"
+	}
+	if c.Attention.GridOnly {
+		partitioned = "attention in a grid with an MLP"
+	}
+	what := map[BlockKind]string{
+		ConvolutionBlock: convolution, TransformerBlock: "attention of all tokens with an MLP", MaxViTBlock: convolution + ", " + partitioned,
+	}
+	var each []string
+	for _, b := range c.Blocks() {
+		if text := what[c.kind(b)]; !slices.Contains(each, text) {
+			each = append(each, text)
+		}
+	}
+	if len(each) == 1 {
+		return "each " + each[0]
+	}
+	return "each " + strings.Join(each, ", or ")
+}
+
+// count counts the components of a MaxViT or CoAtNet.
+func (c *MaxxViTConfig) count() (heads, mlps, convolutions int) {
+	for _, b := range c.Blocks() {
+		attentions, width := 0, c.Widths[b.Stage]
+		switch c.kind(b) {
+		case ConvolutionBlock:
+			convolutions++
+		case TransformerBlock:
+			attentions, width = 1, c.attentionWidth(b)
+		case MaxViTBlock:
+			convolutions++
+			attentions = len(c.sublayers())
+		}
+		heads, mlps = heads+attentions*(width/c.Attention.HeadDim), mlps+attentions
+	}
+	return heads, mlps, convolutions
 }
 
 // parameters counts the numbers in all tensors.

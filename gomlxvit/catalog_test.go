@@ -96,8 +96,8 @@ func TestCoverage(t *testing.T) {
 		say("| `%s` | %d | %d | %d |", c.module, c.architectures, c.read, c.from)
 	}
 	say("\nNot read: %s.\n", strings.Join(none, ", "))
-	if total.read < 460 {
-		t.Errorf("%d of %d tags of timm are read, want 460", total.read, total.from)
+	if total.read < 520 {
+		t.Errorf("%d of %d tags of timm are read, want 520", total.read, total.from)
 	}
 
 	pairs := readJSON[[][2]string](t, openCLIPTags)
@@ -167,10 +167,29 @@ func TestCatalog(t *testing.T) {
 	for name, family := range map[string]string{
 		"vit_base_patch16_224": "ViT", "deit3_base_patch16_224": "DeiT, DeiT III", "ViT-B-16-SigLIP2": "SigLIP, SigLIP 2", "ViT-B-32": "CLIP",
 		"EVA02-B-16": "EVA, EVA-02, EVA-CLIP", "PE-Core-B-16": "Perception Encoder", "swinv2_tiny_window8_256": "Swin V2", "vit_small_patch16_dinov3": "DINOv3",
+		"maxvit_nano_rw_256": "MaxViT, MaxxViT", "maxxvitv2_nano_rw_256": "MaxViT, MaxxViT", "coatnet_0_rw_224": "CoAtNet, CoAtNeXt", "coatnext_nano_rw_224": "CoAtNet, CoAtNeXt",
 	} {
 		entry, err := gomlxvit.Find(name)
 		if err != nil || entry.Family.Name != family || len(entry.Weights) == 0 {
 			t.Errorf("%s: %+v, %v; want the family %s", name, entry, err, family)
+		}
+	}
+	for name, want := range map[string]string{
+		"coatnet_0_rw_224": "114 heads, 9 MLPs, 5 convolutions, init; biases are const, and heads can be split by token",
+		// stages of 2 and 6 convolutions, 14 and 2 attentions; the first of a stage has the heads of the stage before
+		"coatnet_rmlp_1_rw_224": "198 heads, 16 MLPs, 8 convolutions, init; biases are const, and tokens are not followed through maxima over tokens",
+		"hiera_tiny_224":        "heads, MLPs, init; biases are const, and tokens are not followed through maxima over tokens",
+		"maxxvitv2_nano_rw_256": "75 heads, 7 MLPs, 7 convolutions, init; biases are const, and heads can be split by token",
+		"maxvit_tiny_tf_224":    "168 heads, 22 MLPs, 11 convolutions, init; biases are const, and heads can be split by token",
+	} {
+		entry, err := gomlxvit.Find(name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		facts := gomlxvit.Describe(entry.Arch)
+		if got := facts[len(facts)-1].Value; got != want {
+			t.Errorf("%s is taken apart into %s, want %s", name, got, want)
 		}
 	}
 	entry, err := gomlxvit.Find("vit_base_patch16_224.dino")

@@ -13,8 +13,8 @@ func FeatureMap(arch Architecture, w Weights, pixels *graph.Node) *graph.Node {
 	}).features(w, pixels)
 }
 
-// Stem gives the tokens [batch, token, dim] after the stem of a MaxViT.
-func (c *MaxViTConfig) Stem(w Weights, pixels *graph.Node) *graph.Node { return c.stem(w, pixels) }
+// Stem gives the tokens [batch, token, dim] after the stem of a MaxViT or CoAtNet.
+func (c *MaxxViTConfig) Stem(w Weights, pixels *graph.Node) *graph.Node { return c.stem(w, pixels) }
 
 // Shift describes the windows of a Swin's block: their side and how far they are shifted.
 func (c *SwinConfig) Shift(stage, index int) (side, size, shift int) {

@@ -78,8 +78,11 @@ func (c *ViTConfig) represents() string {
 
 func (c *SwinConfig) represents() string { return "the mean of the tokens after the last norm" }
 
-// The head's hidden layer ends with a tanh, through which contributions do not add up: what timm calls pre_logits has no
+// The hidden layer of a head ends with a tanh, through which contributions do not add up: what timm calls pre_logits has no
 // exact decomposition.
-func (c *MaxViTConfig) represents() string {
+func (c *MaxxViTConfig) represents() string {
+	if c.HeadHidden == 0 {
+		return "the mean of the tokens after the last norm"
+	}
 	return "the mean of the last stage's tokens, before the head's norm, projection and tanh (timm's pre_logits are behind these, and no sum of contributions)"
 }

@@ -22,6 +22,14 @@ func (l *paramList) linear(name string, out, in int) {
 	l.add(name+".bias", out)
 }
 
+// convolution adds a square kernel [out, in, side, side], and with bias [out].
+func (l *paramList) convolution(name string, bias bool, out, in, side int) {
+	l.add(name+".weight", out, in, side, side)
+	if bias {
+		l.add(name+".bias", out)
+	}
+}
+
 // norm adds scale and shift of a norm.
 func (l *paramList) norm(name string, dim int) {
 	l.add(name+".weight", dim)
@@ -142,8 +150,12 @@ func patchEmbedding(w Weights, pixels, kernel *graph.Node) *graph.Node {
 	return contractLast(w, patches, graph.Reshape(kernel, width, depth*patch*patch))
 }
 
-// contractLast multiplies the last axis of x with a weight [out, in], as PyTorch's linear layers store it.
+// contractLast multiplies the last axis of x with a weight [out, in], as PyTorch's linear layers store it, or with the kernel
+// [out, in, 1, 1] of a 1 x 1 convolution.
 func contractLast(w Weights, x, weight *graph.Node) *graph.Node {
+	if weight.Rank() > 2 {
+		weight = graph.Reshape(weight, weight.Shape().Dim(0), weight.Shape().Dim(1))
+	}
 	y := product(w, x, weight).General([]int{x.Rank() - 1}, nil, []int{1}, nil)
 	mark.LinearOf(y, x, weight)
 	return y
@@ -179,6 +191,10 @@ func activate(x *graph.Node, activation Activation) *graph.Node {
 		return graph.Mul(graph.Mul(gate, graph.Sigmoid(gate)), graph.SliceAxis(x, axis, graph.AxisRange(hidden, 2*hidden)))
 	case QuickGELU:
 		y = graph.Mul(x, graph.Sigmoid(graph.MulScalar(x, 1.702)))
+	case SiLU:
+		y = graph.Mul(x, graph.Sigmoid(x))
+	case ReLU:
+		y = graph.MaxScalar(x, 0)
 	case GELUTanh:
 		cubic := graph.Mul(x, graph.AddScalar(graph.MulScalar(graph.Square(x), 0.044715), 1))
 		y = half(graph.Tanh(graph.MulScalar(cubic, math.Sqrt(2/math.Pi))))

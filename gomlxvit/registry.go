@@ -119,7 +119,7 @@ var families = map[string]func() constructor{
 	"beit":          func() constructor { return newBeitArguments() },
 	"swinv2":        func() constructor { return newSwinV2Arguments() },
 	"hiera":         func() constructor { return newHieraArguments() },
-	"maxvit":        func() constructor { return newMaxViTArguments() },
+	"maxxvit":       func() constructor { return newMaxxViTArguments() },
 }
 
 // unknown says that a name is of no architecture, and which names are like it.

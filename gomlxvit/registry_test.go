@@ -141,8 +141,9 @@ func TestUnknownNames(t *testing.T) {
 // Whatever stands in model_args, an architecture is built or refused.
 func FuzzModelArguments(f *testing.F) {
 	for _, name := range []string{"vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "maxvit_tiny_tf_224", "vit_giant_patch14_dinov2",
-		"vit_base_patch16_siglip_224", "eva02_base_patch16_clip_224", "vit_small_patch16_rope_mixed_224", "beit_base_patch16_224", "swinv2_tiny_window8_256"} {
-		f.Add(name, `{"img_size": [64, 64], "embed_dim": 32, "depths": [1, 1], "window_size": [[4, 4], 2], "act_layer": null, "mlp_ratio": 1e300}`)
+		"vit_base_patch16_siglip_224", "eva02_base_patch16_clip_224", "vit_small_patch16_rope_mixed_224", "beit_base_patch16_224", "swinv2_tiny_window8_256",
+		"coatnet_0_rw_224", "coatnext_nano_rw_224"} {
+		f.Add(name, `{"img_size": [64, 64], "embed_dim": 32, "depths": [1, 1], "window_size": [[4, 4], 2], "block_type": [["C", "T"], "M"], "act_layer": null, "mlp_ratio": 1e300}`)
 	}
 	f.Fuzz(func(t *testing.T, name, text string) {
 		var args map[string]any

@@ -376,16 +376,7 @@ func (c *SwinConfig) continuousBias(w Weights, b mark.Block) *graph.Node {
 		scaled := 8 * float64(offset) / float64(max(span-1, 1))
 		return float32(math.Copysign(math.Log2(math.Abs(scaled)+1)/3, scaled))
 	}
-	var offsets [][]float32
-	for dy := 1 - size; dy < size; dy++ {
-		for dx := 1 - size; dx < size; dx++ {
-			offsets = append(offsets, []float32{coordinate(dy), coordinate(dx)})
-		}
-	}
-	weight := w.Get(name + "0.weight")
-	x := graph.ConvertDType(graph.Const(weight.Graph(), offsets), weight.DType())
-	hidden := graph.MaxScalar(addBias(contractLast(w, x, weight), w.Get(name+"0.bias")), 0)
-	return graph.MulScalar(graph.Sigmoid(contractLast(w, hidden, w.Get(name+"2.weight"))), 16)
+	return graph.MulScalar(graph.Sigmoid(computedBias(w, name+"0", name+"2", size, coordinate)), 16)
 }
 
 // cosines makes queries and keys [batch, token, head, headDim] such that their scaled products are the cosines between them,

@@ -136,6 +136,8 @@ func TestGradients(t *testing.T) {
 		"swin_tiny_patch4_window7_224": `{"img_size": 32, "window_size": 4, "embed_dim": 8, "depths": [2, 1], "num_heads": [2, 2], "num_classes": 3}`,
 		"maxvit_tiny_tf_224": `{"img_size": 32, "embed_dim": [8, 16], "depths": [1, 1], "block_type": ["M", "M"], "stem_width": 8,
 			"head_hidden_size": 8, "transformer_dim_head": 8, "transformer_partition_ratio": 16, "num_classes": 3}`,
+		"coatnet_rmlp_1_rw_224": `{"img_size": 32, "embed_dim": [8, 16], "depths": [1, 1], "block_type": ["C", "T"], "stem_width": 8,
+			"transformer_rel_pos_dim": 4, "transformer_dim_head": 8, "num_classes": 3}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			arch, err := timm(t, name, args)

@@ -9,13 +9,15 @@ import (
 	"vitdecompose/gomlxvit/mark"
 )
 
-// Activation is the non-linearity of the MLPs.
+// Activation is the non-linearity of MLPs and of convolutions.
 type Activation string
 
-// The activations of the ViT family.
+// The activations.
 const (
 	GELU      Activation = "gelu"       // x Φ(x), with the error function
 	GELUTanh  Activation = "gelu_tanh"  // the tanh approximation of it
+	SiLU      Activation = "silu"       // x σ(x)
+	ReLU      Activation = "relu"       // the larger of x and 0
 	QuickGELU Activation = "quick_gelu" // x σ(1.702 x), of the first CLIP models
 	SwiGLU    Activation = "swiglu"     // of two halves x and y: x σ(x) y (Shazeer 2020, arXiv 2002.05202)
 )

@@ -143,21 +143,27 @@ type windowAttention struct {
 	// keyMinusQuery takes the offset from query to key; else it is taken from key to query.
 	keyMinusQuery bool
 	qkvBias       *graph.Node // of queries, keys and values, [3*width], nil for none
+	// headFirst says that the rows of qkv are the queries, keys and values of one head after the other; else those of all heads.
+	headFirst bool
 	// prepare changes queries and keys, nil for none, as in multiHead.
 	prepare func(q, k *graph.Node) (*graph.Node, *graph.Node)
 }
 
-// apply computes the attention of x [batch, token, width] with its output projection:
+// apply computes the attention of x [batch, token, in] with its output projection [batch, token, out]:
 //
 //	softmax(QKᵀ/√d + relative position bias + mask) V
 func (a *windowAttention) apply(w Weights, x *graph.Node) *graph.Node {
-	batch, tokens, width := x.Shape().Dim(0), x.Shape().Dim(1), x.Shape().Dim(2)
-	qkv := contractLast(w, a.partition(x), w.Get(a.prefix+"qkv.weight"))
+	batch, tokens := x.Shape().Dim(0), x.Shape().Dim(1)
+	rows := func(layer *graph.Node) *graph.Node { return layer }
+	if a.headFirst {
+		rows = a.byPart
+	}
+	qkv := contractLast(w, a.partition(x), rows(w.Get(a.prefix+"qkv.weight")))
 	if a.qkvBias != nil {
-		qkv = addBias(qkv, a.qkvBias)
+		qkv = addBias(qkv, rows(a.qkvBias))
 	}
 	merged, weights, values := multiHead(w, qkv, a.heads, a.bias(batch), a.prepare)
-	merged = graph.Reshape(merged, batch, tokens, width)
+	merged = graph.Reshape(merged, batch, tokens, merged.Shape().Dim(2))
 	mark.Heads(merged, mark.Attention{
 		Block: a.block, Heads: a.heads, Weights: weights, Values: values, QKV: qkv,
 		Windows: a.count(), Positions: a.positions(),
@@ -165,6 +171,14 @@ func (a *windowAttention) apply(w Weights, x *graph.Node) *graph.Node {
 	out := contractLast(w, merged, w.Get(a.prefix+"proj.weight"))
 	mark.Component(out, a.block, mark.Attn)
 	return a.merge(addBias(out, w.Get(a.prefix+"proj.bias")))
+}
+
+// byPart takes rows that are ordered (head, 3, headDim), of a weight or of a bias, to the order (3, head, headDim).
+func (a *windowAttention) byPart(layer *graph.Node) *graph.Node {
+	rows := layer.Shape().Dim(0)
+	columns := layer.Shape().Size() / rows
+	x := graph.Reshape(layer, a.heads, 3, rows/a.heads/3, columns)
+	return graph.Reshape(graph.Transpose(x, 0, 1), layer.Shape().Dimensions...)
 }
 
 // bias is the relative position bias and the mask, [batch*group or 1, head, query, key].
@@ -188,4 +202,19 @@ func (a *windowAttention) bias(batch int) *graph.Node {
 	}
 	bias = graph.InsertAxes(graph.Add(bias, mask), 0) // [1, group, head, query, key]
 	return graph.Reshape(graph.BroadcastToDims(bias, batch, a.count(), a.heads, area, area), batch*a.count(), a.heads, area, area)
+}
+
+// computedBias is a table [offset, head] for [windowAttention], which two layers compute of the offsets (dy, dx) on the scale that
+// coordinate gives. It is without the bias of the second layer.
+func computedBias(w Weights, fc1, fc2 string, size int, coordinate func(offset int) float32) *graph.Node {
+	var offsets [][]float32
+	for dy := 1 - size; dy < size; dy++ {
+		for dx := 1 - size; dx < size; dx++ {
+			offsets = append(offsets, []float32{coordinate(dy), coordinate(dx)})
+		}
+	}
+	weight := w.Get(fc1 + ".weight")
+	x := graph.ConvertDType(graph.Const(weight.Graph(), offsets), weight.DType())
+	hidden := activate(addBias(contractLast(w, x, weight), w.Get(fc1+".bias")), ReLU)
+	return contractLast(w, hidden, w.Get(fc2+".weight"))
 }

@@ -20,6 +20,7 @@ func TestRetrievalBlocks(t *testing.T) {
 		"swin_base_patch4_window7_224": "layer:(2,14) to layer:(3,1)",
 		"maxvit_small_tf_224":          "layer:(2,3) to layer:(3,1)",
 		"swin_tiny_patch4_window7_224": "layer:(2,4) to layer:(3,1)",
+		"coatnet_0_rw_224":             "layer:(2,5) to layer:(3,1)",
 	} {
 		arch, err := gomlxvit.Lookup(name)
 		require.NoError(t, err)

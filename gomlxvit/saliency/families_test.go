@@ -22,7 +22,7 @@ func TestFamilies(t *testing.T) {
 	defer goBackend.Finalize()
 	for name, refused := range map[string]string{
 		"vit_map": "no rule", "vit_rope": "no rule", "vit_rope_mixed": "no rule", "eva02_clip": "no rule", "dinov3_qkvb": "no rule", "beit": "no rule",
-		"pe": "no rule", "vit_rpn": "no rule", "deit_distilled": "no rule", "vit_quickgelu": "", "swinv2": "no rule",
+		"pe": "no rule", "vit_rpn": "no rule", "deit_distilled": "no rule", "vit_quickgelu": "", "swinv2": "no rule", "coatnet": "no rule",
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := golden.Shared(t, "golden2", name)
@@ -47,8 +47,11 @@ func TestFamilies(t *testing.T) {
 				t.Fatal(err)
 			}
 			side := 6
-			if name == "swinv2" {
+			switch name {
+			case "swinv2":
 				side = 3
+			case "coatnet":
+				side = 2
 			}
 			if maps.Rows != side || maps.Columns != side {
 				t.Errorf("maps of %d x %d, want %d x %d", maps.Rows, maps.Columns, side, side)

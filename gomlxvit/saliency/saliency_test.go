@@ -33,6 +33,10 @@ var tinyArgs = map[string]map[string]any{
 		"img_size": 16.0, "embed_dim": []any{8.0, 12.0}, "depths": []any{1.0, 2.0}, "stem_width": 4.0, "head_hidden_size": 12.0,
 		"transformer_dim_head": 4.0, "transformer_partition_ratio": 8.0,
 	},
+	"coatnet_0_rw_224": {
+		"img_size": 16.0, "embed_dim": []any{8.0, 12.0}, "depths": []any{1.0, 2.0}, "stem_width": 4.0, "block_type": []any{"C", "T"},
+		"transformer_dim_head": 4.0,
+	},
 }
 
 // tinyModel is a small model of an architecture of timm, its weights large enough for every part to matter.
@@ -127,6 +131,7 @@ func TestGradCAMWeightsAreDerivatives(t *testing.T) {
 		{"vit_tiny_patch16_224", "blocks.2.norm1.bias", map[string]any{"class_token": false, "global_pool": "avg"}},
 		{"swin_tiny_patch4_window7_224", "layers.1.blocks.1.norm2.bias", nil},
 		{"maxvit_tiny_tf_224", "stages.1.blocks.1.attn_block.norm1.bias", nil},
+		{"coatnet_0_rw_224", "stages.1.blocks.1.norm2.bias", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			model := tinyModel(t, test.name, test.change)
@@ -268,6 +273,7 @@ func TestErrors(t *testing.T) {
 		{"vit_tiny_patch16_224", map[string]any{"num_classes": 0.0}, "the model has no head"},
 		{"swin_tiny_patch4_window7_224", nil, "no rule"},
 		{"maxvit_tiny_tf_224", nil, "no rule"},
+		{"coatnet_0_rw_224", nil, "no rule"},
 	} {
 		_, err := NewChefer(testBackend, tinyModel(t, test.name, test.change))
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {

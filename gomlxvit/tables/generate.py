@@ -16,17 +16,8 @@ FAMILIES = {
     ("eva", "_create_eva"): "eva",
     ("beit", "_create_beit"): "beit",
     ("hiera", "_create_hiera"): "hiera",
+    ("maxxvit", "_create_maxxvit"): "maxxvit",
 }
-# timm builds these from configurations that are no arguments; what they have in common is the default of the family.
-MAXVITS = {
-    "tiny": dict(embed_dim=[64, 128, 256, 512], depths=[2, 2, 5, 2], stem_width=64, head_hidden_size=512),
-    "small": dict(embed_dim=[96, 192, 384, 768], depths=[2, 2, 5, 2], stem_width=64, head_hidden_size=768),
-    "base": dict(embed_dim=[96, 192, 384, 768], depths=[2, 6, 14, 2], stem_width=64, head_hidden_size=768),
-    "large": dict(embed_dim=[128, 256, 512, 1024], depths=[2, 6, 14, 2], stem_width=128, head_hidden_size=1024),
-    "xlarge": dict(embed_dim=[192, 384, 768, 1536], depths=[2, 6, 14, 2], stem_width=192, head_hidden_size=1536),
-}
-
-
 def where(package):
     return pathlib.Path(importlib.util.find_spec(package).submodule_search_locations[0])
 
@@ -114,7 +105,7 @@ def configurations(tree):
                         names.append(key.value.replace("_clip_", "_clip_quickgelu_"))
                     for name in names:
                         architecture, _, tag = name.partition(".")
-                        if "url" not in cfg and "hf_hub_id" not in cfg:
+                        if not any(k in cfg and ast.unparse(cfg[k]) != "''" for k in ("url", "hf_hub_id")):
                             tag = ""  # there are no weights
                         out.setdefault(architecture, []).append((tag, says))
     return out
@@ -167,12 +158,50 @@ def rows(module, families):
         yield row
 
 
-def maxvits(tree):
-    for size, args in MAXVITS.items():
-        for image in (224, 384, 512):
-            name = f"maxvit_{size}_tf_{image}"
-            if f"def {name}(" in ast.unparse(tree):
-                yield name, "maxvit", dict(args)
+def computed(node, known, functions):
+    """The value of an expression of names, numbers, lists and calls of these functions, of which each returns one such expression."""
+    def of(node):
+        if isinstance(node, ast.Name):
+            return known[node.id] if node.id in known else node.id
+        if isinstance(node, (ast.Tuple, ast.List)):
+            return [of(e) for e in node.elts]
+        if isinstance(node, ast.BinOp):
+            left, right = of(node.left), of(node.right)
+            return left * right if isinstance(node.op, ast.Mult) else left / right
+        if isinstance(node, ast.Subscript):
+            return of(node.value)[of(node.slice)]
+        if isinstance(node, ast.Call):
+            name, arguments = node.func.id, {}
+            for k in node.keywords:
+                arguments |= {k.arg: of(k.value)} if k.arg else of(k.value)
+            if name == "to_2tuple":
+                pair = of(node.args[0])
+                return pair if isinstance(pair, list) else [pair, pair]
+            if name not in functions:  # a class, whose arguments are all that is wanted
+                return arguments
+            function = functions[name]
+            names = [a.arg for a in function.args.args]
+            inner = {n: computed(d, {}, {}) for n, d in zip(names[len(names) - len(function.args.defaults):], function.args.defaults)} | arguments
+            for statement in function.body:
+                if isinstance(statement, ast.Assign):
+                    inner[statement.targets[0].id] = computed(statement.value, inner, functions)
+                elif isinstance(statement, ast.Return):
+                    return computed(statement.value, inner, functions)
+        return node.value
+    return of(node)
+
+
+def maxxvits(tree):
+    """timm builds these from configurations, whose fields are arguments too: conv_cfg's with conv_ in front of their names,
+    transformer_cfg's with transformer_. The kind of convolutions is said even where it is the usual one."""
+    functions = {f.name: f for f in tree.body if isinstance(f, ast.FunctionDef) and f.name.endswith("_cfg")}
+    configured = next(computed(n.value, {}, functions) for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "model_cfgs")
+    for name, creator, _ in entry_points(tree):
+        args = dict(configured[name if name in configured else name.rpartition("_")[0]])
+        args["conv_block_type"] = "mbconv"
+        for part in ("conv", "transformer"):
+            args |= {part + "_" + k: v for k, v in args.pop(part + "_cfg", {}).items()}
+        yield name, creator, args
 
 
 def stems(tree):
@@ -188,7 +217,7 @@ def main():
         for module in ("vision_transformer", "deit", "swin_transformer", "swin_transformer_v2", "eva", "beit", "hiera"):
             for row in rows(module, entry_points):
                 print(json.dumps(row, separators=(", ", ": ")), file=out)
-        for row in rows("maxxvit", maxvits):
+        for row in rows("maxxvit", maxxvits):
             print(json.dumps(row), file=out)
         for row in rows("vision_transformer_hybrid", stems):
             print(json.dumps(row), file=out)

@@ -20,10 +20,18 @@ func maxvitMini() Recipe {
 		convRatio    = 2
 	)
 	widths, depths := []int{32, 64, 96}, []int{1, 1, 2}
-	arch := &gomlxvit.MaxViTConfig{
-		ImageSize: scenes.Size, StemWidths: [2]int{stem, stem}, Widths: widths, Depths: depths,
-		HeadDim: headDim, Partition: partition, ConvRatio: convRatio, SqueezeRatio: 0.25, MLPRatio: 4, HeadHidden: widths[2],
-		Classes: len(scenes.Classes), ConvEpsilon: 1e-3, Epsilon: 1e-5,
+	blocks := []gomlxvit.BlockKind{gomlxvit.MaxViTBlock}
+	arch := &gomlxvit.MaxxViTConfig{
+		ImageSize: scenes.Size, StemWidths: [2]int{stem, stem}, StemBias: true, Widths: widths, Depths: depths,
+		Kinds: [][]gomlxvit.BlockKind{blocks, blocks, blocks}, HeadHidden: widths[2], Classes: len(scenes.Classes),
+		Conv: gomlxvit.MaxxViTConvolution{
+			SamePadding: true, Activation: gomlxvit.GELUTanh, Epsilon: 1e-3, Ratio: convRatio, OutputBias: true,
+			SqueezeRatio: 0.25, SqueezeActivation: gomlxvit.SiLU,
+		},
+		Attention: gomlxvit.MaxxViTAttention{
+			HeadDim: headDim, MLPRatio: 4, Positions: gomlxvit.PositionTableTF, PositionHidden: 512, Activation: gomlxvit.GELUTanh, Epsilon: 1e-5,
+			Partition: partition,
+		},
 	}
 	return Recipe{
 		Name:         "maxvit-mini",

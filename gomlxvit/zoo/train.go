@@ -456,7 +456,7 @@ func (r *Recipe) config() (name string, content map[string]any) {
 		pool = "token"
 	case *gomlxvit.SwinConfig:
 		pretrained["classifier"] = "head.fc"
-	case *gomlxvit.MaxViTConfig:
+	case *gomlxvit.MaxxViTConfig:
 		pretrained["classifier"], pretrained["first_conv"] = "head.fc", "stem.conv1"
 	}
 	if classes > 0 {

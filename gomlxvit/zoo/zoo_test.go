@@ -75,7 +75,7 @@ func tinyOf(t *testing.T) map[string]Recipe {
 	clip := clip(clipSize{width: 32, layers: 1, heads: 2, textWidth: 16, textLayers: 1, textHeads: 2})
 	clip.Name, clip.Batch, clip.Steps, clip.WarmUp, clip.LearningRate, clip.From = "tiny-clip", 16, 12, 3, 3e-3, ""
 	staged := tiny()
-	maxvit := *maxvitMini().Arch.(*gomlxvit.MaxViTConfig)
+	maxvit := *maxvitMini().Arch.(*gomlxvit.MaxxViTConfig)
 	maxvit.Widths, maxvit.Depths, maxvit.StemWidths = []int{16}, []int{1}, [2]int{8, 8}
 	staged.Arch, staged.task = &maxvit, supervised{arch: &maxvit}
 	return map[string]Recipe{"supervised": tiny(), "self-distilled": distilled, "contrastive": clip, "batch norms": staged}
@@ -410,8 +410,8 @@ func TestWrongKind(t *testing.T) {
 		"a Swin as a ViT":  {deit, "swin-mini", []string{"do not fit the configuration", "missing (blocks.0.attn.proj.bias"}},
 		"a ViT as a Swin":  {read("swin-mini/config.json"), "deit-mini", []string{"do not fit the configuration", "missing"}},
 		"a DINO as a DeiT": {deit, "dino-mini", []string{"do not fit the configuration", "missing (blocks.4."}},
-		"a MaxViT of an unknown kind": {bytes.Replace(read("maxvit-mini/config.json"), []byte("maxvit_tiny_tf_224"), []byte("maxvit_nano_rw_256"), 1),
-			"maxvit-mini", []string{`architecture "maxvit_nano_rw_256" is not known`}},
+		"a MaxViT of an unknown kind": {bytes.Replace(read("maxvit-mini/config.json"), []byte("maxvit_tiny_tf_224"), []byte("maxvit_nano_rw_255"), 1),
+			"maxvit-mini", []string{`architecture "maxvit_nano_rw_255" is not known`}},
 	} {
 		ckpt, err := checkpoint.OpenFS(fstest.MapFS{
 			configFile: {Data: test.config}, modelFile: {Data: read(test.model + "/" + modelFile)},
