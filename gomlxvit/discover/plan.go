@@ -16,6 +16,7 @@ type plan struct {
 
 	inputs     map[int]mark.Block
 	components map[int]mark.ComponentMark
+	reads      map[int]mark.ComponentMark
 	heads      map[int]plannedHeads
 	statistics []int
 	tokenMaps  map[int]plannedTokens
@@ -69,7 +70,8 @@ func structural(z, pixels *graph.Node) []*graph.Node {
 func (f *finder) plan() *plan {
 	position := make(map[*graph.Node]int, len(f.nodes))
 	p := &plan{
-		inputs: make(map[int]mark.Block), components: make(map[int]mark.ComponentMark), heads: make(map[int]plannedHeads),
+		inputs: make(map[int]mark.Block), components: make(map[int]mark.ComponentMark), reads: make(map[int]mark.ComponentMark),
+		heads:     make(map[int]plannedHeads),
 		tokenMaps: make(map[int]plannedTokens), joins: make(map[int]plannedJoin),
 	}
 	for i, n := range structural(f.z, f.pixels) {
@@ -98,6 +100,9 @@ func (f *finder) plan() *plan {
 		block := r.block
 		previous = &block
 		for _, s := range r.sources {
+			if read := f.readBy(r, s); read != nil {
+				p.reads[position[read]] = mark.ComponentMark{Block: s.at, Part: s.part}
+			}
 			if s.heads == nil {
 				p.components[position[s.node]] = mark.ComponentMark{Block: s.at, Part: s.part}
 				continue
@@ -143,6 +148,9 @@ func (p *plan) apply(z, pixels *graph.Node) error {
 	}
 	for i, c := range p.components {
 		t.Components[nodes[i]] = c
+	}
+	for i, c := range p.reads {
+		t.Reads[nodes[i]] = c
 	}
 	for _, i := range p.statistics {
 		t.Statistics[nodes[i]] = true

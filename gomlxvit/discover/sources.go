@@ -613,3 +613,55 @@ func headsAt(n *graph.Node, labels []int32, preferred int) *mark.Attention {
 	}
 	return nil
 }
+
+// beforeMoves is the node whose elements x has in another order: x is the same in windows, shifted, or with all tokens in one axis.
+func beforeMoves(x *graph.Node) *graph.Node {
+	for {
+		switch x.Type() {
+		case graph.NodeTypeReshape, graph.NodeTypeTranspose:
+			x = x.Inputs()[0]
+		case graph.NodeTypeConcatenate: // of the slices of one node where that is shifted
+			first := x.Inputs()[0]
+			if slices.ContainsFunc(x.Inputs(), func(part *graph.Node) bool {
+				return part.Type() != graph.NodeTypeSlice || part.Inputs()[0] != first.Inputs()[0]
+			}) {
+				return x
+			}
+			x = first.Inputs()[0]
+		default:
+			return x
+		}
+	}
+}
+
+// readBy is what an attention or MLP of a branch reads: what its first layers multiply with their weights, [batch, token..., dim], which is
+// the stream behind a norm. It is nil where they read different nodes, or pictures are not apart in the first axis.
+func (f *finder) readBy(r *residual, s *source) *graph.Node {
+	if r.input == nil || s.part != mark.Attn && s.part != mark.MLP {
+		return nil
+	}
+	nodes := f.between([]*graph.Node{s.node}, r.input)
+	slices.SortFunc(nodes, func(a, b *graph.Node) int { return int(a.Id()) - int(b.Id()) })
+	behind := map[*graph.Node]bool{} // a layer
+	var read *graph.Node
+	for _, n := range nodes {
+		behind[n] = slices.ContainsFunc(n.Inputs(), func(input *graph.Node) bool { return behind[input] })
+		if behind[n] || !f.isLayer(n) {
+			continue
+		}
+		behind[n] = true
+		x := n.Inputs()[0]
+		if !f.dynamic[x] {
+			x = n.Inputs()[1]
+		}
+		x = beforeMoves(x)
+		if read != nil && read != x {
+			return nil
+		}
+		read = x
+	}
+	if read == nil || read.Rank() < 3 || read.Shape().Dim(0) != f.batch {
+		return nil
+	}
+	return read
+}
