@@ -56,11 +56,11 @@ func (c *MaxxViTConfig) whole(stage int) windows {
 func (c *MaxxViTConfig) transformer(w Weights, x *graph.Node, name string, b mark.Block) *graph.Node {
 	_, stride := c.input(b)
 	normed := c.norm(w, norm1(name, stride), x)
-	mark.ReadBy(normed, b, mark.Attn)
 	if stride > 1 {
 		normed = halved(normed, 2*c.side(b.Stage), c.Attention.MaxPool)
 		x = c.halvedStream(w, x, name, b, c.Attention.MaxPool, c.Attention.ShortcutBias)
 	}
+	mark.ReadBy(normed, b, mark.Attn)
 	heads := c.attentionWidth(b) / c.Attention.HeadDim
 	attention := windowAttention{
 		windows: c.whole(b.Stage), block: b, heads: heads, prefix: name + "attn.", qkvBias: w.Get(name + "attn.qkv.bias"), headFirst: true,
