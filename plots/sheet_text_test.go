@@ -19,11 +19,11 @@ func TestTextRetrieval(t *testing.T) {
 	checkGolden(t, map[string]func(){"sheet_text": ExampleTextRetrieval})
 }
 
-// photos are pictures of many sizes, some of them see-through.
+// photos are pictures of many sizes, some of them see-through, some larger than they are printed.
 type photos struct{}
 
 func (photos) Image(i int) (image.Image, error) {
-	size := []image.Point{{1200, 800}, {40, 60}, {1, 900}, {900, 1}, {1, 1}, {150, 149}}[i%6]
+	size := []image.Point{{480, 320}, {40, 60}, {1, 900}, {900, 1}, {1, 1}, {150, 149}}[i%6]
 	picture := image.NewNRGBA(image.Rectangle{Max: size}.Add(image.Pt(7, 3)))
 	for k := range picture.Pix {
 		picture.Pix[k] = uint8(k * k >> 7)
