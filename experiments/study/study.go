@@ -88,20 +88,31 @@ func (s *Study) Referenced() (*gomlxvit.Model, error) {
 
 // Open computes, or reads from the cache, all that a reading holds.
 func (s *Study) Open(ctx context.Context) (*Reading, error) {
+	if s.IsCLIP() {
+		return s.Read(ctx)
+	}
+	s.SetDefaults()
+	// A file that does not fit, or nothing to train on, is said before pictures are taken apart.
+	var aligner *decompose.Aligner
+	var err error
+	if s.AlignerFile != "" {
+		aligner, err = s.Alignment(ctx)
+	} else {
+		_, err = s.training()
+	}
+	if err != nil {
+		return nil, err
+	}
 	r, err := s.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if !s.IsCLIP() {
-		aligner, err := s.Alignment(ctx)
-		if err == nil {
-			err = r.Through(ctx, aligner)
-		}
-		if err != nil {
+	if aligner == nil {
+		if aligner, err = s.Alignment(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return r, nil
+	return r, r.Through(ctx, aligner)
 }
 
 // Read is Open without the alignment. A CLIP's contributions are Aligned as they are; of other models they are to be mapped
