@@ -39,6 +39,9 @@ func (lost) Image(int) (image.Image, error) { return nil, errors.New("no such fi
 func red(s scenes.Spec) bool { return s.Colour == "red" }
 
 func TestTextRetrievalSizes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("draws many pictures; not with -short")
+	}
 	var features []experiments.FeatureRetrieval
 	for i := range 7 {
 		f := experiments.FeatureRetrieval{Feature: strings.Repeat("f", 9*i+1)}

@@ -92,13 +92,15 @@ func (s *Study) Open(ctx context.Context) (*Reading, error) {
 		return s.Read(ctx)
 	}
 	s.SetDefaults()
-	// A file that does not fit, or nothing to train on, is said before pictures are taken apart.
+	// A file that does not fit, nothing to train on, or no way to train, is said before pictures are taken apart.
 	var aligner *decompose.Aligner
 	var err error
 	if s.AlignerFile != "" {
 		aligner, err = s.Alignment(ctx)
-	} else {
-		_, err = s.training()
+	} else if _, err = s.training(); err == nil {
+		if err = s.Align.Check(); err != nil {
+			err = fmt.Errorf("%s: %w", s.Model.Name, err)
+		}
 	}
 	if err != nil {
 		return nil, err
