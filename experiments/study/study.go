@@ -114,7 +114,10 @@ func (s *Study) Open(ctx context.Context) (*Reading, error) {
 			return nil, err
 		}
 	}
-	return r, r.Through(ctx, aligner)
+	if err := r.Through(ctx, aligner); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // Read is Open without the alignment. A CLIP's contributions are Aligned as they are; of other models they are to be mapped
