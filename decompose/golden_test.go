@@ -3,6 +3,7 @@ package decompose_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -43,6 +44,24 @@ func onGo(t testing.TB) compute.Backend {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// unoptimised is whether XLA compiles at once, without LLVM's optimisations. Else it has the test run again, in a process where
+// it does. It is for tests that compare with numbers which the golden tests, compiled as for users, vouch for, or whose graphs
+// take longer to compile than everything else.
+func unoptimised(t *testing.T) bool {
+	t.Helper()
+	const flags = "--xla_backend_optimization_level=0"
+	if os.Getenv("XLA_FLAGS") == flags {
+		return true
+	}
+	again := exec.CommandContext(t.Context(), os.Args[0], "-test.v", fmt.Sprint("-test.short=", testing.Short()), "-test.run", "^"+t.Name()+"$")
+	again.Env = append(os.Environ(), "XLA_FLAGS="+flags)
+	output, err := again.CombinedOutput()
+	if err != nil || !strings.Contains(string(output), "--- PASS: "+t.Name()) {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	return false
 }
 
 // on runs a test on the Go backend, and in the cases that compiled names on the default one too; with -short only DeiT.

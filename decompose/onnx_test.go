@@ -199,6 +199,9 @@ func checkONNX(t *testing.T, path string) {
 // Files of twelve families, by both of PyTorch's exporters and by onnxruntime's optimizer, are taken apart as the model itself is
 // in PyTorch. References: forward-mode differentiation in float64 (README of the testdata).
 func TestONNX(t *testing.T) {
+	if !unoptimised(t) {
+		return
+	}
 	paths, err := filepath.Glob(filepath.Join(onnxTestdata, "*", "*.onnx"))
 	if err != nil || len(paths) < 10 {
 		t.Fatalf("%d files in testdata, %v", len(paths), err)

@@ -17,6 +17,9 @@ const bfloat16Error = 16.0 / (1 << 9)
 // With operands in bfloat16 the representation and every contribution stay near timm's float32, and the contributions
 // sum to the representation nearly as well as its own rounding allows.
 func TestGoldenBFloat16(t *testing.T) {
+	if !unoptimised(t) {
+		return
+	}
 	for _, name := range []string{"vit_deit", "vit_avgpool", "clip_quickgelu", "swin", "maxvit_tf"} {
 		on(t, name, []string{"vit_deit", "swin"}, func(t *testing.T, b compute.Backend) {
 			dir, model, pixels := goldenModel(t, name)

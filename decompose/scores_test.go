@@ -93,6 +93,9 @@ func TestLogitDirectionOfMaxViT(t *testing.T) {
 
 // The scores are the token split's contributions, which the golden data vouch for, times the direction.
 func TestScoresByToken(t *testing.T) {
+	if !unoptimised(t) {
+		return
+	}
 	for _, test := range []struct {
 		name  string
 		first int // block

@@ -190,6 +190,9 @@ func TestGoldenStagedTokens(t *testing.T) {
 
 // Batches of other sizes in between change nothing: what was captured of a batch is that batch's.
 func TestTokensOfBatchesInTurn(t *testing.T) {
+	if !unoptimised(t) {
+		return
+	}
 	_, model, pixels := goldenModel(t, "swin")
 	d, err := decompose.New(testBackend, model, decompose.Options{First: firstOfStage(model.Arch.Blocks(), 1), Split: decompose.Tokens})
 	if err != nil {

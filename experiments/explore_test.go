@@ -210,6 +210,9 @@ func maxOf(values []float32) float64 {
 func TestExploreTexts(t *testing.T) {
 	for name, early := range map[string]string{"clip-mini": "layer:00, mlp", "deit-mini": "layer:00, mlp"} {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "clip-mini" {
+				t.Skip("aligns a model; not with -short")
+			}
 			s := smallSession(t, name, sharedCache(t))
 			found, err := experiments.Explore(t.Context(), s, experiments.ExploreConfig{Pictures: []int{3}, Texts: []string{"a red car"}, Nearest: 2, Gallery: 40})
 			require.NoError(t, err)
@@ -250,6 +253,9 @@ func repeat(row []float32, n int) (rows []float32) {
 
 // TestExploreStaged: each map is on its block's own grid, and all of a part comes from its tokens where there is no class token.
 func TestExploreStaged(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles a model in stages; not with -short")
+	}
 	s := smallSession(t, "swin-mini", sharedCache(t))
 	found, err := experiments.Explore(t.Context(), s, experiments.ExploreConfig{Pictures: []int{0}, Best: 1, Alone: true, NoTexts: true})
 	require.NoError(t, err)

@@ -3,6 +3,7 @@ package experiments_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"sync"
 	"testing"
@@ -28,11 +29,33 @@ func sharedCache(t testing.TB) string {
 }
 
 func TestMain(m *testing.M) {
+	// These tests compile much and compute little. What XLA computes with all its optimisations is the matter of the tests of
+	// gomlxvit and decompose, and of those that ask for a process of their own with [optimised].
+	if os.Getenv("XLA_FLAGS") == "" {
+		os.Setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+	}
 	code := m.Run()
 	if dir, err := shared(); err == nil {
 		os.RemoveAll(dir)
 	}
 	os.Exit(code)
+}
+
+// asUsers are the XLA_FLAGS of [optimised]: XLA's own default, said so that TestMain leaves it alone.
+const asUsers = "--xla_backend_optimization_level=3"
+
+// optimised is whether XLA compiles as it does for users. Else it has the test run again, in a process where it does.
+func optimised(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv("XLA_FLAGS") == asUsers {
+		return true
+	}
+	again := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run", "^"+t.Name()+"$")
+	again.Env = append(os.Environ(), "XLA_FLAGS="+asUsers)
+	output, err := again.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	require.Contains(t, string(output), "--- PASS: "+t.Name())
+	return false
 }
 
 // sessionOf is the session of an extraction.

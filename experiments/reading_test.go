@@ -178,6 +178,9 @@ func TestRankingOfZoo(t *testing.T) {
 }
 
 func TestCompareAlignments(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long; not with -short")
+	}
 	s := smallSession(t, "deit-mini", sharedCache(t))
 	bank := []string{"a red car", "a cat", "in the snow", "a striped swan"}
 	m, err := experiments.CompareAlignments(t.Context(), s, experiments.AlignmentConfig{Components: 4, Bank: bank})
@@ -281,6 +284,9 @@ func TestAlign(t *testing.T) {
 }
 
 func TestCausalOfZoo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long; not with -short")
+	}
 	s := smallSession(t, "clip-mini", sharedCache(t))
 	m, err := experiments.Causal(t.Context(), s, experiments.CausalConfig{Features: sceneFeatures(t, "color", "object"), Seeds: 2, Draws: 30})
 	require.NoError(t, err)

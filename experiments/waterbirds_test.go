@@ -52,15 +52,15 @@ func hashed(t *testing.T, ds data.Dataset) string {
 
 // The accuracies again, in the plain way: from the linear head's numbers in float64, a picture and a step at a time.
 func TestWaterbirds(t *testing.T) {
-	s := smallSession(t, "dino-mini", t.TempDir())
-	birds, err := experiments.SplitBirds(scenes.NewBirds(1, 400, true), scenes.NewBirds(2, 80, false), 0)
+	s := smallSession(t, "dino-mini", sharedCache(t))
+	birds, err := experiments.SplitBirds(scenes.NewBirds(1, 200, true), scenes.NewBirds(2, 80, false), 0)
 	require.NoError(t, err)
 	_, head, err := s.Headed(t.Context(), birds.Train)
 	require.NoError(t, err)
 	list, err := phrases.Features("scenes-birds")
 	require.NoError(t, err)
 	config := experiments.WaterbirdsConfig{
-		Correlated: "scenes-birds:400:1:correlated", Uncorrelated: "scenes-birds:80:2:uncorrelated",
+		Correlated: "scenes-birds:200:1:correlated", Uncorrelated: "scenes-birds:80:2:uncorrelated",
 		Spurious: list[0], Core: list[1], Ablated: 4, Bank: []string{"a bird", "water", "trees", "blue"},
 	}
 	got, err := experiments.Waterbirds(t.Context(), s, config)

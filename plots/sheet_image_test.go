@@ -27,6 +27,9 @@ func probe(searches int) experiments.ImageProbe {
 }
 
 func TestImageRetrievalSizes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("draws many pictures; not with -short")
+	}
 	unknown := probe(2)
 	unknown.Name = strings.Repeat("a/long/path", 20)
 	for i := range unknown.Searches {

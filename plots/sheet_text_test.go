@@ -19,11 +19,11 @@ func TestTextRetrieval(t *testing.T) {
 	checkGolden(t, map[string]func(){"sheet_text": ExampleTextRetrieval})
 }
 
-// photos are pictures of many sizes, some of them see-through.
+// photos are pictures of many sizes, some of them see-through, some larger than they are printed.
 type photos struct{}
 
 func (photos) Image(i int) (image.Image, error) {
-	size := []image.Point{{1200, 800}, {40, 60}, {1, 900}, {900, 1}, {1, 1}, {150, 149}}[i%6]
+	size := []image.Point{{480, 320}, {40, 60}, {1, 900}, {900, 1}, {1, 1}, {150, 149}}[i%6]
 	picture := image.NewNRGBA(image.Rectangle{Max: size}.Add(image.Pt(7, 3)))
 	for k := range picture.Pix {
 		picture.Pix[k] = uint8(k * k >> 7)
@@ -39,6 +39,9 @@ func (lost) Image(int) (image.Image, error) { return nil, errors.New("no such fi
 func red(s scenes.Spec) bool { return s.Colour == "red" }
 
 func TestTextRetrievalSizes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("draws many pictures; not with -short")
+	}
 	var features []experiments.FeatureRetrieval
 	for i := range 7 {
 		f := experiments.FeatureRetrieval{Feature: strings.Repeat("f", 9*i+1)}

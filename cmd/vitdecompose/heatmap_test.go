@@ -114,6 +114,7 @@ func smallPNG(t *testing.T) []byte {
 }
 
 func TestHeatmapOfManyPictures(t *testing.T) {
+	long(t)
 	model := tinyModel(t)
 	dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
 	writePictures(t, dir, onSheet+1)
@@ -182,6 +183,7 @@ func TestRunPictureExperiments(t *testing.T) {
 		fail(t, exitFailed, []string{"no picture 60"}, few(store, "run", "heatmaps", "--model", "deit-mini", "--probes", "60", "--out", dir)...)
 	})
 	t.Run("segmentation", func(t *testing.T) {
+		long(t)
 		dir := filepath.Join(t.TempDir(), "s")
 		stdout := succeed(t, fewPictures(store, "run", "segmentation", "--model", "deit-mini,swin-mini", "--out", dir)...)
 		require.Regexp(t, `(?m)^swin-mini: GradCAM: pixel accuracy 0\.\d+, mIoU 0\.\d+, mAP 0\.\d+$`, stdout)
@@ -193,6 +195,7 @@ func TestRunPictureExperiments(t *testing.T) {
 		require.Greater(t, ours.MIoU, cam.MIoU)
 	})
 	t.Run("waterbirds", func(t *testing.T) {
+		long(t)
 		dir := filepath.Join(t.TempDir(), "w")
 		stdout := succeed(t, fewBirds(store, "run", "waterbirds", "--model", "clip-mini,dino-mini", "--correlated", "scenes-birds:100:1:correlated",
 			"--uncorrelated", "scenes-birds:60:2", "--ablated", "4", "--out", dir)...)

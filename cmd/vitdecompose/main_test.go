@@ -36,6 +36,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// long leaves a test out, or what follows of it, with -short. Another one that is shorter runs the same code.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long; not with -short")
+	}
+}
+
 // watched is a data set of scenes that tells when a picture is drawn: --data watched:N.
 type watched struct{ data.Dataset }
 

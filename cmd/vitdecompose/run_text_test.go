@@ -78,6 +78,7 @@ func TestRunTextExperiments(t *testing.T) {
 	store := t.TempDir()
 	out := func(name string) string { return filepath.Join(t.TempDir(), name) }
 	t.Run("text-retrieval", func(t *testing.T) {
+		long(t)
 		dir := out("r")
 		stdout := succeed(t, few(store, "run", "text-retrieval", "--model", "deit-mini,clip-mini", "--out", dir)...)
 		require.Regexp(t, `(?m)^deit-mini: color: \d+ % of the 9 best are true with the first 3 components, 17 % of all pictures$`, stdout)
@@ -115,6 +116,7 @@ func TestRunTextExperiments(t *testing.T) {
 		require.Len(t, result.Models[0].Probes[1].Searches, 5)
 	})
 	t.Run("alignment", func(t *testing.T) {
+		long(t)
 		dir := out("r")
 		stdout := succeed(t, few(store, "run", "alignment", "--model", "deit-mini,clip-mini", "--lambda", "0.5", "--out", dir)...)
 		require.Contains(t, stdout, "deit-mini: lambda 0.5: cosine similarity")
@@ -124,6 +126,7 @@ func TestRunTextExperiments(t *testing.T) {
 		require.FileExists(t, filepath.Join(dir, "descriptions.csv"))
 	})
 	t.Run("causal", func(t *testing.T) {
+		long(t)
 		dir := out("r")
 		features := filepath.Join(t.TempDir(), "features.txt")
 		require.NoError(t, os.WriteFile(features, []byte("color: red color, blue color\nobject: cat, car\n"), 0o666))
@@ -141,6 +144,7 @@ func TestRunTextExperiments(t *testing.T) {
 		require.Len(t, rows(t, dir), 6)
 	})
 	t.Run("align", func(t *testing.T) {
+		long(t)
 		dir, near := out("a"), out("b")
 		stdout := succeed(t, few(store, "align", "--model", "deit-mini", "--out", dir)...)
 		require.Regexp(t, `(?m)^deit-mini: lambda 1, 15 steps on 80 pictures; cosine similarity 0\.\d+ on held-out pictures`, stdout)
@@ -226,6 +230,7 @@ func TestRunAllOnPhotos(t *testing.T) {
 	fail(t, exitFailed, []string{"--align-data: deit-mini is not a CLIP", "name pictures for that"}, append(slices.Clone(args), "--reference", "clip-ref-mini")...)
 	require.NoDirExists(t, filepath.Join(out, "ablation"), "found out before anything is computed")
 	fail(t, exitFailed, []string{"--reference: the shipped clip-ref-mini knows only the words of drawn scenes"}, append(args, "--align-data", photos)...)
+	long(t)
 	stdout := succeed(t, append(args, "--align-data", photos, "--align-epochs", "3", "--reference", "clip-ref-mini")...)
 	require.Contains(t, stdout, "causal is left out: nothing is known of the pictures of "+photos)
 	files(t, filepath.Join(out, "ablation"), "ablation")

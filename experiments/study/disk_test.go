@@ -111,6 +111,9 @@ func TestAlignFromDiskOrder(t *testing.T) {
 // TestStudyAlignsFromDisk has too little memory for the contributions: the study reads them from the cache, says so, and finds
 // the alignment again; what needs them in memory says what would fit.
 func TestStudyAlignsFromDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles many graphs; not with -short")
+	}
 	small := func(store string) (*study.Study, *[]string) {
 		s := smallStudy(t, "deit-mini", store)
 		var warnings []string

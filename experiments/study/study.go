@@ -88,18 +88,34 @@ func (s *Study) Referenced() (*gomlxvit.Model, error) {
 
 // Open computes, or reads from the cache, all that a reading holds.
 func (s *Study) Open(ctx context.Context) (*Reading, error) {
+	if s.IsCLIP() {
+		return s.Read(ctx)
+	}
+	s.SetDefaults()
+	// A file that does not fit, nothing to train on, or no way to train, is said before pictures are taken apart.
+	var aligner *decompose.Aligner
+	var err error
+	if s.AlignerFile != "" {
+		aligner, err = s.Alignment(ctx)
+	} else if _, err = s.training(); err == nil {
+		if err = s.Align.Check(); err != nil {
+			err = fmt.Errorf("%s: %w", s.Model.Name, err)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
 	r, err := s.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if !s.IsCLIP() {
-		aligner, err := s.Alignment(ctx)
-		if err == nil {
-			err = r.Through(ctx, aligner)
-		}
-		if err != nil {
+	if aligner == nil {
+		if aligner, err = s.Alignment(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if err := r.Through(ctx, aligner); err != nil {
+		return nil, err
 	}
 	return r, nil
 }

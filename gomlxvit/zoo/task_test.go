@@ -157,6 +157,9 @@ func TestStartWithLayerScale(t *testing.T) {
 // TestSettle: with settled statistics a model computes for pictures that it has
 // not seen about what it does with those of a large batch.
 func TestSettle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles for long; not with -short")
+	}
 	r := tinyOf(t)["batch norms"]
 	l := r.layout()
 	weights := l.initial(3)

@@ -314,7 +314,7 @@ var floors = map[string]float64{"own head": 0.90, "zero-shot over classes": 0.85
 // TestShipped tests every checkpoint that ships: it is what its recipe says, and
 // as good as it is said to be; all together are small.
 func TestShipped(t *testing.T) {
-	b, heldOut := openBackend, 500
+	b, heldOut := openBackend, 200
 	if testing.Short() {
 		b, heldOut = onGo, 40
 	}
