@@ -19,7 +19,7 @@ func TestCache(t *testing.T) {
 
 	listed := succeed(t, "cache", "list", "--cache", store)
 	require.Regexp(t, `(?m)^[0-9a-f]{12}  whole            9  attns 0\.\.1 `, listed)
-	require.Contains(t, listed, "1 stores")
+	require.Contains(t, listed, "1 store,")
 	hash := regexp.MustCompile(`(?m)^[0-9a-f]{12}`).FindString(listed)
 	require.Equal(t, hash+": 2 files, good\n", succeed(t, "cache", "verify", "--cache", store))
 	out := filepath.Join(t.TempDir(), "arrays")
@@ -42,7 +42,7 @@ func TestCache(t *testing.T) {
 	require.Equal(t, "vitdecompose cache verify: 1 files are wrong; the next runs that need them compute them again\n", stderr)
 
 	require.Contains(t, succeed(t, "cache", "prune", "--cache", store), "0 stores removed")
-	require.Contains(t, succeed(t, "cache", "prune", "--unused", "0s", "--cache", store), "1 stores removed")
+	require.Contains(t, succeed(t, "cache", "prune", "--unused", "0s", "--cache", store), "1 store removed")
 	require.Contains(t, succeed(t, "cache", "list", "--cache", store), "there are no stores")
 }
 

@@ -97,7 +97,7 @@ func TestDoctor(t *testing.T) {
 	require.Empty(t, stderr)
 	for _, want := range []string{
 		"backend ", "GOMLX_BACKEND ", "device 0 ", "cache: plugin ", "cache: contributions ",
-		"cache: Hugging Face hub ", "vitdecompose ", "go ", "CPU cores ", "to do ",
+		"cache: Hugging Face hub ", "vitdecompose ", "go ", "CPU cores ", "verdict ",
 	} {
 		require.Contains(t, "\n"+stdout, "\n"+want)
 	}
